@@ -1,0 +1,285 @@
+//! What a delivery task is asked to do: its mode, its destination, its columns.
+//!
+//! These are the values as the protocol names them (`OSSTaskConfig`), beside those that only our own program
+//! and console can set. `lake` gives prefixes and columns their meaning, `delivery` the modes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{BucketName, TaskName};
+
+/// What a task delivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Mode {
+    /// The table as it is, once.
+    Base,
+    /// Every change from the task's making on.
+    Inc,
+    /// The table as it is, then every change.
+    BaseInc,
+}
+
+/// A task as its maker asked for it. The bucket is checked against the bucket table when the task runs, not
+/// when it is made: what the task named is kept and described back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The task's name, unique within its table.
+    pub name: TaskName,
+    /// What it delivers.
+    pub mode: Mode,
+    /// Where to, and how it is cut.
+    pub destination: Destination,
+    /// The columns of its objects.
+    pub schema: SchemaSpec,
+    /// How it cuts, and how many lanes it may use.
+    #[serde(default)]
+    pub tuning: Tuning,
+}
+
+/// Where a task's objects go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    /// An entry of the bucket table.
+    pub bucket: BucketName,
+    /// The bucket's endpoint as the task named it; not empty.
+    pub endpoint: String,
+    /// The role as the task named it, an ARN or a short name; not empty.
+    pub role: String,
+    /// The prefix with its time variables, as asked.
+    pub prefix: String,
+    /// The column whose value is a row's time; else the commit time is.
+    pub event_time: Option<EventTimeColumn>,
+    /// An IANA zone name for the time variables.
+    #[serde(default = "default_zone")]
+    pub zone: String,
+    /// What object names end with; `.parquet` for tasks of our own program, nothing on the wire.
+    #[serde(default)]
+    pub suffix: String,
+}
+
+fn default_zone() -> String {
+    "UTC".to_owned()
+}
+
+/// The column that tells a row's time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventTimeColumn {
+    /// A primary key or attribute column.
+    pub column: String,
+    /// How its value is written.
+    pub format: EventTimeFormat,
+}
+
+/// How an event time is written. All but `Unix` are text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum EventTimeFormat {
+    /// `02 Jan 06 15:04 MST`, a weekday and seconds may be there.
+    Rfc822,
+    /// `Monday, 02-Jan-06 15:04:05 MST`.
+    Rfc850,
+    /// `Mon, 02 Jan 2006 15:04:05 GMT`.
+    Rfc1123,
+    /// `2006-01-02T15:04:05Z`, with a fraction or an offset.
+    Rfc3339,
+    /// An integer: seconds since the epoch.
+    Unix,
+}
+
+/// The columns of a task's objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaSpec {
+    /// Exactly these.
+    Manual(Vec<Field>),
+    /// Primary keys, defined columns, then columns as they are seen; the reserved source names too if asked.
+    Automatic {
+        /// Whether `$operation`, `$commit_time` and `$sequence` are delivered.
+        reserved: bool,
+    },
+}
+
+/// One column of a task's objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// The table's column, or a reserved name: `$operation`, `$commit_time`, `$sequence`.
+    pub source: String,
+    /// The column's name in the objects.
+    pub target: String,
+    /// Its type in the objects.
+    pub kind: FieldKind,
+    /// Its encoding in the objects.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// The type's parameters as the task named them; `BINARY` makes a UTF8 column a plain byte array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub type_extend: Option<String>,
+}
+
+/// The protocol's types of delivered columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the protocol's own names")]
+pub enum FieldKind {
+    Bool,
+    Int64,
+    Utf8,
+    Double,
+    Date,
+    Decimal,
+    TimeMillis,
+    TimeMicros,
+    TimestampMillis,
+    TimestampMicros,
+    List,
+    Map,
+    Interval,
+    Float,
+    Int32,
+    Int96,
+}
+
+/// The protocol's encodings of delivered columns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the protocol's own names")]
+pub enum Encoding {
+    #[default]
+    Plain,
+    PlainDictionary,
+    DeltaBinaryPacked,
+    DeltaByteArray,
+    DeltaLengthByteArray,
+}
+
+/// How objects are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Fast, and read by everything.
+    #[default]
+    Snappy,
+    /// Not at all.
+    None,
+}
+
+/// How a task cuts, and how many lanes it may use. Defaults are the server's settings at its making.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tuning {
+    /// A folder is cut at the latest this long after its first row was gathered, in milliseconds.
+    pub object_age_ms_max: u64,
+    /// A folder is cut when its gathered records reach this size.
+    pub object_bytes_max: u64,
+    /// Lanes of the incremental phase to start with.
+    pub lanes_min: u32,
+    /// Lanes of the incremental phase at most.
+    pub lanes_max: u32,
+    /// How objects are compressed.
+    pub compression: Compression,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            object_age_ms_max: 120_000,
+            object_bytes_max: 64 * 1024 * 1024,
+            lanes_min: 1,
+            lanes_max: u32::try_from(cores).unwrap_or(u32::MAX),
+            compression: Compression::Snappy,
+        }
+    }
+}
+
+/// How far a task's life has come. It never goes back within a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Phase {
+    /// Its schema is not sampled or its destination not tried yet.
+    Init,
+    /// It delivers the table as it is.
+    Full,
+    /// It delivers changes; a BASE task that has finished rests here.
+    Incr,
+}
+
+/// What keeps a task from delivering, as far as the protocol has a code for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TaskError {
+    /// Nothing, or something the protocol has no code for; then the detail says what.
+    #[default]
+    Ok,
+    /// The role is missing, or the store denies access.
+    Unauthorized,
+    /// There is no such bucket.
+    InvalidOssBucket,
+}
+
+/// How a task is doing, as described to whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// How far its life has come.
+    pub phase: Phase,
+    /// Everything committed before this is in the lake; microseconds since the epoch, 0 while absent.
+    pub sync_point: i64,
+    /// What keeps it from delivering.
+    pub error: TaskError,
+    /// A sentence on what is wrong and what to do, or on how it goes.
+    pub detail: String,
+    /// Its run, counted from 1; one more with each "deliver again".
+    pub run: u32,
+    /// Change records, or rows of the full phase, gathered or still to be read.
+    pub rows_waiting: u64,
+    /// Rows in committed objects of this run.
+    pub rows_delivered: u64,
+    /// Bytes in committed objects of this run.
+    pub bytes_delivered: u64,
+    /// Committed objects of this run.
+    pub objects: u64,
+    /// Fields left out because their type does not match their column.
+    pub dirty_fields: u64,
+    /// Attributes that no column of a manual schema takes, counted by name.
+    pub undelivered_columns: Vec<(String, u64)>,
+    /// When the last object was committed, in microseconds since the epoch.
+    pub last_object_at: Option<i64>,
+    /// The name of the object that was committed last.
+    pub last_object: Option<String>,
+    /// Milliseconds until the oldest gathered folder is cut by its age.
+    pub next_cut_in_ms: Option<u64>,
+    /// When a failed task tries again, in microseconds since the epoch.
+    pub next_try_at: Option<i64>,
+    /// What was accepted with a doubt when the task was made.
+    pub warnings: Vec<String>,
+}
+
+/// A source name that tells about the change rather than the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReservedSource {
+    /// BASE, PUT, UPDATE or DELETE.
+    Operation,
+    /// When the change became durable, in microseconds since the epoch.
+    CommitTime,
+    /// The change's position in its partition's change log.
+    Sequence,
+}
+
+impl ReservedSource {
+    /// All of them, in the order in which our own program maps them.
+    pub const ALL: [Self; 3] = [Self::Operation, Self::CommitTime, Self::Sequence];
+
+    /// The source name, with its dollar sign.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Operation => "$operation",
+            Self::CommitTime => "$commit_time",
+            Self::Sequence => "$sequence",
+        }
+    }
+
+    /// Finds the reserved source of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.name() == name)
+    }
+}

@@ -1,0 +1,32 @@
+//! A rule of the model that an input breaks, in the protocol's own words.
+
+/// Which family of rules was broken; the wire has one error code for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// A parameter is malformed or out of its limits (`OTSParameterInvalid`).
+    Parameter,
+    /// A primary key does not fit the table's schema (`OTSInvalidPK`).
+    PrimaryKey,
+}
+
+/// A broken rule. The message is the protocol's exact text where one is documented.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Violation {
+    /// The family of the broken rule.
+    pub rule: Rule,
+    /// What to tell the caller.
+    pub message: String,
+}
+
+impl Violation {
+    /// A violation of a parameter rule.
+    pub fn parameter(message: impl Into<String>) -> Self {
+        Self { rule: Rule::Parameter, message: message.into() }
+    }
+
+    /// A violation of a primary key rule.
+    pub fn primary_key(message: impl Into<String>) -> Self {
+        Self { rule: Rule::PrimaryKey, message: message.into() }
+    }
+}
