@@ -29,7 +29,7 @@ pub enum Place {
     RunBegun,
     /// A deleted task's mark is written, its rest is not cleared away.
     TaskDeleted,
-    /// The first access key's file is in place.
+    /// The first access key's file is in place, and the key is in the catalog.
     KeyFileWritten,
 }
 

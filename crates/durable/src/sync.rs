@@ -16,14 +16,22 @@ pub enum Sync {
     ObjectParents,
     /// The folder in which an object got its name.
     ObjectFolder,
+    /// The data directory's name in its parent, when it is made.
+    DataFolder,
     /// The first access key's file, and its folder.
     KeyFile,
 }
 
 impl Sync {
     /// All syncs.
-    pub const ALL: [Self; 5] =
-        [Self::EngineCommit, Self::ObjectFile, Self::ObjectParents, Self::ObjectFolder, Self::KeyFile];
+    pub const ALL: [Self; 6] = [
+        Self::EngineCommit,
+        Self::ObjectFile,
+        Self::ObjectParents,
+        Self::ObjectFolder,
+        Self::DataFolder,
+        Self::KeyFile,
+    ];
 
     /// The name that `LAKEFERRY_SYNC_OFF` knows it by.
     pub fn name(self) -> &'static str {
@@ -32,6 +40,7 @@ impl Sync {
             Self::ObjectFile => "object.file",
             Self::ObjectParents => "object.parents",
             Self::ObjectFolder => "object.folder",
+            Self::DataFolder => "data.folder",
             Self::KeyFile => "key.file",
         }
     }

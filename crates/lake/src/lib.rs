@@ -1,1 +1,37 @@
-//! placeholder
+//! The destination of delivery: what an object is called, what it holds, and where it is put.
+//!
+//! ```text
+//! prefix + zone ─▶ FolderPath ─▶ object_name ─▶ ObjectName ─┐
+//!                                                           ├─▶ Bucket ─▶ local directory | S3
+//! rows ─▶ ObjectSchema ─▶ ObjectEncoder ─▶ EncodedObject ───┘
+//! ```
+//!
+//! Only this crate knows Parquet and object stores. It decides nothing about when to deliver: naming and
+//! encoding are pure, and a [`Bucket`] does one call at a time, each bounded by a timeout.
+
+pub mod bucket;
+mod column;
+mod convert;
+mod decode;
+mod encode;
+pub mod event_time;
+mod folder;
+mod manifest;
+mod name;
+mod name_table;
+mod prefix;
+mod schema;
+
+pub use bucket::{Bucket, BucketError, BucketIdentity, BucketLimits, ListedObject, PutOutcome};
+pub use decode::{DecodeError, DecodedObject, read_metadata, read_object};
+pub use encode::{EncodeError, EncodedObject, ObjectEncoder, Operation, RowMeta};
+pub use event_time::EventTimeError;
+pub use folder::{FolderFinder, FolderPath, Zone};
+pub use manifest::{Manifest, ManifestError, ManifestObject, ManifestRange, SyncMarks, folder_done_name};
+pub use name::{ObjectName, ObjectParts, check_suffix, object_name, recognise};
+pub use name_table::ColumnScout;
+pub use prefix::Prefix;
+pub use schema::{Column, ColumnKind, ObjectSchema, Source, arrow_schema, writer_properties};
+
+/// The folder at a bucket's root that is ours: identity, manifests, marks, dirty data, temporary files.
+pub const SERVICE_FOLDER: &str = "_lakeferry";

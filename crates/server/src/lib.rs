@@ -1,1 +1,305 @@
-//! placeholder
+//! The HTTP front: the Tablestore protocol and the JSON API on one address.
+//!
+//! [`Server::open`] puts the parts together: the engine, the store on it, delivery on that, and the address in
+//! front. [`Server::run`] answers until it is told to stop, then ends in order: requests, delivery, store,
+//! engine. A kill at any instant needs none of that; the next start only takes longer.
+//!
+//! - [`front`]: the door of the protocol; [`operation`]: one file per operation.
+//! - [`api`]: the JSON API for what the protocol has no words for.
+//! - [`settings`], [`first_key`], [`metrics`].
+
+mod api;
+mod error;
+mod first_key;
+mod front;
+mod metrics;
+mod operation;
+pub mod settings;
+mod shared;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{ConnectInfo, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use lakeferry_delivery::Delivery;
+use lakeferry_durable::{Place, Sync};
+use lakeferry_engine::fjall_engine::{FjallEngine, FjallSettings, ReserveSetting};
+use lakeferry_model::{AccessKey, AccessKind, Clock, Secret};
+use lakeferry_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+use error::chain;
+use first_key::read_or_write;
+use front::body::BodyBudget;
+use metrics::Metrics;
+use settings::Settings;
+use shared::Shared;
+
+pub use first_key::KEY_FILE;
+/// The lake, for programs that read back what was delivered.
+pub use lakeferry_lake as lake;
+
+/// How long the parts may take to open; recovery of a full journal is the longest of it.
+const OPEN_S_MAX: u64 = 120;
+
+/// A server that is open and not yet running.
+pub struct Server {
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    address: SocketAddr,
+    key: Option<FirstKey>,
+    stuck: Arc<Notify>,
+    // Removed when the server goes, if it keeps nothing.
+    _ephemeral: Option<tempfile::TempDir>,
+}
+
+/// Where the first operator's key is.
+#[derive(Debug, Clone)]
+pub struct FirstKey {
+    /// Its public half.
+    pub access_key_id: String,
+    /// The file that holds it.
+    pub path: PathBuf,
+    /// Whether this start made it.
+    pub made_now: bool,
+}
+
+/// Why a server has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop, and all is written down.
+    Stopped,
+    /// A commit did not come back. The process should start itself again; nothing answered is lost.
+    Stuck,
+}
+
+/// Why a server cannot open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory cannot be used.
+    #[error("use the data directory `{}`", path.display())]
+    Data {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The engine cannot open, for example because another server has it.
+    #[error("open the engine in `{}`", path.display())]
+    Engine {
+        /// The data directory.
+        path: PathBuf,
+        /// What the engine says.
+        source: lakeferry_engine::Error,
+    },
+    /// The store cannot open.
+    #[error("open the store")]
+    Store(#[from] lakeferry_store::Error),
+    /// Delivery cannot open.
+    #[error("open delivery")]
+    Delivery(#[from] lakeferry_delivery::Error),
+    /// The address cannot be listened at.
+    #[error("listen at {address}; `--listen` takes another address, and port 0 any free port")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Server {
+    /// Opens everything. Tasks go on from where they were; requests wait until [`Server::run`].
+    ///
+    /// With `ephemeral` the data lie in a directory of their own that goes with the server.
+    ///
+    /// # Errors
+    /// The first part that cannot open, and why.
+    pub async fn open(
+        mut settings: Settings,
+        ephemeral: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let data_error = |path: &Path, source| OpenError::Data { path: path.to_owned(), source };
+        let temporary = if ephemeral {
+            let folder = tempfile::Builder::new().prefix("lakeferry-").tempdir();
+            let folder = folder.map_err(|source| data_error(&std::env::temp_dir(), source))?;
+            folder.path().clone_into(&mut settings.data);
+            Some(folder)
+        } else {
+            None
+        };
+        // Listening comes first: a taken address is told before anything is opened or made.
+        let address = settings.listen;
+        let listener = TcpListener::bind(address).await.map_err(|source| OpenError::Listen { address, source })?;
+        let address = listener.local_addr().map_err(|source| OpenError::Listen { address, source })?;
+        make_data_folder(&settings.data).map_err(|source| data_error(&settings.data, source))?;
+
+        let stuck = Arc::new(Notify::new());
+        let engine = FjallEngine::open(&settings.data, engine_settings(&settings), on_stuck(&stuck));
+        let engine = engine.map_err(|source| OpenError::Engine { path: settings.data.clone(), source })?;
+        let deadline = Instant::now() + Duration::from_secs(OPEN_S_MAX);
+        let store =
+            Store::open(Arc::new(engine), clock, lakeferry_store::Settings::default(), deadline).await?;
+        let key = ensure_key(&store, &settings).await?;
+        let delivery = Delivery::open(store.clone(), delivery_settings(&settings)).await?;
+        store.start_background(delivery.log_readers());
+        let bodies = BodyBudget::new(settings.request_mib_max);
+        let shared = Arc::new(Shared { settings, store, delivery, bodies, metrics: Metrics::default() });
+        Ok(Self { shared, listener, address, key, stuck, _ephemeral: temporary })
+    }
+
+    /// The address that it answers at; the port is real where 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Where the first key is kept; `None` with `--dev`, whose keys are known.
+    pub fn first_key(&self) -> Option<&FirstKey> {
+        self.key.as_ref()
+    }
+
+    /// Answers until `shutdown` ends, then stops within the settings' time.
+    ///
+    /// # Errors
+    /// If the address is lost, or the last writes cannot be written down; nothing answered is lost then.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<Ended> {
+        let stop_within = Duration::from_secs(self.shared.settings.stop_s_max);
+        let app = router(&self.shared).into_make_service_with_connect_info::<SocketAddr>();
+        let stopping = Arc::new(Notify::new());
+        let signal = {
+            let stopping = stopping.clone();
+            async move {
+                shutdown.await;
+                stopping.notify_one();
+            }
+        };
+        let serving = axum::serve(self.listener, app).tcp_nodelay(true).with_graceful_shutdown(signal);
+        let requests_ended = async {
+            stopping.notified().await;
+            // Half of the time goes to requests under way, the rest to delivery and the engine.
+            tokio::time::sleep(stop_within / 2).await;
+        };
+        tokio::select! {
+            served = serving.into_future() => served?,
+            () = requests_ended => tracing::warn!("requests were still under way when the server stopped"),
+            () = self.stuck.notified() => return Ok(Ended::Stuck),
+        }
+        let deadline = Instant::now() + stop_within / 2;
+        self.shared.delivery.close(deadline).await;
+        self.shared.store.close(deadline).await.map_err(|error| io::Error::other(chain(&error)))?;
+        Ok(Ended::Stopped)
+    }
+}
+
+fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
+        .route("/health", get(|| async { "ok\n" }))
+        .route("/metrics", get(metrics_text))
+        .nest("/api/v1", api::router(shared))
+        .fallback(front::protocol)
+        .with_state(shared.clone())
+}
+
+/// The metrics, open to callers on this computer alone. Elsewhere a scraper runs beside the server.
+async fn metrics_text(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> Response {
+    if !peer.ip().is_loopback() {
+        return (StatusCode::FORBIDDEN, "metrics are told on the loopback address only\n").into_response();
+    }
+    let tasks = api::all_tasks(&shared);
+    let text = shared.metrics.text(shared.clock().now_micros(), &tasks);
+    ([(http::header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0")], text).into_response()
+}
+
+fn make_data_folder(data: &Path) -> io::Result<()> {
+    if data.is_dir() {
+        return Ok(());
+    }
+    let mut missing: Vec<&Path> = data.ancestors().take_while(|path| !path.exists()).collect();
+    fs::create_dir_all(data)?;
+    // From the outermost on: a folder whose name is not durable cannot hold anything that is.
+    while let Some(made) = missing.pop() {
+        if made.as_os_str().is_empty() {
+            continue;
+        }
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Sync::DataFolder.folder(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
+/// Makes sure that somebody can sign: the fixed pair with `dev`, else the key of the first start.
+async fn ensure_key(store: &Store, settings: &Settings) -> Result<Option<FirstKey>, OpenError> {
+    let now = store.clock().now_micros();
+    if settings.dev {
+        let from = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+        let key = AccessKey {
+            id: from("TABLESTORE_ACCESS_KEY_ID", "dev"),
+            secret: Secret::new(from("TABLESTORE_ACCESS_KEY_SECRET", "dev")),
+            kind: AccessKind::Operator,
+            instances: Vec::new(),
+            created_at: now,
+        };
+        if store.key(&key.id).is_none_or(|known| known.secret != key.secret) {
+            store.put_key(key).await?;
+        }
+        return Ok(None);
+    }
+    let made_now = store.keys().is_empty();
+    let path = settings.data.join(KEY_FILE);
+    if !made_now {
+        let told = path.exists().then(|| read_or_write(&settings.data, now).ok()).flatten();
+        return Ok(told.map(|(key, path)| FirstKey { access_key_id: key.id, path, made_now }));
+    }
+    let data_error = |source| OpenError::Data { path: settings.data.clone(), source };
+    let (key, path) = read_or_write(&settings.data, now).map_err(data_error)?;
+    let access_key_id = key.id.clone();
+    store.put_key(key).await?;
+    Place::KeyFileWritten.pass();
+    Ok(Some(FirstKey { access_key_id, path, made_now }))
+}
+
+fn engine_settings(settings: &Settings) -> FjallSettings {
+    let mib = |mib: u64| mib << 20;
+    FjallSettings {
+        cache_bytes: mib(settings.engine.cache_mib),
+        write_buffer_bytes: mib(settings.engine.write_buffer_mib),
+        journal_bytes: mib(settings.engine.journal_mib),
+        reserve: settings.engine.reserve_mib.map_or_else(ReserveSetting::default, |reserve| {
+            ReserveSetting::Bytes(mib(reserve))
+        }),
+        ..FjallSettings::default()
+    }
+}
+
+fn on_stuck(stuck: &Arc<Notify>) -> Box<dyn Fn() + Send + core::marker::Sync> {
+    let stuck = stuck.clone();
+    Box::new(move || {
+        tracing::error!("a commit has not come back; the server starts itself again");
+        stuck.notify_one();
+    })
+}
+
+fn delivery_settings(settings: &Settings) -> lakeferry_delivery::Settings {
+    lakeferry_delivery::Settings {
+        memory_bytes: settings.delivery.memory_mib << 20,
+        ..lakeferry_delivery::Settings::new(settings.lake_dir())
+    }
+}

@@ -1,1 +1,30 @@
-//! placeholder
+//! Rows on an engine: the catalog, reads, writes, and the log of every change.
+//!
+//! A [`Store`] holds the tables of all instances. A [`Table`] sends a request's rows to its [`Partition`]s, and
+//! each partition's committer writes rows and change records in one batch. What is read is durable.
+//!
+//! - [`key`], [`entry`], [`record`]: primary keys, rows and change records as bytes.
+//! - [`partition`]: the write path, reads, and the log.
+//! - [`catalog`]: instances, tables, buckets, roles, keys.
+//!
+//! Deliberately absent: the wire, the lake, and who reads the log ([`LogReaders`] tells how far they are).
+
+pub mod catalog;
+pub mod entry;
+mod error;
+pub mod key;
+pub mod partition;
+pub mod record;
+mod store;
+mod table;
+mod time;
+mod trim;
+
+pub use entry::{CellRef, RowView, Visibility};
+pub use error::{Error, ErrorKind};
+pub use partition::head::{LogHead, LogKeeper};
+pub use partition::{LogBlock, Partition, PartitionId, RowBlock, Written};
+pub use record::{Action, RecordView, Told};
+pub use store::{Settings, Store, TableSpec, TableUpdate};
+pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};
+pub use trim::LogReaders;

@@ -1,0 +1,167 @@
+//! `lakeferry task`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use lakeferry_model::delivery::EventTimeColumn;
+
+use super::server::InInstanceArgs;
+use crate::text::{ColumnArg, event_time, parse_duration, parse_size};
+
+/// What to do with delivery tasks.
+#[derive(Debug, Subcommand)]
+pub enum TaskCommand {
+    /// Make a task, which begins to deliver its table at once
+    Create(Box<CreateTask>),
+    /// List the tasks of a table, or of all tables of the instance
+    List(ListTasks),
+    /// Show how a task is set up and how it is doing
+    Describe(ShowTask),
+    /// Follow a task: its phase, what waits, each object as it lands
+    Watch(WatchTask),
+    /// Deliver what waits now, without waiting for age or size
+    DeliverNow(OneTask),
+    /// Begin anew: deliver the whole table again, in a new run
+    DeliverAgain(OneTask),
+    /// Delete a task; what it has delivered stays in the lake
+    Delete(OneTask),
+}
+
+/// One task.
+#[derive(Debug, Args)]
+pub struct OneTask {
+    /// The table's name
+    pub table: String,
+    /// The task's name
+    pub name: String,
+    #[command(flatten)]
+    pub at: InInstanceArgs,
+}
+
+/// A new task.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lakeferry task create --table orders --name to-lake --bucket lake \\
+      --prefix 'orders/year=$yyyy/month=$MM/day=$dd'
+  lakeferry task create --table orders --name by-day --bucket lake \\
+      --prefix 'days/$yyyy$MM$dd' --event-time ordered_at:unix \\
+      --zone Europe/Berlin --column id --column price:price:double \\
+      --column ordered_at::int64
+
+Quote the prefix, or the shell takes the dollar signs. $yyyy $MM $dd $HH $mm stand for a row's time, \
+which is that of its commit, or the event time column's; $$ is a dollar sign.
+
+Without --column the objects have every column that the rows have, and three that tell about the change: \
+$operation (BASE, PUT, UPDATE, DELETE), $commit_time and $sequence. With --column they have the columns \
+named, and the same three unless --no-reserved is given; without $operation, deletes are not delivered.")]
+pub struct CreateTask {
+    /// The table to deliver
+    #[arg(long)]
+    pub table: String,
+    /// The task's name: 3 to 16 lowercase letters, digits and hyphens
+    #[arg(long)]
+    pub name: String,
+    /// What to deliver
+    #[arg(long, value_enum, default_value = "BASE_INC", ignore_case = true)]
+    pub mode: ModeArg,
+    /// The bucket to deliver into; `lakeferry bucket list` shows which there are
+    #[arg(long)]
+    pub bucket: String,
+    /// The folder in the bucket, with variables for the time
+    #[arg(long)]
+    pub prefix: String,
+    /// Put rows into folders by this column's value instead of their commit time. FORMAT is rfc822, rfc850,
+    /// rfc1123, rfc3339 or unix
+    #[arg(long, value_name = "COLUMN:FORMAT", value_parser = event_time)]
+    pub event_time: Option<EventTimeColumn>,
+    /// A column to deliver; repeat for several. Without TYPE, the type that the table declares. TYPE is bool,
+    /// int64, double, utf8, binary, int32, float, date, decimal, time_* or timestamp_* (_millis, _micros)
+    #[arg(long = "column", value_name = "SOURCE[:TARGET[:TYPE]]")]
+    pub columns: Vec<ColumnArg>,
+    /// Do not deliver $operation, $commit_time and $sequence, and so no deletes
+    #[arg(long)]
+    pub no_reserved: bool,
+    /// Cut an object at the latest this long after its first row, such as 30s [default: the server's, 2m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub object_age: Option<Duration>,
+    /// Cut an object when its rows reach this size, such as 64MiB [default: the server's, 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub object_size: Option<u64>,
+    /// Lanes, parallel streams of objects, to begin with [default: the server's, 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub lanes_min: Option<u32>,
+    /// Lanes at most [default: the server's, one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub lanes_max: Option<u32>,
+    /// What object names end with
+    #[arg(long, default_value = ".parquet")]
+    pub suffix: String,
+    /// The time zone of the prefix's variables, such as Europe/Berlin
+    #[arg(long, default_value = "UTC")]
+    pub zone: String,
+    /// How objects are compressed
+    #[arg(long, value_enum, default_value = "snappy")]
+    pub compression: CompressionArg,
+    /// The bucket's endpoint, for buckets that several stores have
+    #[arg(long, value_name = "URL", default_value = "local", hide_default_value = true)]
+    pub bucket_endpoint: String,
+    /// The role that grants access to the bucket, where its entry has no key of its own
+    #[arg(long, value_name = "ROLE", default_value = lakeferry_model::RoleEntry::SERVICE_LINKED)]
+    pub role: String,
+    #[command(flatten)]
+    pub at: InInstanceArgs,
+}
+
+/// The protocol's modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[clap(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ModeArg {
+    /// The table as it is, once
+    Base,
+    /// Every change from now on
+    Inc,
+    /// The table as it is, then every change
+    BaseInc,
+}
+
+/// How objects may be compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompressionArg {
+    /// Fast, and read by everything
+    Snappy,
+    /// Not at all
+    None,
+}
+
+/// Which tasks to list.
+#[derive(Debug, Args)]
+pub struct ListTasks {
+    /// Only the tasks of this table
+    pub table: Option<String>,
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub at: InInstanceArgs,
+}
+
+/// Which task to show.
+#[derive(Debug, Args)]
+pub struct ShowTask {
+    #[command(flatten)]
+    pub task: OneTask,
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which task to follow, and how long.
+#[derive(Debug, Args)]
+pub struct WatchTask {
+    #[command(flatten)]
+    pub task: OneTask,
+    /// End as soon as everything that is in the table now is in the lake
+    #[arg(long)]
+    pub until_delivered: bool,
+}

@@ -1,0 +1,164 @@
+//! `lakeferry task describe`: how a task is set up, and how it is doing.
+
+use std::time::Duration;
+
+use lakeferry_model::delivery::{
+    Compression, EventTimeFormat, FieldKind, ReservedSource, SchemaSpec, TaskSpec, TaskStatus,
+};
+use lakeferry_model::{Micros, SystemClock};
+
+use super::super::api::{self, Task};
+use super::{Named, progress};
+use crate::args::ShowTask;
+use crate::console;
+use crate::failure::Failure;
+use crate::text::{self, Facts};
+
+/// Shows a task.
+pub async fn run(args: ShowTask) -> Result<(), Failure> {
+    let named = Named::open(&args.task)?;
+    let answer = named.server.get(&named.path()).await?;
+    if args.json {
+        return console::answer(api::pretty(&answer));
+    }
+    let Task { table, spec, status } = api::read(answer)?;
+    let mut facts = Facts::default();
+    add_setup(&mut facts, &spec);
+    add_standing(&mut facts, &status, SystemClock::shared().now_micros());
+    console::answer(format_args!("task {} of table {table}\n{facts}", spec.name))
+}
+
+fn add_setup(facts: &mut Facts, spec: &TaskSpec) {
+    let (to, tuning) = (&spec.destination, &spec.tuning);
+    facts.add("delivers", format!("{} to bucket {}, {}", progress::mode(spec.mode), to.bucket, to.prefix));
+    let time = match &to.event_time {
+        Some(column) => format!("column {}, {}", column.column, format_name(column.format)),
+        None => "commit time".to_owned(),
+    };
+    facts.add("folders by", format!("{time}, zone {}", to.zone));
+    let compression = match tuning.compression {
+        Compression::Snappy => "snappy",
+        Compression::None => "not compressed",
+    };
+    let age = text::duration(Duration::from_millis(tuning.object_age_ms_max));
+    let size = text::size(tuning.object_bytes_max);
+    facts.add("objects", format!("cut after {age} or at {size}, {compression}, names end with '{}'", to.suffix));
+    facts.add("lanes", format!("{} to {}", tuning.lanes_min, tuning.lanes_max));
+    facts.add("access", format!("endpoint {}, role {}", to.endpoint, to.role));
+    facts.add_all("columns", columns(&spec.schema));
+}
+
+fn columns(schema: &SchemaSpec) -> Vec<String> {
+    match schema {
+        SchemaSpec::Automatic { reserved: false } => vec!["all that the rows have".to_owned()],
+        SchemaSpec::Automatic { reserved: true } => {
+            let names = ReservedSource::ALL.map(ReservedSource::name).join(", ");
+            vec![format!("all that the rows have, and {names}")]
+        }
+        SchemaSpec::Manual(fields) => fields
+            .iter()
+            .map(|field| {
+                let kind = match &field.type_extend {
+                    Some(extend) => format!("{} {extend}", kind_name(field.kind)),
+                    None => kind_name(field.kind),
+                };
+                if field.source == field.target {
+                    format!("{} {kind}", field.source)
+                } else {
+                    format!("{} as {} {kind}", field.source, field.target)
+                }
+            })
+            .collect(),
+    }
+}
+
+fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
+    facts.add("run", status.run.to_string());
+    facts.add("phase", progress::phase(status.phase));
+    facts.add(
+        "delivered",
+        format!(
+            "{} in {}, {}",
+            text::counted(status.rows_delivered, ("row", "rows")),
+            text::counted(status.objects, ("object", "objects")),
+            text::size(status.bytes_delivered)
+        ),
+    );
+    facts.add("waiting", progress::waiting(status));
+    facts.add("lake", progress::behind(status, now));
+    if let (Some(name), Some(at)) = (&status.last_object, status.last_object_at) {
+        facts.add("last object", format!("{name} at {}", text::instant(at)));
+    }
+    match progress::problem(status, now) {
+        Some(problem) => facts.add("problem", problem),
+        None if !status.detail.is_empty() => facts.add("detail", status.detail.clone()),
+        None => {}
+    }
+    if status.dirty_fields > 0 {
+        let fields = text::counted(status.dirty_fields, ("field", "fields"));
+        facts.add("left out", format!("{fields} whose type does not match the column"));
+    }
+    let undelivered = status.undelivered_columns.iter();
+    facts.add_all(
+        "not delivered",
+        undelivered.map(|(column, times)| format!("column {column}, {}", text::counted(*times, ("time", "times")))),
+    );
+    facts.add_all("warning", status.warnings.iter().cloned());
+}
+
+/// The name that the protocol and `--event-time` have for it, which is how it is written in JSON.
+fn format_name(format: EventTimeFormat) -> String {
+    json_name(&format)
+}
+
+fn kind_name(kind: FieldKind) -> String {
+    json_name(&kind)
+}
+
+fn json_name(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => unreachable!("only enums without data come here, and these are written as text"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lakeferry_model::delivery::{Encoding, Field};
+
+    use super::*;
+    use crate::command::task::progress::tests::status;
+
+    #[test]
+    fn columns_are_told_with_source_target_and_type() {
+        let field = |source: &str, target: &str, kind, extend: Option<&str>| Field {
+            source: source.into(),
+            target: target.into(),
+            kind,
+            encoding: Encoding::Plain,
+            type_extend: extend.map(Into::into),
+        };
+        let schema = SchemaSpec::Manual(vec![
+            field("id", "id", FieldKind::Int64, None),
+            field("photo", "image", FieldKind::Utf8, Some("BINARY")),
+        ]);
+        assert_eq!(columns(&schema), ["id INT64", "photo as image UTF8 BINARY"]);
+        assert!(columns(&SchemaSpec::Automatic { reserved: true })[0].contains("$sequence"));
+    }
+
+    #[test]
+    fn what_was_left_out_is_told() {
+        let status = TaskStatus {
+            dirty_fields: 1,
+            undelivered_columns: vec![("colour".into(), 2)],
+            warnings: vec!["the prefix has no fixed first segment".into()],
+            ..status()
+        };
+        let mut facts = Facts::default();
+        add_standing(&mut facts, &status, 0);
+        let told = facts.to_string();
+        for part in ["1 field whose", "column colour, 2 times", "no fixed first segment"] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
+}

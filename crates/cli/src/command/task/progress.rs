@@ -1,0 +1,156 @@
+//! How a task is doing, in a line.
+
+use std::time::Duration;
+
+use lakeferry_model::Micros;
+use lakeferry_model::delivery::{Mode, Phase, TaskError, TaskStatus};
+
+use crate::text;
+
+/// The phase's name in the protocol.
+pub fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Init => "INIT",
+        Phase::Full => "FULL",
+        Phase::Incr => "INCR",
+    }
+}
+
+/// The mode's name in the protocol.
+pub fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Base => "BASE",
+        Mode::Inc => "INC",
+        Mode::BaseInc => "BASE_INC",
+    }
+}
+
+/// The error's code in the protocol, if there is an error.
+pub fn error_code(error: TaskError) -> Option<&'static str> {
+    match error {
+        TaskError::Ok => None,
+        TaskError::Unauthorized => Some("UNAUTHORIZED"),
+        TaskError::InvalidOssBucket => Some("INVALID_OSS_BUCKET"),
+    }
+}
+
+/// What waits, and when it lands: `3,412 rows waiting, next object in 1m12s`.
+pub fn waiting(status: &TaskStatus) -> String {
+    let mut text = match status.rows_waiting {
+        0 => "nothing waiting".to_owned(),
+        rows => format!("{} waiting", text::counted(rows, ("row", "rows"))),
+    };
+    if let Some(ms) = status.next_cut_in_ms {
+        text.push_str(&format!(", next object in {}", text::duration(Duration::from_millis(ms))));
+    }
+    text
+}
+
+/// How far the lake is behind: `complete up to 2.1s ago`.
+pub fn behind(status: &TaskStatus, now: Micros) -> String {
+    if status.sync_point == 0 {
+        return "not complete up to any time yet".to_owned();
+    }
+    let behind = Duration::from_micros(u64::try_from(now - status.sync_point).unwrap_or(0));
+    format!("complete up to {} ago", text::duration(behind))
+}
+
+/// The whole line: phase, what waits, how far the lake is behind, and what is wrong.
+pub fn line(status: &TaskStatus, now: Micros) -> String {
+    let mut line = format!("{}, {}, {}", phase(status.phase), waiting(status), behind(status, now));
+    if let Some(problem) = problem(status, now) {
+        line.push_str("; ");
+        line.push_str(&problem);
+    }
+    line
+}
+
+/// What is wrong with the task, if anything is: the code, what to do, and when it tries again.
+pub fn problem(status: &TaskStatus, now: Micros) -> Option<String> {
+    let code = error_code(status.error);
+    if code.is_none() && status.next_try_at.is_none() {
+        return None;
+    }
+    let mut text = match code {
+        Some(code) => format!("{code}: {}", status.detail),
+        None => status.detail.clone(),
+    };
+    if let Some(at) = status.next_try_at {
+        let left = Duration::from_micros(u64::try_from(at - now).unwrap_or(0));
+        text.push_str(&format!(" (next try in {})", text::duration(left)));
+    }
+    Some(text)
+}
+
+/// Whether everything that was committed before `time` is in the lake.
+pub fn is_delivered(mode: Mode, status: &TaskStatus, time: Micros) -> bool {
+    match mode {
+        // The sync point of a BASE task stands still; it has finished when it rests in INCR.
+        Mode::Base => status.phase == Phase::Incr,
+        Mode::Inc | Mode::BaseInc => status.phase == Phase::Incr && status.sync_point >= time,
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A task that has just begun.
+    pub fn status() -> TaskStatus {
+        TaskStatus {
+            phase: Phase::Init,
+            sync_point: 0,
+            error: TaskError::Ok,
+            detail: String::new(),
+            run: 1,
+            rows_waiting: 0,
+            rows_delivered: 0,
+            bytes_delivered: 0,
+            objects: 0,
+            dirty_fields: 0,
+            undelivered_columns: Vec::new(),
+            last_object_at: None,
+            last_object: None,
+            next_cut_in_ms: None,
+            next_try_at: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_line_says_what_waits_and_when_it_lands() {
+        let status = TaskStatus {
+            phase: Phase::Incr,
+            rows_waiting: 3_412,
+            next_cut_in_ms: Some(72_000),
+            sync_point: 8_000_000,
+            ..status()
+        };
+        assert_eq!(
+            line(&status, 10_100_000),
+            "INCR, 3,412 rows waiting, next object in 1m12s, complete up to 2.1s ago"
+        );
+    }
+
+    #[test]
+    fn a_problem_is_told_with_its_code_and_the_next_try() {
+        let status = TaskStatus {
+            error: TaskError::InvalidOssBucket,
+            detail: "there is no bucket `b`; add it".into(),
+            next_try_at: Some(5_000_000),
+            ..status()
+        };
+        let line = line(&status, 1_000_000);
+        assert!(line.ends_with("; INVALID_OSS_BUCKET: there is no bucket `b`; add it (next try in 4.0s)"), "{line}");
+    }
+
+    #[test]
+    fn delivered_means_the_sync_point_has_passed_unless_the_task_is_a_finished_base() {
+        let at = |phase, sync_point| TaskStatus { phase, sync_point, ..status() };
+        assert!(!is_delivered(Mode::BaseInc, &at(Phase::Incr, 9), 10));
+        assert!(is_delivered(Mode::BaseInc, &at(Phase::Incr, 10), 10));
+        assert!(!is_delivered(Mode::BaseInc, &at(Phase::Full, 10), 10));
+        assert!(is_delivered(Mode::Base, &at(Phase::Incr, 0), 10));
+        assert!(!is_delivered(Mode::Base, &at(Phase::Full, 0), 10));
+    }
+}

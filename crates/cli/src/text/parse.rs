@@ -1,0 +1,179 @@
+//! What people type as flags: durations, sizes, columns.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use lakeferry_model::delivery::{EventTimeColumn, EventTimeFormat, FieldKind};
+
+/// Reads `500ms`, `2s`, `1.5m`, `3h`; a bare number is seconds.
+///
+/// # Errors
+/// What can be written instead.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let (amount, unit) = number_and_unit(text);
+    let seconds_per_unit = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3_600.0,
+        _ => return Err(format!("`{unit}` is no unit of time; write `500ms`, `90s`, `2m` or `1h`")),
+    };
+    let amount: f64 =
+        amount.parse().map_err(|_| "write a number and a unit: `500ms`, `90s`, `2m` or `1h`".to_owned())?;
+    Duration::try_from_secs_f64(amount * seconds_per_unit).map_err(|error| error.to_string())
+}
+
+/// Reads `64MiB`, `512K`, `1.5G`; a bare number is bytes. All units are powers of 1,024.
+///
+/// # Errors
+/// What can be written instead.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let (amount, unit) = number_and_unit(text);
+    let unit_bytes: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return Err(format!("`{unit}` is no unit of size; write `512KiB`, `64MiB` or `1GiB`")),
+    };
+    let amount: f64 =
+        amount.parse().map_err(|_| "write a number and a unit: `512KiB`, `64MiB` or `1GiB`".to_owned())?;
+    #[expect(clippy::cast_precision_loss, reason = "units are powers of two")]
+    let bytes = amount * unit_bytes as f64;
+    if !(0.0..9.0e15).contains(&bytes) {
+        return Err("the size is out of range".to_owned());
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+    Ok(bytes as u64)
+}
+
+fn number_and_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    (&text[..end], text[end..].trim())
+}
+
+/// Reads `COLUMN:FORMAT`; the column's name may hold colons itself.
+///
+/// # Errors
+/// What can be written instead.
+pub fn event_time(text: &str) -> Result<EventTimeColumn, String> {
+    const FORMATS: [(&str, EventTimeFormat); 5] = [
+        ("rfc822", EventTimeFormat::Rfc822),
+        ("rfc850", EventTimeFormat::Rfc850),
+        ("rfc1123", EventTimeFormat::Rfc1123),
+        ("rfc3339", EventTimeFormat::Rfc3339),
+        ("unix", EventTimeFormat::Unix),
+    ];
+    let rule = "write COLUMN:FORMAT, the format one of rfc822, rfc850, rfc1123, rfc3339 and unix";
+    let (column, format) = text.rsplit_once(':').ok_or(rule)?;
+    let (_, format) =
+        FORMATS.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(format)).ok_or(rule)?;
+    if column.is_empty() {
+        return Err(rule.to_owned());
+    }
+    Ok(EventTimeColumn { column: column.to_owned(), format })
+}
+
+/// One column of a task's objects as typed: `SOURCE[:TARGET[:TYPE]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnArg {
+    /// The table's column, or a reserved name.
+    pub source: String,
+    /// The column's name in the objects; the source's if left out.
+    pub target: Option<String>,
+    /// Its type in the objects, and whether it is UTF8's extension BINARY; by the table if left out.
+    pub kind: Option<(FieldKind, bool)>,
+}
+
+impl FromStr for ColumnArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(':');
+        let source = parts.next().filter(|source| !source.is_empty());
+        let target = parts.next().filter(|target| !target.is_empty());
+        let kind = parts.next().filter(|kind| !kind.is_empty()).map(field_kind).transpose()?;
+        match (source, parts.next()) {
+            (Some(source), None) => {
+                Ok(Self { source: source.to_owned(), target: target.map(str::to_owned), kind })
+            }
+            _ => Err("write SOURCE, SOURCE:TARGET or SOURCE:TARGET:TYPE".to_owned()),
+        }
+    }
+}
+
+/// The types that the program offers: those that some Tablestore value has.
+const FIELD_KINDS: [(&str, FieldKind, bool); 14] = [
+    ("bool", FieldKind::Bool, false),
+    ("int64", FieldKind::Int64, false),
+    ("double", FieldKind::Double, false),
+    ("utf8", FieldKind::Utf8, false),
+    ("binary", FieldKind::Utf8, true),
+    ("int32", FieldKind::Int32, false),
+    ("float", FieldKind::Float, false),
+    ("date", FieldKind::Date, false),
+    ("decimal", FieldKind::Decimal, false),
+    ("time_millis", FieldKind::TimeMillis, false),
+    ("time_micros", FieldKind::TimeMicros, false),
+    ("timestamp_millis", FieldKind::TimestampMillis, false),
+    ("timestamp_micros", FieldKind::TimestampMicros, false),
+    // As people write it.
+    ("string", FieldKind::Utf8, false),
+];
+
+fn field_kind(text: &str) -> Result<(FieldKind, bool), String> {
+    let found = FIELD_KINDS.into_iter().find(|(name, ..)| name.eq_ignore_ascii_case(text));
+    found.map(|(_, kind, binary)| (kind, binary)).ok_or_else(|| {
+        let names: Vec<_> = FIELD_KINDS.iter().map(|(name, ..)| *name).collect();
+        format!("`{text}` is no column type; there are {}", names.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_and_without_a_unit() {
+        let read = |text| parse_duration(text).map(|duration| duration.as_millis());
+        assert_eq!(read("500ms"), Ok(500));
+        assert_eq!(read("2"), Ok(2_000));
+        assert_eq!(read("1.5m"), Ok(90_000));
+        assert_eq!(read("1 h"), Ok(3_600_000));
+        assert!(read("2 days").unwrap_err().contains("days"));
+        assert!(read("soon").is_err() && read("-1s").is_err() && read("").is_err());
+    }
+
+    #[test]
+    fn sizes_are_read_in_powers_of_1024() {
+        assert_eq!(parse_size("64MiB"), Ok(64 << 20));
+        assert_eq!(parse_size("512k"), Ok(512 << 10));
+        assert_eq!(parse_size("1.5 GB"), Ok(3 << 29));
+        assert_eq!(parse_size("17"), Ok(17));
+        assert!(parse_size("1 parsec").is_err() && parse_size("99999999999G").is_err());
+    }
+
+    #[test]
+    fn an_event_time_is_a_column_and_a_format() {
+        let read = event_time("at:home:RFC3339").unwrap();
+        assert_eq!((read.column.as_str(), read.format), ("at:home", EventTimeFormat::Rfc3339));
+        assert!(event_time("at").is_err() && event_time(":unix").is_err() && event_time("at:iso").is_err());
+    }
+
+    #[test]
+    fn a_column_is_a_source_with_an_optional_target_and_type() {
+        let read = |text: &str| text.parse::<ColumnArg>();
+        let column = |source: &str, target: Option<&str>, kind| ColumnArg {
+            source: source.into(),
+            target: target.map(Into::into),
+            kind,
+        };
+        assert_eq!(read("a"), Ok(column("a", None, None)));
+        assert_eq!(read("a:b"), Ok(column("a", Some("b"), None)));
+        assert_eq!(read("a::Int64"), Ok(column("a", None, Some((FieldKind::Int64, false)))));
+        assert_eq!(read("$operation:op:BINARY"), Ok(column("$operation", Some("op"), Some((FieldKind::Utf8, true)))));
+        assert!(read("").is_err() && read("a:b:int64:x").is_err());
+        assert!(read("a:b:int96").unwrap_err().contains("timestamp_micros"));
+    }
+}

@@ -1,0 +1,372 @@
+//! Keys and rows, as an application writes them down and reads them.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use lakeferry_model::{
+    Cell, CellChange, ColumnUpdate, Condition, KeyValue, Returning, RowExistence, RowOperation, Value,
+    ValueRef,
+};
+use lakeferry_wire::convert::TimeRange;
+use lakeferry_wire::plain_buffer::{WireKeyValue, WireRow, encode};
+
+/// A primary key: column names and values, in the table's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub(crate) columns: Vec<(ByteString, KeyValue)>,
+}
+
+/// A row to put in the place of whatever is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Put(RowWrite);
+
+/// Changes of single columns of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update(RowWrite);
+
+/// A row to delete.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delete(RowWrite);
+
+/// Any of the three writes; batches mix them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowWrite {
+    pub(crate) key: Key,
+    pub(crate) operation: RowOperation,
+    pub(crate) condition: Condition,
+    pub(crate) returning: Returning,
+}
+
+/// What of a row to read; by default all columns, the newest version of each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    pub(crate) columns: Vec<String>,
+    pub(crate) versions_max: Option<i32>,
+    pub(crate) time_range: Option<TimeRange>,
+}
+
+/// A row as it was read: its cells by name, newest version first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its primary key.
+    pub key: Key,
+    /// Its cells.
+    pub cells: Vec<Cell>,
+}
+
+impl Key {
+    /// A key that begins with this column, or consists of it.
+    pub fn new(name: impl Into<ByteString>, value: impl IntoKeyValue) -> Self {
+        Self { columns: vec![(name.into(), value.into_key_value())] }
+    }
+
+    /// The key with one more column.
+    #[must_use]
+    pub fn and(mut self, name: impl Into<ByteString>, value: impl IntoKeyValue) -> Self {
+        self.columns.push((name.into(), value.into_key_value()));
+        self
+    }
+
+    /// Names and values in the table's order.
+    pub fn columns(&self) -> &[(ByteString, KeyValue)] {
+        &self.columns
+    }
+
+    /// The value of a column.
+    pub fn get(&self, name: &str) -> Option<&KeyValue> {
+        self.columns.iter().find(|(column, _)| column == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn borrowed(&self) -> impl Iterator<Item = (&str, ValueRef<'_>)> {
+        self.columns.iter().map(|(name, value)| (&**name, value.as_ref()))
+    }
+
+    pub(crate) fn encode(&self) -> Bytes {
+        encode::key(self.borrowed())
+    }
+
+    /// `None` if a column holds no value but a bound.
+    pub(crate) fn from_wire(columns: Vec<(ByteString, WireKeyValue)>) -> Option<Self> {
+        let columns = columns.into_iter().map(|(name, value)| match value {
+            WireKeyValue::Value(value) => Some((name, value)),
+            WireKeyValue::InfMin | WireKeyValue::InfMax | WireKeyValue::AutoIncrement => None,
+        });
+        Some(Self { columns: columns.collect::<Option<_>>()? })
+    }
+}
+
+macro_rules! conditions {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Fails with `OTSConditionCheckFail` unless the row is there.
+            #[must_use]
+            pub fn only_if_exists(mut self) -> Self {
+                self.0.condition.existence = RowExistence::ExpectExist;
+                self
+            }
+
+            /// Fails with `OTSConditionCheckFail` if the row is there.
+            #[must_use]
+            pub fn only_if_missing(mut self) -> Self {
+                self.0.condition.existence = RowExistence::ExpectNotExist;
+                self
+            }
+
+            /// Answers with the row's primary key.
+            #[must_use]
+            pub fn returning_key(mut self) -> Self {
+                self.0.returning = Returning::PrimaryKey;
+                self
+            }
+        }
+
+        impl From<$name> for RowWrite {
+            fn from(write: $name) -> Self {
+                write.0
+            }
+        }
+    )*};
+}
+
+conditions! { Put Update Delete }
+
+impl Put {
+    /// A row with no columns yet but its key.
+    pub fn new(key: Key) -> Self {
+        Self(RowWrite::new(key, RowOperation::Put(Vec::new())))
+    }
+
+    /// Adds a column; the server picks its version.
+    #[must_use]
+    pub fn set(self, name: impl Into<ByteString>, value: impl IntoValue) -> Self {
+        self.cell(name, ColumnUpdate::Put(value.into_value(), None))
+    }
+
+    /// Adds a version of a column, in milliseconds since the epoch.
+    #[must_use]
+    pub fn set_at(self, name: impl Into<ByteString>, value: impl IntoValue, timestamp_ms: i64) -> Self {
+        self.cell(name, ColumnUpdate::Put(value.into_value(), Some(timestamp_ms)))
+    }
+
+    fn cell(mut self, name: impl Into<ByteString>, update: ColumnUpdate) -> Self {
+        self.0.push(name.into(), update);
+        self
+    }
+}
+
+impl Update {
+    /// No changes yet.
+    pub fn new(key: Key) -> Self {
+        Self(RowWrite::new(key, RowOperation::Update(Vec::new())))
+    }
+
+    /// Puts a new version of a column; the server picks which.
+    #[must_use]
+    pub fn set(self, name: impl Into<ByteString>, value: impl IntoValue) -> Self {
+        self.cell(name, ColumnUpdate::Put(value.into_value(), None))
+    }
+
+    /// Puts a version of a column, in milliseconds since the epoch.
+    #[must_use]
+    pub fn set_at(self, name: impl Into<ByteString>, value: impl IntoValue, timestamp_ms: i64) -> Self {
+        self.cell(name, ColumnUpdate::Put(value.into_value(), Some(timestamp_ms)))
+    }
+
+    /// Adds to a column's newest integer; a missing one counts as 0.
+    #[must_use]
+    pub fn increment(self, name: impl Into<ByteString>, by: i64) -> Self {
+        self.cell(name, ColumnUpdate::Increment(by))
+    }
+
+    /// Removes all versions of a column.
+    #[must_use]
+    pub fn remove(self, name: impl Into<ByteString>) -> Self {
+        self.cell(name, ColumnUpdate::DeleteAll)
+    }
+
+    /// Removes one version of a column.
+    #[must_use]
+    pub fn remove_version(self, name: impl Into<ByteString>, timestamp_ms: i64) -> Self {
+        self.cell(name, ColumnUpdate::DeleteVersion(timestamp_ms))
+    }
+
+    /// Answers with the new values of these columns, each of which this update increments.
+    #[must_use]
+    pub fn returning<N: Into<String>>(mut self, columns: impl IntoIterator<Item = N>) -> Self {
+        self.0.returning = Returning::AfterModify(columns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    fn cell(mut self, name: impl Into<ByteString>, update: ColumnUpdate) -> Self {
+        self.0.push(name.into(), update);
+        self
+    }
+}
+
+impl Delete {
+    /// The row of this key, whether it is there or not.
+    pub fn new(key: Key) -> Self {
+        Self(RowWrite::new(key, RowOperation::Delete))
+    }
+}
+
+impl From<Key> for Delete {
+    fn from(key: Key) -> Self {
+        Self::new(key)
+    }
+}
+
+impl RowWrite {
+    fn new(key: Key, operation: RowOperation) -> Self {
+        Self { key, operation, condition: Condition::default(), returning: Returning::Nothing }
+    }
+
+    fn push(&mut self, name: ByteString, update: ColumnUpdate) {
+        match &mut self.operation {
+            RowOperation::Put(cells) | RowOperation::Update(cells) => cells.push(CellChange { name, update }),
+            RowOperation::Delete => {}
+        }
+    }
+
+    pub(crate) fn encode_row(&self) -> Bytes {
+        encode::change(self.key.borrowed(), &self.operation)
+    }
+}
+
+impl Default for Read {
+    fn default() -> Self {
+        Self { columns: Vec::new(), versions_max: Some(1), time_range: None }
+    }
+}
+
+impl Read {
+    /// Only these columns. A row that has none of them is not found.
+    #[must_use]
+    pub fn columns<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.columns = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// So many of the newest versions of each column.
+    #[must_use]
+    pub fn versions(mut self, versions_max: u32) -> Self {
+        self.versions_max = Some(i32::try_from(versions_max).unwrap_or(i32::MAX));
+        self
+    }
+
+    /// Only versions of this time; one exact time leaves no number of versions to ask for.
+    #[must_use]
+    pub fn time(mut self, range: TimeRange) -> Self {
+        if matches!(range, TimeRange::At(_)) {
+            self.versions_max = None;
+        }
+        self.time_range = Some(range);
+        self
+    }
+}
+
+impl Row {
+    /// The newest value of a column that was read.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.cells.iter().find(|cell| cell.name == *name).map(|cell| &cell.value)
+    }
+
+    /// The same, if it is text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name)? {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The same, if it is an integer.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        match self.get(name)? {
+            Value::Integer(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The same, if it is a double.
+    pub fn double(&self, name: &str) -> Option<f64> {
+        match self.get(name)? {
+            Value::Double(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The same, if it is a boolean.
+    pub fn boolean(&self, name: &str) -> Option<bool> {
+        match self.get(name)? {
+            Value::Boolean(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The same, if it is binary.
+    pub fn binary(&self, name: &str) -> Option<&Bytes> {
+        match self.get(name)? {
+            Value::Binary(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// `None` if a cell is not one that a query answers: without a value or a timestamp.
+    pub(crate) fn from_wire(row: WireRow) -> Option<Self> {
+        let cells = row
+            .cells
+            .into_iter()
+            .map(|cell| Some(Cell { name: cell.name, timestamp_ms: cell.timestamp_ms?, value: cell.value? }));
+        Some(Self { key: Key::from_wire(row.key)?, cells: cells.collect::<Option<_>>()? })
+    }
+}
+
+/// What can be the value of a primary key column.
+pub trait IntoKeyValue {
+    /// The value.
+    fn into_key_value(self) -> KeyValue;
+}
+
+/// What can be the value of an attribute column.
+pub trait IntoValue {
+    /// The value.
+    fn into_value(self) -> Value;
+}
+
+macro_rules! values {
+    ($trait:ident, $method:ident, $target:ident: $($from:ty => |$value:ident| $into:expr;)*) => {$(
+        impl $trait for $from {
+            fn $method(self) -> $target {
+                let $value = self;
+                $into
+            }
+        }
+    )*};
+}
+
+values! { IntoKeyValue, into_key_value, KeyValue:
+    KeyValue => |value| value;
+    i64 => |value| KeyValue::Integer(value);
+    i32 => |value| KeyValue::Integer(value.into());
+    u32 => |value| KeyValue::Integer(value.into());
+    &str => |text| KeyValue::String(text.into());
+    String => |text| KeyValue::String(text.into());
+    ByteString => |text| KeyValue::String(text);
+    &[u8] => |bytes| KeyValue::Binary(Bytes::copy_from_slice(bytes));
+    Vec<u8> => |bytes| KeyValue::Binary(bytes.into());
+    Bytes => |bytes| KeyValue::Binary(bytes);
+}
+
+values! { IntoValue, into_value, Value:
+    Value => |value| value;
+    i64 => |value| Value::Integer(value);
+    i32 => |value| Value::Integer(value.into());
+    u32 => |value| Value::Integer(value.into());
+    f64 => |value| Value::Double(value);
+    bool => |value| Value::Boolean(value);
+    &str => |text| Value::String(text.into());
+    String => |text| Value::String(text.into());
+    ByteString => |text| Value::String(text);
+    &[u8] => |bytes| Value::Binary(Bytes::copy_from_slice(bytes));
+    Vec<u8> => |bytes| Value::Binary(bytes.into());
+    Bytes => |bytes| Value::Binary(bytes);
+}

@@ -1,0 +1,204 @@
+//! Turns scanned blocks into objects. Computes only; it runs on blocking threads.
+//!
+//! A scan meets rows in the order of their keys, and their folders in no order at all. The folder that most
+//! rows fall into is *hot*: its rows go straight into an open encoder. Rows of other folders are set aside:
+//! their blocks stay in memory, and who they are is noted. When many rows in a row miss the hot folder, its
+//! object is closed and theirs becomes hot. So a prefix without time variables, and a table whose keys follow
+//! time, are encoded on sight, without a copy; and there is never more than one open encoder per lane.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lakeferry_lake::{ColumnScout, FolderPath};
+use lakeferry_store::RowBlock;
+
+use crate::cut::LaneTicket;
+use crate::encode::{Encoded, Failure, Form, ObjectId, RecordEncoder};
+use crate::placement::Placement;
+use crate::sample::look;
+use crate::source::{Record, ScannedRow};
+use crate::task::Task;
+
+/// So many rows in a row beside the hot folder make another one hot.
+const MISSES_MAX: u32 = 1024;
+/// Objects of one cut at which it is full, however small they are.
+const PIECES_MAX: usize = 4096;
+
+/// Builds the objects of one lane of the full phase.
+pub(crate) struct Builder {
+    task: Arc<Task>,
+    ticket: LaneTicket,
+    form: Form,
+    placement: Placement,
+    scout: Option<ColumnScout>,
+    next_sequence: u64,
+    hot: Option<Hot>,
+    misses: u32,
+    pieces: Vec<Piece>,
+    aside: BTreeMap<FolderPath, Aside>,
+    blocks: Vec<RowBlock>,
+    rows: u64,
+}
+
+/// A finished object of a cut that is not prepared yet.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) folder: FolderPath,
+    pub(crate) sequence: u64,
+    pub(crate) encoded: Encoded,
+}
+
+struct Hot {
+    folder: FolderPath,
+    sequence: u64,
+    encoder: RecordEncoder,
+}
+
+/// Rows of a folder that wait in their blocks: block, row, and whether its event time is dirty.
+#[derive(Default)]
+struct Aside {
+    rows: Vec<(u32, u32, bool)>,
+    bytes: u64,
+}
+
+impl Builder {
+    pub(crate) fn new(task: &Arc<Task>, ticket: LaneTicket, next_sequence: u64) -> Self {
+        Self {
+            form: task.form(&task.columns.current()),
+            placement: task.placement(),
+            scout: task.columns.scout(),
+            task: Arc::clone(task),
+            ticket,
+            next_sequence,
+            hot: None,
+            misses: 0,
+            pieces: Vec::new(),
+            aside: BTreeMap::new(),
+            blocks: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    /// Takes the rows of a block, but for those whose last change came after `pin`. After an error the
+    /// builder is of no use.
+    pub(crate) fn take(&mut self, block: RowBlock, pin: Option<u64>) -> Result<(), Failure> {
+        let block_number = u32::try_from(self.blocks.len()).expect("memory ends before 2^32 blocks");
+        let row_bytes = block.bytes() / block.len().max(1);
+        let mut is_needed = false;
+        for at in 0..block.len() {
+            let Some(row) = ScannedRow::visible(&block, at)? else { continue };
+            if pin.is_some_and(|pin| row.sequence() > pin) {
+                continue;
+            }
+            self.scout(&row)?;
+            let Some(place) = self.placement.place(&row)? else { continue };
+            self.rows += 1;
+            if let Some(hot) = self.hot.as_mut().filter(|hot| hot.folder == *place.folder) {
+                self.misses = 0;
+                hot.encoder.push(&row)?;
+                hot.encoder.count(row_bytes, place.is_event_time_dirty);
+                continue;
+            }
+            self.misses += 1;
+            if self.hot.is_none() || self.misses >= MISSES_MAX {
+                let (folder, is_dirty) = (place.folder.clone(), place.is_event_time_dirty);
+                let encoder = self.make_hot(folder)?;
+                encoder.push(&row)?;
+                encoder.count(row_bytes, is_dirty);
+                continue;
+            }
+            let at = u32::try_from(at).expect("a block holds fewer than 2^32 rows");
+            if !self.aside.contains_key(place.folder) {
+                self.aside.insert(place.folder.clone(), Aside::default());
+            }
+            let aside = self.aside.get_mut(place.folder).expect("it was put there if it was missing");
+            aside.rows.push((block_number, at, place.is_event_time_dirty));
+            aside.bytes += row_bytes as u64;
+            is_needed = true;
+        }
+        if is_needed {
+            self.blocks.push(block);
+        }
+        Ok(())
+    }
+
+    /// Closes everything that is open, and begins anew. An error leaves a builder that is of no use.
+    pub(crate) fn finish(mut self) -> (Result<Vec<Piece>, Failure>, Self) {
+        let finished = self.close_all();
+        let next = Self::new(&self.task, self.ticket, self.next_sequence);
+        (finished.map(|()| self.pieces), next)
+    }
+
+    /// Whether the cut should be made: an object reached its size, or there are very many.
+    pub(crate) fn is_full(&self, object_bytes_max: u64) -> bool {
+        self.hot.as_ref().is_some_and(|hot| hot.encoder.record_bytes() >= object_bytes_max)
+            || self.aside.values().any(|aside| aside.bytes >= object_bytes_max)
+            || self.pieces.len() + self.aside.len() >= PIECES_MAX
+            || self.pieces.iter().map(|piece| piece.encoded.byte_count).sum::<u64>() >= object_bytes_max
+    }
+
+    /// Rows that were taken and are not cut yet.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Memory held, the open encoder left out: that has its own set aside.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let blocks: usize = self.blocks.iter().map(RowBlock::bytes).sum();
+        blocks as u64 + self.pieces.iter().map(|piece| piece.encoded.byte_count).sum::<u64>()
+    }
+
+    /// The first sequence that no object has.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Looks for columns that the schema lacks. What is open is closed before the schema widens.
+    #[inline]
+    fn scout(&mut self, row: &ScannedRow<'_>) -> Result<(), Failure> {
+        let Some(scout) = &mut self.scout else { return Ok(()) };
+        look(scout, row)?;
+        if scout.found().next().is_some() {
+            self.close_hot()?;
+            let schema = self.task.columns.widen(&mut self.scout);
+            self.form = self.task.form(&schema);
+        }
+        Ok(())
+    }
+
+    fn make_hot(&mut self, folder: FolderPath) -> Result<&mut RecordEncoder, Failure> {
+        self.close_hot()?;
+        self.misses = 0;
+        let (sequence, encoder) = self.begin_object()?;
+        Ok(&mut self.hot.insert(Hot { folder, sequence, encoder }).encoder)
+    }
+
+    fn begin_object(&mut self) -> Result<(u64, RecordEncoder), Failure> {
+        let sequence = self.next_sequence;
+        let (task, LaneTicket { lane, run }) = (self.task.id, self.ticket);
+        let encoder = RecordEncoder::new(&self.form, &ObjectId { task, run, lane, sequence })?;
+        self.next_sequence += 1;
+        Ok((sequence, encoder))
+    }
+
+    fn close_hot(&mut self) -> Result<(), Failure> {
+        if let Some(Hot { folder, sequence, encoder }) = self.hot.take() {
+            self.pieces.push(Piece { folder, sequence, encoded: encoder.finish()? });
+        }
+        Ok(())
+    }
+
+    fn close_all(&mut self) -> Result<(), Failure> {
+        self.close_hot()?;
+        for (folder, aside) in std::mem::take(&mut self.aside) {
+            let (sequence, mut encoder) = self.begin_object()?;
+            for (block, at, is_event_time_dirty) in aside.rows {
+                encoder.push(&ScannedRow::of(&self.blocks[block as usize], at as usize)?)?;
+                encoder.count(0, is_event_time_dirty);
+            }
+            self.pieces.push(Piece { folder, sequence, encoded: encoder.finish()? });
+        }
+        self.blocks.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! The writes of a cut's life: prepared, committed, or given up.
+//!
+//! The task's book mirrors what lies in its space. Every change is made in the book first and then written,
+//! under the book's lock, so writes of one task have one order. A lane shows its ticket: once a newer run has
+//! begun, or the task is deleted, the lane can write nothing more, whatever it was doing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lakeferry_model::Micros;
+use tokio::sync::MutexGuard;
+
+use crate::progress::ProgressChange;
+use crate::space::{
+    Abandoned, CutKind, LaneCounters, PreparedCut, ScanRange, Stage, StoredTask, TaskId, Writes,
+};
+use crate::stop::{Stop, Stopped};
+use crate::task::Task;
+use crate::upload::Delivered;
+
+/// Which lane of which run writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LaneTicket {
+    pub(crate) lane: u32,
+    pub(crate) run: u32,
+}
+
+impl Task {
+    /// The book, if the ticket's run is still the task's.
+    pub(crate) async fn book_for(&self, ticket: &LaneTicket) -> Result<MutexGuard<'_, StoredTask>, Stopped> {
+        let book = self.book.lock().await;
+        let is_valid = book.entry.run == ticket.run && book.entry.stage == Stage::Live;
+        if is_valid { Ok(book) } else { Err(Stopped) }
+    }
+
+    /// Writes a cut down as prepared, with the counters behind it and the schema that it widened. From now
+    /// on its names are never used for anything else.
+    pub(crate) async fn prepare(
+        &self,
+        ticket: &LaneTicket,
+        cut: &PreparedCut,
+        counters: LaneCounters,
+        stop: &Stop,
+    ) -> Result<(), Stopped> {
+        let mut book = self.book_for(ticket).await?;
+        let mut writes = Writes::default();
+        let schema = self.columns.current();
+        if book.schema.as_ref().is_none_or(|written| !Arc::ptr_eq(written, &schema)) {
+            writes.put_schema(self.id, &schema);
+            book.schema = Some(schema);
+        }
+        let lane = book.lanes.entry(ticket.lane).or_default();
+        lane.counters = counters;
+        lane.prepared = Some(cut.clone());
+        writes.put_counters(self.id, ticket.lane, counters);
+        writes.put_prepared(self.id, ticket.lane, cut);
+        self.space.write_surely(writes, stop).await
+    }
+
+    /// Commits a cut of the log: progress and totals move, and the prepared cut goes, in one write.
+    pub(crate) async fn commit_log(
+        &self,
+        ticket: &LaneTicket,
+        change: &ProgressChange,
+        delivered: &Delivered,
+        stop: &Stop,
+    ) -> Result<(), Stopped> {
+        let mut book = self.book_for(ticket).await?;
+        let mut writes = Writes::default();
+        writes.move_progress(self.id, ticket.lane, change);
+        book.lanes.entry(ticket.lane).or_default().progress.apply(change);
+        self.commit(&mut book, writes, ticket, delivered, stop).await
+    }
+
+    /// Commits a cut of a scan: the ranges move on, instead of progress in a log.
+    pub(crate) async fn commit_scan(
+        &self,
+        ticket: &LaneTicket,
+        ranges: &BTreeMap<u32, ScanRange>,
+        delivered: &Delivered,
+        stop: &Stop,
+    ) -> Result<(), Stopped> {
+        let mut book = self.book_for(ticket).await?;
+        let mut writes = Writes::default();
+        for (number, range) in ranges {
+            writes.put_range(self.id, *number, range);
+            book.ranges.insert(*number, range.clone());
+        }
+        self.commit(&mut book, writes, ticket, delivered, stop).await
+    }
+
+    async fn commit(
+        &self,
+        book: &mut StoredTask,
+        mut writes: Writes,
+        ticket: &LaneTicket,
+        delivered: &Delivered,
+        stop: &Stop,
+    ) -> Result<(), Stopped> {
+        book.lanes.entry(ticket.lane).or_default().prepared = None;
+        writes.remove_prepared(self.id, ticket.lane);
+        delivered.add_to(&mut book.totals, self.env.clock.now_micros());
+        writes.put_totals(self.id, &book.totals);
+        self.space.write_surely(writes, stop).await?;
+        self.board.set_totals(&book.totals);
+        Ok(())
+    }
+
+    /// Moves progress over rows that produced nothing.
+    pub(crate) async fn advance(
+        &self,
+        ticket: &LaneTicket,
+        change: &ProgressChange,
+        stop: &Stop,
+    ) -> Result<(), Stopped> {
+        let mut book = self.book_for(ticket).await?;
+        let mut writes = Writes::default();
+        writes.move_progress(self.id, ticket.lane, change);
+        book.lanes.entry(ticket.lane).or_default().progress.apply(change);
+        self.space.write_surely(writes, stop).await
+    }
+
+    /// Gives up the prepared cuts of scans: their names are abandoned, in one write. What they held is
+    /// scanned again into new names.
+    pub(crate) async fn give_up_scans(&self, run: u32, stop: &Stop) -> Result<(), Stopped> {
+        let mut book = self.book_for(&LaneTicket { lane: 0, run }).await?;
+        let mut writes = Writes::default();
+        let is_scan = |cut: &PreparedCut| cut.kind == CutKind::Scan;
+        let until = self.abandoned_until();
+        abandon(&mut book, &mut writes, until, is_scan);
+        self.space.write_surely(writes, stop).await?;
+        drop(book);
+        self.env.janitor.wake();
+        Ok(())
+    }
+
+    /// Until when names that are abandoned now are looked after.
+    pub(crate) fn abandoned_until(&self) -> Micros {
+        let time = i64::try_from(self.env.settings.abandoned_for.as_micros()).unwrap_or(i64::MAX);
+        self.env.clock.now_micros().saturating_add(time)
+    }
+}
+
+/// Turns the names of prepared cuts into abandoned ones.
+pub(crate) fn abandon(
+    book: &mut StoredTask,
+    writes: &mut Writes,
+    until: Micros,
+    which: impl Fn(&PreparedCut) -> bool,
+) {
+    let task: TaskId = book.entry.id;
+    let bucket = &book.entry.spec.destination.bucket;
+    for (number, lane) in &mut book.lanes {
+        let Some(cut) = lane.prepared.take_if(|cut| which(cut)) else { continue };
+        for object in cut.objects {
+            writes.put_abandoned(&Abandoned { task, bucket: bucket.clone(), name: object.name, until });
+        }
+        writes.remove_prepared(task, *number);
+    }
+}

@@ -1,0 +1,212 @@
+//! Records in, one Parquet object out: what lies between the store's rows and lake's encoder.
+//!
+//! The bytes of an object depend on nothing but its rows in their order, its schema and its metadata, so a
+//! cut that is done again gives the same bytes. Everything here computes; it runs on blocking threads.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lakeferry_lake::{EncodeError, EncodedObject, ObjectEncoder, ObjectSchema, RowMeta};
+use lakeferry_model::delivery::Compression;
+use lakeferry_model::{KeyColumn, ValueRef, limits::KEY_COLUMNS_MAX};
+use lakeferry_store::RecordView;
+use lakeferry_store::key::{self, KeyPart};
+
+use crate::gather::GatheredFolder;
+use crate::source::Record;
+use crate::space::{TaskId, Totals};
+
+/// The task's id in an object's key-value metadata, in decimal.
+pub const TASK_KEY: &str = "lakeferry.task_id";
+/// The lane in an object's key-value metadata, in decimal.
+pub const LANE_KEY: &str = "lakeferry.lane";
+/// The sequence in an object's key-value metadata, in decimal.
+pub const SEQUENCE_KEY: &str = "lakeferry.sequence";
+/// The run in an object's key-value metadata, in decimal.
+pub const RUN_KEY: &str = "lakeferry.run";
+
+/// Who an object is, as its metadata says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ObjectId {
+    pub(crate) task: TaskId,
+    pub(crate) run: u32,
+    pub(crate) lane: u32,
+    pub(crate) sequence: u64,
+}
+
+/// How objects of a task are made.
+#[derive(Debug, Clone)]
+pub(crate) struct Form {
+    pub(crate) schema: Arc<ObjectSchema>,
+    pub(crate) compression: Compression,
+    pub(crate) key_columns: Arc<[KeyColumn]>,
+}
+
+/// A finished object, and what its rows lacked.
+#[derive(Debug, Clone)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Bytes,
+    /// How many bytes it has, also when they are kept no longer.
+    pub(crate) byte_count: u64,
+    pub(crate) rows: u64,
+    pub(crate) crc32: u32,
+    dirty_fields: u64,
+    event_time_dirty: u64,
+    undelivered: Vec<(String, u64)>,
+    undelivered_others: u64,
+}
+
+/// Why an object could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("encode an object")]
+    Encode(#[from] EncodeError),
+    #[error("read a row to encode")]
+    Read(#[from] lakeferry_store::Error),
+}
+
+/// Encodes records one after the other.
+#[derive(Debug)]
+pub(crate) struct RecordEncoder {
+    encoder: ObjectEncoder,
+    key_columns: Arc<[KeyColumn]>,
+    record_bytes: u64,
+    event_time_dirty: u64,
+}
+
+impl ObjectId {
+    /// The object's key-value metadata.
+    pub(crate) fn metadata(&self) -> Vec<(String, String)> {
+        let pairs = [
+            (TASK_KEY, self.task.to_string()),
+            (RUN_KEY, self.run.to_string()),
+            (LANE_KEY, self.lane.to_string()),
+            (SEQUENCE_KEY, self.sequence.to_string()),
+        ];
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    /// Whether the metadata of an object says that it is this one.
+    pub(crate) fn is_in(&self, metadata: &[(String, String)]) -> bool {
+        is_of_task(self.task, metadata)
+            && value_of(LANE_KEY, metadata) == Some(self.lane.to_string().as_str())
+            && value_of(SEQUENCE_KEY, metadata) == Some(self.sequence.to_string().as_str())
+    }
+}
+
+/// Whether the metadata of an object says that the task made it.
+pub(crate) fn is_of_task(task: TaskId, metadata: &[(String, String)]) -> bool {
+    value_of(TASK_KEY, metadata) == Some(task.to_string().as_str())
+}
+
+fn value_of<'a>(key: &str, metadata: &'a [(String, String)]) -> Option<&'a str> {
+    metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+}
+
+/// Encodes the rows of a gathered folder: by partition, then by sequence.
+pub(crate) fn encode_folder(form: &Form, id: &ObjectId, folder: &GatheredFolder) -> Result<Encoded, Failure> {
+    let mut encoder = RecordEncoder::new(form, id)?;
+    for part in folder.parts.values() {
+        for (sequence, record) in part.records() {
+            encoder.push(&RecordView::from_log(&sequence.to_be_bytes(), record)?)?;
+        }
+        encoder.event_time_dirty += part.event_time_dirty;
+    }
+    encoder.finish()
+}
+
+impl RecordEncoder {
+    pub(crate) fn new(form: &Form, id: &ObjectId) -> Result<Self, Failure> {
+        let encoder = ObjectEncoder::new(Arc::clone(&form.schema), form.compression, &id.metadata())?;
+        let key_columns = Arc::clone(&form.key_columns);
+        Ok(Self { encoder, key_columns, record_bytes: 0, event_time_dirty: 0 })
+    }
+
+    /// Adds a record.
+    #[inline]
+    pub(crate) fn push(&mut self, record: &impl Record) -> Result<(), Failure> {
+        let mut parts = [const { KeyPart::Integer(0) }; KEY_COLUMNS_MAX];
+        let mut count = 0;
+        for part in key::parts(record.key(), &self.key_columns) {
+            parts[count] = part?;
+            count += 1;
+        }
+        let mut values = [ValueRef::Integer(0); KEY_COLUMNS_MAX];
+        for (value, part) in values.iter_mut().zip(&parts[..count]) {
+            *value = part.as_ref();
+        }
+        let meta = RowMeta {
+            operation: record.operation(),
+            commit_time: record.commit_time(),
+            sequence: record.sequence(),
+        };
+        let mut damage = None;
+        let cells = record.cells().map_while(|cell| cell.map_err(|error| damage = Some(error)).ok());
+        self.encoder.push(meta, &values[..count], cells)?;
+        damage.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Counts what a record took in the store.
+    #[inline]
+    pub(crate) fn count(&mut self, record_bytes: usize, is_event_time_dirty: bool) {
+        self.record_bytes += record_bytes as u64;
+        self.event_time_dirty += u64::from(is_event_time_dirty);
+    }
+
+    /// Bytes of records so far.
+    pub(crate) fn record_bytes(&self) -> u64 {
+        self.record_bytes
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.encoder.rows()
+    }
+
+    pub(crate) fn finish(self) -> Result<Encoded, Failure> {
+        let EncodedObject { bytes, rows, crc32, dirty, undelivered, undelivered_others } =
+            self.encoder.finish()?;
+        Ok(Encoded {
+            byte_count: bytes.len() as u64,
+            bytes,
+            rows,
+            crc32,
+            dirty_fields: dirty.iter().map(|(_, count)| count).sum(),
+            event_time_dirty: self.event_time_dirty,
+            undelivered,
+            undelivered_others,
+        })
+    }
+}
+
+/// The name under which cells are counted whose names are too many to be counted one by one.
+const OTHER_COLUMNS: &str = "(others)";
+/// Names that a task counts one by one.
+const UNDELIVERED_NAMES_MAX: usize = 1024;
+
+impl Encoded {
+    /// The same, once the bytes are in the bucket.
+    pub(crate) fn without_bytes(mut self) -> Self {
+        self.bytes = Bytes::new();
+        self
+    }
+
+    /// Adds what the object holds and lacks to a task's totals.
+    pub(crate) fn add_to(&self, totals: &mut Totals) {
+        totals.rows += self.rows;
+        totals.bytes += self.byte_count;
+        totals.objects += 1;
+        totals.dirty_fields += self.dirty_fields;
+        totals.event_time_dirty += self.event_time_dirty;
+        let others = [(OTHER_COLUMNS.to_owned(), self.undelivered_others)];
+        for (name, count) in self.undelivered.iter().chain(&others).filter(|(_, count)| *count > 0) {
+            let is_counted = totals.undelivered.contains_key(name);
+            let name = if is_counted || totals.undelivered.len() < UNDELIVERED_NAMES_MAX {
+                name.as_str()
+            } else {
+                OTHER_COLUMNS
+            };
+            *totals.undelivered.entry(name.to_owned()).or_default() += count;
+        }
+    }
+}
+

@@ -1,0 +1,668 @@
+//! A lane of the incremental phase: from the change logs of its partitions to objects in the lake.
+//!
+//! 1. A cut that was prepared before a restart is done again.
+//! 2. The lane reads the records after its progress and gathers them per folder.
+//! 3. When a folder is full or old enough, memory is short, or everything was asked for, a cut is decided:
+//!    it takes folders out of the gathering, names their objects, and is prepared.
+//! 4. The cut is uploaded by a task of its own, while the lane reads on. There is one at a time.
+//! 5. The cut is committed: progress moves to just before the first record that still waits.
+//!
+//! What to do next is chosen by [`choose`] from a [`View`] alone; the lane then does it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakeferry_durable::Place;
+use lakeferry_lake::{ColumnScout, ManifestRange, ManifestSpan};
+use lakeferry_model::Micros;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::cut::LaneTicket;
+use crate::gather::{CutReason, CutRules, Gather, Gathered, SealedFolder};
+use crate::memory::Lease;
+use crate::placement::Placement;
+use crate::progress::{Folder, Progress};
+use lakeferry_store::{LogBlock, LogHead, PartitionId};
+use crate::space::{CutKind, LaneCounters, PreparedCut, PreparedObject};
+use crate::status::{LaneView, Position, Who};
+use crate::stop::{Stop, Stopped};
+use crate::task::{RunReason, Task};
+use crate::trouble::Trouble;
+use crate::upload::{Content, Delivered, Ended, Upload};
+
+/// The shortest time between a read that reached the log's end and the next one: the rows of many small
+/// commits are read together.
+const READ_PAUSE: Duration = Duration::from_millis(20);
+/// The shortest time between two writes that move progress over rows that produced nothing.
+const ADVANCE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A lane of the incremental phase.
+pub(crate) struct Lane {
+    task: Arc<Task>,
+    ticket: LaneTicket,
+    stop: Stop,
+    rules: CutRules,
+    counters: LaneCounters,
+    progress: Progress,
+    placement: Placement,
+    /// Looks out for columns that an open schema lacks.
+    scout: Option<ColumnScout>,
+    inputs: BTreeMap<PartitionId, Input>,
+    gather: Gather,
+    in_flight: Option<InFlight>,
+    asked: watch::Receiver<u64>,
+    /// The heads up to which everything was asked for, while that is not done.
+    asked_upto: Option<BTreeMap<PartitionId, u64>>,
+    /// The partition that was read last: the next one comes first.
+    latest: PartitionId,
+    advanced_at: Duration,
+}
+
+/// A partition's log as the lane reads it.
+struct Input {
+    heads: watch::Receiver<LogHead>,
+    /// Everything up to this is gathered, on its way, or delivered.
+    read: u64,
+    /// Whether the last block ended before the log did.
+    has_more: bool,
+    /// Not read again before this, by the monotonic clock of the runtime.
+    pause_until: tokio::time::Instant,
+}
+
+/// A cut on its way.
+struct InFlight {
+    upto: BTreeMap<PartitionId, u64>,
+    folders: Vec<SealedFolder>,
+    upload: JoinHandle<Uploaded>,
+    /// What the upload came to, once a wait has seen it.
+    ended: Option<Result<Uploaded, JoinError>>,
+    _lease: Lease,
+}
+
+type Uploaded = (Upload, Result<Delivered, Ended>);
+
+/// What a lane should do next. Choosing touches no store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Commit the cut that has been uploaded, or see why it was not.
+    Collect,
+    /// Read a block of this partition's log.
+    Read(PartitionId),
+    /// Cut folders.
+    Cut(CutReason),
+    /// Write down that rows which produced nothing are behind.
+    Advance,
+    /// Wait for news, at most this long.
+    Wait(Duration),
+}
+
+/// All that the choice depends on.
+#[derive(Debug, Clone)]
+struct View {
+    /// The state of the cut on its way.
+    in_flight: Flight,
+    /// Why folders should be cut by their size or age.
+    due: Option<CutReason>,
+    /// Until the oldest folder is due by its age.
+    due_in: Option<Duration>,
+    /// Whether rows are gathered.
+    has_rows: bool,
+    /// Whether everything read so far was asked for.
+    is_asked: bool,
+    /// Whether progress lags behind what is known, and may be written now.
+    may_advance: bool,
+    /// A partition with records to read.
+    readable: Option<PartitionId>,
+    /// Whether the memory for another block is there.
+    has_room: bool,
+    /// The longest wait.
+    tick: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flight {
+    None,
+    Under,
+    Ended,
+}
+
+fn choose(view: &View) -> Step {
+    let may_cut = view.in_flight == Flight::None;
+    match view {
+        View { in_flight: Flight::Ended, .. } => return Step::Collect,
+        View { due: Some(reason), .. } if may_cut => return Step::Cut(*reason),
+        View { is_asked: true, has_rows: true, .. } if may_cut => return Step::Cut(CutReason::Asked),
+        View { may_advance: true, .. } => return Step::Advance,
+        _ => {}
+    }
+    // A folder that is full already must not grow while the cut before it is on its way.
+    let may_gather = view.due != Some(CutReason::Size);
+    if let Some(partition) = view.readable.filter(|_| may_gather) {
+        if view.has_room {
+            return Step::Read(partition);
+        }
+        if may_cut {
+            // With nothing gathered, others hold the memory; one block is read all the same, or this lane
+            // would never come round.
+            return if view.has_rows { Step::Cut(CutReason::Memory) } else { Step::Read(partition) };
+        }
+    }
+    let due_in = view.due_in.filter(|due_in| !due_in.is_zero());
+    Step::Wait(due_in.map_or(view.tick, |due_in| due_in.min(view.tick)))
+}
+
+impl Lane {
+    /// A lane that goes on from what is written down.
+    pub(crate) async fn begin(task: Arc<Task>, number: u32, run: u32, stop: Stop) -> Result<Self, Stopped> {
+        let ticket = LaneTicket { lane: number, run };
+        let stored = {
+            let book = task.book_for(&ticket).await?;
+            book.lanes.get(&number).cloned().unwrap_or_default()
+        };
+        let now = tokio::time::Instant::now();
+        let input = |partition| Input {
+            heads: task.source.watch(partition),
+            read: stored.progress.low(partition),
+            has_more: true,
+            pause_until: now,
+        };
+        let inputs = stored.progress.partitions().map(|partition| (partition, input(partition))).collect();
+        let mut lane = Self {
+            rules: task.cut_rules(),
+            placement: task.placement(),
+            scout: task.columns.scout(),
+            gather: Gather::new(task.account.lease()),
+            asked: task.asked(),
+            ticket,
+            stop,
+            counters: stored.counters,
+            progress: stored.progress,
+            inputs,
+            in_flight: None,
+            asked_upto: None,
+            latest: PartitionId(0),
+            advanced_at: Duration::ZERO,
+            task,
+        };
+        lane.asked.mark_unchanged();
+        if let Some(cut) = stored.prepared {
+            lane.redo(cut).await?;
+        }
+        Ok(lane)
+    }
+
+    /// Delivers until told to stop.
+    pub(crate) async fn run(mut self) -> Stopped {
+        loop {
+            if let Err(stopped) = self.step().await {
+                return stopped;
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), Stopped> {
+        self.stop.check()?;
+        self.hear_request();
+        let view = self.view();
+        match choose(&view) {
+            Step::Collect => self.collect().await?,
+            Step::Read(partition) => self.read(partition).await?,
+            Step::Cut(reason) => self.cut(reason).await?,
+            Step::Advance => self.advance().await?,
+            Step::Wait(time) => self.wait(time).await?,
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// Whether everything that was asked for is read.
+    fn is_asked(&self) -> bool {
+        self.asked_upto.as_ref().is_some_and(|upto| {
+            upto.iter().all(|(partition, head)| self.inputs[partition].read >= *head)
+        })
+    }
+
+    fn view(&self) -> View {
+        let now = self.task.now();
+        let in_backlog = self.inputs.values().any(|input| input.has_more);
+        View {
+            in_flight: match &self.in_flight {
+                None => Flight::None,
+                Some(flight) if flight.ended.is_some() => Flight::Ended,
+                Some(_) => Flight::Under,
+            },
+            due: self.gather.due(now, &self.rules, in_backlog),
+            due_in: self.gather.due_in(now, &self.rules),
+            has_rows: !self.gather.is_empty(),
+            is_asked: self.is_asked(),
+            may_advance: now.saturating_sub(self.advanced_at) >= ADVANCE_PAUSE.min(self.task.env.settings.tick)
+                && self.lows().iter().any(|(partition, low)| *low > self.progress.low(*partition)),
+            readable: self.readable(),
+            has_room: self.task.account.has_room(2 * self.task.env.settings.read_bytes as u64),
+            tick: self.task.env.settings.tick,
+        }
+    }
+
+    /// Notes a request to deliver everything that is committed now.
+    fn hear_request(&mut self) {
+        if self.asked.has_changed().unwrap_or(false) {
+            self.asked.mark_unchanged();
+            let heads = self.inputs.iter().map(|(id, input)| (*id, input.heads.borrow().sequence));
+            self.asked_upto = Some(heads.collect());
+            for input in self.inputs.values_mut() {
+                input.pause_until = tokio::time::Instant::now();
+            }
+        }
+        if self.is_asked() && self.gather.is_empty() {
+            self.asked_upto = None;
+        }
+    }
+
+    /// The next partition in turn that has records to read.
+    fn readable(&self) -> Option<PartitionId> {
+        let now = tokio::time::Instant::now();
+        let has_news = |input: &Input| {
+            input.heads.borrow().sequence > input.read && (input.has_more || input.pause_until <= now)
+        };
+        let after = self.inputs.range((std::ops::Bound::Excluded(self.latest), std::ops::Bound::Unbounded));
+        let turn = after.chain(self.inputs.range(..=self.latest));
+        turn.into_iter().find(|(_, input)| has_news(input)).map(|(partition, _)| *partition)
+    }
+
+    async fn read(&mut self, partition: PartitionId) -> Result<(), Stopped> {
+        self.latest = partition;
+        let after = self.inputs[&partition].read;
+        let block = self.read_block(partition, after).await?;
+        let (read, gathered) = self.gather_block(partition, &block, after);
+        let input = self.inputs.get_mut(&partition).expect("only own partitions are read");
+        input.read = read;
+        input.has_more = block.more();
+        if !input.has_more {
+            input.pause_until = tokio::time::Instant::now() + READ_PAUSE;
+        }
+        match gathered {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                input.has_more = true;
+                let who = Who::Lane(self.ticket.lane);
+                self.task.wait_in_trouble(who, Trouble::of(&error), 1, &self.stop).await
+            }
+        }
+    }
+
+    /// Reads a block, again and again until it is there.
+    async fn read_block(&self, partition: PartitionId, after: u64) -> Result<LogBlock, Stopped> {
+        let settings = &self.task.env.settings;
+        let mut failures = 0;
+        loop {
+            let read = self.task.source.read_log(partition, after, settings.read_bytes);
+            match self.stop.or(read).await? {
+                Ok(block) => {
+                    if failures > 0 {
+                        self.task.board.clear_trouble(Who::Lane(self.ticket.lane));
+                    }
+                    return Ok(block);
+                }
+                Err(error) => {
+                    failures += 1;
+                    let who = Who::Lane(self.ticket.lane);
+                    self.task.wait_in_trouble(who, Trouble::of(&error), failures, &self.stop).await?;
+                }
+            }
+        }
+    }
+
+    /// Gathers a block's records. Answers how far was read, and what is wrong with the record behind that.
+    fn gather_block(
+        &mut self,
+        partition: PartitionId,
+        block: &LogBlock,
+        after: u64,
+    ) -> (u64, Result<(), lakeferry_store::Error>) {
+        let now = self.task.now();
+        let mut read = after;
+        let mut latest = None;
+        for at in 0..block.len() {
+            match self.gather_record(partition, block, at, now, &mut latest) {
+                Ok(sequence) => read = sequence,
+                Err(error) => return (read, Err(error)),
+            }
+        }
+        (read, Ok(()))
+    }
+
+    /// Gathers one record, and answers its sequence. `latest` is the slot of the record before it.
+    #[inline]
+    fn gather_record(
+        &mut self,
+        partition: PartitionId,
+        block: &LogBlock,
+        at: usize,
+        now: Duration,
+        latest: &mut Option<(FolderPath, Slot)>,
+    ) -> Result<u64, lakeferry_store::Error> {
+        let (view, record) = block.record(at)?;
+        let sequence = view.sequence();
+        let Some(place) = self.placement.place(&view)? else { return Ok(sequence) };
+        if self.progress.may_be_delivered(partition, sequence)
+            && self.progress.is_delivered(partition, place.folder.as_str(), sequence)
+        {
+            return Ok(sequence);
+        }
+        if let Some(scout) = &mut self.scout {
+            look(scout, &view)?;
+        }
+        let slot = match latest {
+            Some((folder, slot)) if folder == place.folder => *slot,
+            _ => {
+                let slot = self.gather.slot(place.folder, now);
+                *latest = Some((place.folder.clone(), slot));
+                slot
+            }
+        };
+        let (commit_time, is_event_time_dirty) = (view.commit_time(), place.is_event_time_dirty);
+        self.gather.push(slot, Gathered { partition, sequence, commit_time, is_event_time_dirty, record });
+        Ok(sequence)
+    }
+
+    /// Decides a cut, prepares it, and sends it on its way.
+    async fn cut(&mut self, reason: CutReason) -> Result<(), Stopped> {
+        let (folders, lease) = self.gather.take(reason, self.task.now(), &self.rules);
+        let upto: BTreeMap<PartitionId, u64> =
+            self.inputs.iter().map(|(partition, input)| (*partition, input.read)).collect();
+        tracing::debug!(task = %self.task.id, lane = self.ticket.lane, ?reason, folders = folders.len(), "cut");
+        if reason == CutReason::Asked {
+            self.asked_upto = None;
+        }
+        Place::CutDecided.pass();
+        let schema = self.task.columns.widen(&mut self.scout);
+        let objects = folders
+            .iter()
+            .map(|folder| {
+                let sequence = self.counters.take_sequence();
+                PreparedObject {
+                    folder: folder.path.as_str().to_owned(),
+                    name: self.task.object_name(&folder.path, self.ticket.lane, sequence),
+                    sequence,
+                }
+            })
+            .collect();
+        let cut = PreparedCut {
+            number: self.counters.take_cut(),
+            run: self.ticket.run,
+            kind: CutKind::Log { upto: upto.iter().map(|(partition, to)| (partition.0, *to)).collect() },
+            schema,
+            objects,
+        };
+        self.task.prepare(&self.ticket, &cut, self.counters, &self.stop).await?;
+        Place::CutPrepared.pass();
+        let folders: Vec<SealedFolder> = folders.into_iter().map(Arc::new).collect();
+        self.send(cut, upto, folders, lease);
+        Ok(())
+    }
+
+    fn send(
+        &mut self,
+        cut: PreparedCut,
+        upto: BTreeMap<PartitionId, u64>,
+        folders: Vec<SealedFolder>,
+        lease: Lease,
+    ) {
+        let contents = folders.iter().map(|folder| Content::Folder(Arc::clone(folder))).collect();
+        let who = Who::Lane(self.ticket.lane);
+        let range = |(partition, through): (&PartitionId, &u64)| ManifestRange {
+            partition: partition.0,
+            span: ManifestSpan::Log { after: self.progress.low(*partition), through: *through },
+        };
+        let ranges = upto.iter().map(range).collect();
+        let (task, stop) = (Arc::clone(&self.task), self.stop.clone());
+        let upload = Upload::new(task, self.ticket, who, cut, ranges, contents, stop);
+        let upload = tokio::spawn(upload.run());
+        self.in_flight = Some(InFlight { upto, folders, upload, ended: None, _lease: lease });
+    }
+
+    /// Commits the cut that was uploaded, or does what its end asks for.
+    async fn collect(&mut self) -> Result<(), Stopped> {
+        let Some(mut flight) = self.in_flight.take() else { return Ok(()) };
+        let uploaded = match flight.ended.take() {
+            Some(uploaded) => uploaded,
+            None => (&mut flight.upload).await,
+        };
+        let (mut upload, ended) = uploaded.map_err(|error| {
+            // A panic of an encoder is a mistake of ours: the lane ends, and is begun again from its progress.
+            tracing::error!(task = %self.task.id, %error, "a cut's upload ended without an answer");
+            Stopped
+        })?;
+        match ended {
+            Ok(delivered) => self.commit(&flight, &delivered).await,
+            Err(Ended::Stopped) => Err(Stopped),
+            Err(Ended::Refounded) => {
+                self.task.begin_run(self.ticket.run, RunReason::Refounded).await;
+                Err(Stopped)
+            }
+            Err(Ended::NamesTaken(taken)) => {
+                for at in taken {
+                    let sequence = self.counters.take_sequence();
+                    let name =
+                        self.task.object_name(&flight.folders[at].path, self.ticket.lane, sequence);
+                    upload.rename(at, name, sequence);
+                }
+                self.task.prepare(&self.ticket, upload.cut(), self.counters, &self.stop).await?;
+                flight.upload = tokio::spawn(upload.run());
+                self.in_flight = Some(flight);
+                Ok(())
+            }
+        }
+    }
+
+    async fn commit(&mut self, flight: &InFlight, delivered: &Delivered) -> Result<(), Stopped> {
+        let folders: Vec<Folder> =
+            flight.folders.iter().map(|folder| Folder::from(folder.path.as_str())).collect();
+        let change = self.progress.change(&folders, &flight.upto, &self.lows());
+        self.task.commit_log(&self.ticket, &change, delivered, &self.stop).await?;
+        Place::CutCommitted.pass();
+        self.progress.apply(&change);
+        self.advanced_at = self.task.now();
+        Ok(())
+    }
+
+    async fn advance(&mut self) -> Result<(), Stopped> {
+        let change = self.progress.change(&[], &BTreeMap::new(), &self.lows());
+        self.task.advance(&self.ticket, &change, &self.stop).await?;
+        self.progress.apply(&change);
+        self.advanced_at = self.task.now();
+        Ok(())
+    }
+
+    /// For each partition, the position before which nothing waits.
+    fn lows(&self) -> BTreeMap<PartitionId, u64> {
+        let low = |(partition, input): (&PartitionId, &Input)| {
+            let waiting = self.first_waiting(*partition);
+            (*partition, waiting.map_or(input.read, |(sequence, _)| sequence - 1))
+        };
+        self.inputs.iter().map(low).collect()
+    }
+
+    /// The first record of the partition that is not in the lake: its sequence and commit time.
+    fn first_waiting(&self, partition: PartitionId) -> Option<(u64, Micros)> {
+        let on_their_way = self.in_flight.iter().flat_map(|flight| &flight.folders);
+        let first = on_their_way.filter_map(|folder| folder.first(partition)).min();
+        [first, self.gather.first_waiting(partition)].into_iter().flatten().min()
+    }
+
+    async fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
+        let now = tokio::time::Instant::now();
+        let mut sleep_until = now + time;
+        let mut news = Vec::new();
+        for input in self.inputs.values_mut() {
+            if input.pause_until > now {
+                sleep_until = sleep_until.min(input.pause_until);
+            } else {
+                news.push(Box::pin(input.heads.changed()));
+            }
+        }
+        let any_news = async {
+            if news.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            futures::future::select_all(news).await;
+        };
+        let in_flight = &mut self.in_flight;
+        let landed = async {
+            match in_flight {
+                Some(flight) => flight.ended = Some((&mut flight.upload).await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.told() => return Err(Stopped),
+            () = landed => {}
+            _ = self.asked.changed() => self.asked.mark_changed(),
+            () = any_news => {}
+            () = tokio::time::sleep_until(sleep_until) => {}
+        }
+        Ok(())
+    }
+
+    /// Shows on the board what the lane is at.
+    fn show(&self) {
+        let on_their_way = self.in_flight.iter().flat_map(|flight| &flight.folders);
+        let rows_gathered = self.gather.rows() + on_their_way.map(|folder| folder.rows).sum::<u64>();
+        let due_in = self.gather.due_in(self.task.now(), &self.rules);
+        let next_cut_at = due_in.map(|due_in| self.task.now() + due_in);
+        self.task.board.set_lane(self.ticket.lane, LaneView { rows_gathered, next_cut_at });
+        for (partition, input) in &self.inputs {
+            let low = self.progress.low(*partition);
+            let waiting = self.first_waiting(*partition).filter(|(sequence, _)| sequence - 1 == low);
+            let position = Position {
+                low,
+                read: input.read,
+                waiting_since: waiting.map(|(_, commit_time)| commit_time),
+                certain: 0,
+            };
+            self.task.board.set_position(*partition, position);
+        }
+    }
+
+    /// Does a prepared cut again: the same ranges under the same names, which gives the same bytes.
+    async fn redo(&mut self, cut: PreparedCut) -> Result<(), Stopped> {
+        let CutKind::Log { upto } = &cut.kind else {
+            // A scan's cut is given up before any lane of the log begins.
+            return Ok(());
+        };
+        let upto: BTreeMap<PartitionId, u64> =
+            upto.iter().map(|(partition, to)| (PartitionId(*partition), *to)).collect();
+        tracing::info!(task = %self.task.id, lane = self.ticket.lane, cut = cut.number, "doing a prepared cut again");
+        let (folders, lease) = self.gather_again(&cut, &upto).await?;
+        self.send(cut, upto, folders, lease);
+        while self.in_flight.is_some() {
+            self.collect().await?;
+        }
+        Ok(())
+    }
+
+    async fn gather_again(
+        &mut self,
+        cut: &PreparedCut,
+        upto: &BTreeMap<PartitionId, u64>,
+    ) -> Result<(Vec<SealedFolder>, Lease), Stopped> {
+        let wanted: BTreeSet<&str> = cut.objects.iter().map(|object| object.folder.as_str()).collect();
+        let mut again = Gather::new(self.task.account.lease());
+        for (&partition, &to) in upto {
+            let mut after = self.progress.low(partition);
+            while after < to {
+                let block = self.read_block(partition, after).await?;
+                let before = after;
+                for at in 0..block.len() {
+                    let read = gather_wanted(&mut again, &wanted, self, partition, &block, at, to);
+                    match read {
+                        Ok(Some(sequence)) => after = sequence,
+                        Ok(None) => break,
+                        Err(error) => {
+                            let who = Who::Lane(self.ticket.lane);
+                            self.task.wait_in_trouble(who, Trouble::of(&error), 1, &self.stop).await?;
+                            break;
+                        }
+                    }
+                }
+                if after == before || !block.more() {
+                    break;
+                }
+            }
+        }
+        let (folders, lease) = again.take(CutReason::Asked, Duration::ZERO, &self.rules);
+        let mut by_path: BTreeMap<String, SealedFolder> =
+            folders.into_iter().map(|folder| (folder.path.as_str().to_owned(), Arc::new(folder))).collect();
+        let folders = cut.objects.iter().filter_map(|object| by_path.remove(&object.folder)).collect();
+        Ok((folders, lease))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: PartitionId = PartitionId(1);
+
+    fn view() -> View {
+        View {
+            in_flight: Flight::None,
+            due: None,
+            due_in: None,
+            has_rows: false,
+            is_asked: false,
+            may_advance: false,
+            readable: None,
+            has_room: true,
+            tick: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn an_idle_lane_waits_for_news_or_for_its_oldest_folder() {
+        assert_eq!(choose(&view()), Step::Wait(Duration::from_secs(1)));
+        let due_in = Some(Duration::from_millis(300));
+        assert_eq!(choose(&View { due_in, ..view() }), Step::Wait(Duration::from_millis(300)));
+    }
+
+    #[test]
+    fn a_due_folder_is_cut_before_more_is_read() {
+        let due = View { due: Some(CutReason::Age), readable: Some(P), has_rows: true, ..view() };
+        assert_eq!(choose(&due), Step::Cut(CutReason::Age));
+    }
+
+    #[test]
+    fn a_lane_reads_on_while_a_cut_is_on_its_way() {
+        let under = View { in_flight: Flight::Under, readable: Some(P), has_rows: true, ..view() };
+        assert_eq!(choose(&under), Step::Read(P));
+        let aged = View { due: Some(CutReason::Age), ..under.clone() };
+        assert_eq!(choose(&aged), Step::Read(P));
+        let full = View { due: Some(CutReason::Size), ..under };
+        assert_eq!(choose(&full), Step::Wait(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn without_memory_the_older_half_is_cut_or_the_cut_under_way_is_awaited() {
+        let short = View { has_room: false, readable: Some(P), has_rows: true, ..view() };
+        assert_eq!(choose(&short), Step::Cut(CutReason::Memory));
+        let under = View { in_flight: Flight::Under, ..short.clone() };
+        assert_eq!(choose(&under), Step::Wait(Duration::from_secs(1)));
+        assert_eq!(choose(&View { has_rows: false, ..short }), Step::Read(P));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_cut_once_it_is_read() {
+        let asked = View { is_asked: true, has_rows: true, ..view() };
+        assert_eq!(choose(&asked), Step::Cut(CutReason::Asked));
+        assert_eq!(choose(&View { has_rows: false, ..asked }), Step::Wait(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn an_uploaded_cut_is_committed_before_anything_else() {
+        let ended = View { in_flight: Flight::Ended, due: Some(CutReason::Size), has_rows: true, ..view() };
+        assert_eq!(choose(&ended), Step::Collect);
+    }
+}

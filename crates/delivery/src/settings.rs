@@ -1,0 +1,84 @@
+//! What an operator may set about delivery. Plain data, printed at start.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lakeferry_model::delivery::Tuning;
+
+/// Settings of all delivery tasks. A task's own ([`Tuning`]) are fixed when it is made.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The directory of local buckets.
+    pub lake_dir: PathBuf,
+    /// Bytes that gathered rows of all tasks may hold together.
+    ///
+    /// More lets slow folders grow into larger objects; under pressure objects get smaller, nothing stops.
+    pub memory_bytes: u64,
+    /// Objects that are encoded at one time; each takes a core and, in the full phase, one open object's
+    /// memory.
+    pub encoders: usize,
+    /// Lanes of the full phase.
+    pub scan_lanes: u32,
+    /// Objects of one cut that are encoded and uploaded at one time. Each holds its encoded bytes meanwhile.
+    pub uploads_max: usize,
+    /// What a new task gets that names nothing else.
+    pub defaults: Tuning,
+    /// Columns up to which an automatic schema stays open.
+    pub automatic_columns_max: usize,
+    /// Bytes of change records that a lane reads at a time.
+    pub read_bytes: usize,
+    /// The longest that a lane sleeps before it looks at the clock again.
+    pub tick: Duration,
+    /// The wait after a first failure; each further one doubles it.
+    pub retry_min: Duration,
+    /// The longest wait between two tries.
+    pub retry_max: Duration,
+    /// How long a new task may stay in INIT.
+    pub init_max: Duration,
+    /// How long deleting a task waits for its uploads to end.
+    pub delete_wait: Duration,
+    /// How long an abandoned name is deleted again, since a slow upload may still land.
+    pub abandoned_for: Duration,
+}
+
+impl Settings {
+    /// The defaults, with local buckets under `lake_dir`.
+    pub fn new(lake_dir: impl Into<PathBuf>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            lake_dir: lake_dir.into(),
+            memory_bytes: 256 * 1024 * 1024,
+            encoders: cores,
+            scan_lanes: u32::try_from(cores).unwrap_or(u32::MAX),
+            uploads_max: 8,
+            defaults: Tuning::default(),
+            automatic_columns_max: 1024,
+            read_bytes: 512 * 1024,
+            tick: Duration::from_secs(1),
+            retry_min: Duration::from_millis(500),
+            retry_max: Duration::from_secs(10),
+            init_max: Duration::from_secs(2),
+            delete_wait: Duration::from_secs(8),
+            abandoned_for: Duration::from_secs(600),
+        }
+    }
+
+    /// The wait after the `failures`th failure in a row, counted from 1.
+    pub fn backoff(&self, failures: u32) -> Duration {
+        let doubled = self.retry_min.saturating_mul(1 << failures.saturating_sub(1).min(16));
+        doubled.min(self.retry_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_up_to_its_bound() {
+        let settings = Settings::new("lake");
+        assert_eq!(settings.backoff(1), settings.retry_min);
+        assert_eq!(settings.backoff(3), settings.retry_min * 4);
+        assert_eq!(settings.backoff(60), settings.retry_max);
+    }
+}

@@ -1,0 +1,256 @@
+//! How a task is doing, kept up to date by its lanes and read by whoever asks, without waiting for anybody.
+//!
+//! The sync point is worked out when asked for. For each partition it is the closed time if everything
+//! committed is in the lake, else the moment before the first record that waits. Both are taken only from
+//! progress that is written down, so a restart finds the same answer again and the sync point never goes back
+//! within a run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakeferry_model::delivery::{Mode, Phase, TaskError, TaskStatus};
+use lakeferry_model::{Clock, Micros};
+use parking_lot::Mutex;
+
+use lakeferry_store::PartitionId;
+
+use crate::source::Source;
+use crate::space::{Stage, StoredTask, TaskEntry, Totals};
+use crate::trouble::Trouble;
+
+/// A task's board.
+#[derive(Debug)]
+pub(crate) struct Board(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    entry: Arc<TaskEntry>,
+    totals: Totals,
+    troubles: BTreeMap<Who, Shown>,
+    lanes: BTreeMap<u32, LaneView>,
+    positions: BTreeMap<PartitionId, Position>,
+    sync_shown: Micros,
+}
+
+/// Whose trouble it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Who {
+    /// The task as a whole.
+    Task,
+    /// One of its lanes.
+    Lane(u32),
+    /// A lane of the full phase.
+    ScanLane(u32),
+}
+
+#[derive(Debug)]
+struct Shown {
+    trouble: Trouble,
+    next_try_at: Micros,
+}
+
+/// What a lane is busy with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LaneView {
+    /// Rows gathered or on their way.
+    pub(crate) rows_gathered: u64,
+    /// When the oldest folder is cut by its age, by the monotonic clock.
+    pub(crate) next_cut_at: Option<Duration>,
+}
+
+/// How far a partition is delivered, as written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Everything up to this is in the lake.
+    pub(crate) low: u64,
+    /// Everything up to this is gathered or in the lake.
+    pub(crate) read: u64,
+    /// The commit time of the first record above `low`, if it was read.
+    pub(crate) waiting_since: Option<Micros>,
+    /// Everything committed up to this time was once seen to be in the lake.
+    pub(crate) certain: Micros,
+}
+
+impl Position {
+    /// A position up to which everything is delivered, at its commit time.
+    pub(crate) fn at(sequence: u64, commit_time: Micros) -> Self {
+        Self { low: sequence, read: sequence, waiting_since: None, certain: commit_time }
+    }
+
+    /// Learns from what is written down, what is committed and what is closed. `closed` was asked before
+    /// `head`, so that every commit up to `closed` is at or below `head`.
+    fn learn(&mut self, head: u64, closed: Micros) -> Micros {
+        let now_known = if self.low >= head { Some(closed) } else { self.waiting_since.map(|at| at - 1) };
+        self.certain = self.certain.max(now_known.unwrap_or(0));
+        self.certain
+    }
+}
+
+impl Board {
+    /// A board that shows what was written down.
+    pub(crate) fn new(stored: &StoredTask) -> Self {
+        Self(Mutex::new(State {
+            entry: Arc::new(stored.entry.clone()),
+            totals: stored.totals.clone(),
+            troubles: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            sync_shown: 0,
+        }))
+    }
+
+    /// Shows a changed entry. A new run begins with an empty board.
+    pub(crate) fn set_entry(&self, entry: &TaskEntry) {
+        let mut state = self.0.lock();
+        if state.entry.run != entry.run {
+            state.totals = Totals::default();
+            state.troubles.clear();
+            state.lanes.clear();
+            state.positions.clear();
+            state.sync_shown = 0;
+        }
+        state.entry = Arc::new(entry.clone());
+    }
+
+    pub(crate) fn entry(&self) -> Arc<TaskEntry> {
+        Arc::clone(&self.0.lock().entry)
+    }
+
+    pub(crate) fn set_totals(&self, totals: &Totals) {
+        self.0.lock().totals = totals.clone();
+    }
+
+    pub(crate) fn set_lane(&self, lane: u32, view: LaneView) {
+        self.0.lock().lanes.insert(lane, view);
+    }
+
+    pub(crate) fn forget_lanes(&self) {
+        self.0.lock().lanes.clear();
+    }
+
+    /// Shows how far a partition is; what was certain before stays so.
+    pub(crate) fn set_position(&self, partition: PartitionId, position: Position) {
+        let mut state = self.0.lock();
+        let known = state.positions.entry(partition).or_insert(position);
+        *known = Position { certain: known.certain.max(position.certain), ..position };
+    }
+
+    pub(crate) fn set_trouble(&self, who: Who, trouble: Trouble, next_try_at: Micros) {
+        self.0.lock().troubles.insert(who, Shown { trouble, next_try_at });
+    }
+
+    pub(crate) fn clear_trouble(&self, who: Who) {
+        self.0.lock().troubles.remove(&who);
+    }
+
+    /// The lowest positions that the task may still read from, by partition; what the log must be kept for.
+    pub(crate) fn lows(&self) -> BTreeMap<PartitionId, u64> {
+        self.0.lock().positions.iter().map(|(partition, position)| (*partition, position.low)).collect()
+    }
+
+    /// A time before which everything committed is in the lake; 0 while absent.
+    pub(crate) fn sync_point(&self, source: &dyn Source) -> Micros {
+        let mut state = self.0.lock();
+        if state.entry.phase != Phase::Incr || state.entry.stage != Stage::Live {
+            return 0;
+        }
+        let floor = state.entry.sync_floor;
+        if state.entry.spec.mode == Mode::Base {
+            return floor;
+        }
+        let learned = state.positions.iter_mut().map(|(partition, position)| {
+            let closed = source.closed_time(*partition);
+            position.learn(source.head(*partition).sequence, closed)
+        });
+        let reached = learned.min().unwrap_or(0);
+        state.sync_shown = state.sync_shown.max(reached).max(floor);
+        state.sync_shown
+    }
+
+    /// The whole status.
+    pub(crate) fn status(&self, source: &dyn Source, clock: &dyn Clock) -> TaskStatus {
+        let sync_point = self.sync_point(source);
+        let state = self.0.lock();
+        let (now, now_micros) = (clock.monotonic(), clock.now_micros());
+        // A code of the protocol says more than a failure without one.
+        let shown = state.troubles.values().max_by_key(|shown| shown.trouble.code() != TaskError::Ok);
+        let next_cut_at = state.lanes.values().filter_map(|lane| lane.next_cut_at).min();
+        let totals = &state.totals;
+        TaskStatus {
+            phase: state.entry.reported_phase(),
+            sync_point,
+            error: shown.map_or(TaskError::Ok, |shown| shown.trouble.code()),
+            detail: state.detail(shown, now_micros),
+            run: state.entry.run,
+            rows_waiting: state.rows_waiting(source),
+            rows_delivered: totals.rows,
+            bytes_delivered: totals.bytes,
+            objects: totals.objects,
+            dirty_fields: totals.dirty_fields + totals.event_time_dirty,
+            undelivered_columns: totals.undelivered.iter().map(|(name, count)| (name.clone(), *count)).collect(),
+            last_object_at: totals.last_object_at,
+            last_object: totals.last_object.clone(),
+            next_cut_in_ms: next_cut_at
+                .map(|at| u64::try_from(at.saturating_sub(now).as_millis()).unwrap_or(u64::MAX)),
+            next_try_at: shown.map(|shown| shown.next_try_at),
+            warnings: state.entry.warnings.clone(),
+        }
+    }
+}
+
+impl State {
+    fn rows_waiting(&self, source: &dyn Source) -> u64 {
+        let unread: u64 = match self.entry.follows_log() {
+            false => 0,
+            true => self
+                .positions
+                .iter()
+                .map(|(partition, position)| source.head(*partition).sequence.saturating_sub(position.read))
+                .sum(),
+        };
+        unread + self.lanes.values().map(|lane| lane.rows_gathered).sum::<u64>()
+    }
+
+    fn detail(&self, shown: Option<&Shown>, now: Micros) -> String {
+        if let Some(Shown { trouble, next_try_at }) = shown {
+            let seconds = next_try_at.saturating_sub(now).max(0) / 1_000_000 + 1;
+            return format!("{}; next try in {seconds} s", trouble.text());
+        }
+        let going = match (self.entry.phase, self.entry.spec.mode) {
+            (Phase::Init, _) => "being initialized",
+            (Phase::Full, _) => "delivering the table as it is",
+            (Phase::Incr, Mode::Base) => "the table is delivered",
+            (Phase::Incr, _) => "delivering changes",
+        };
+        let run = if self.entry.run > 1 { format!(" (run {})", self.entry.run) } else { String::new() };
+        match &self.entry.note {
+            Some(note) => format!("{going}{run}; {note}"),
+            None => format!("{going}{run}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caught_up_partition_is_complete_up_to_its_closed_time() {
+        let mut position = Position::at(5, 100);
+        assert_eq!(position.learn(5, 170), 170);
+    }
+
+    #[test]
+    fn a_waiting_record_holds_the_sync_point_just_before_it() {
+        let mut position = Position { waiting_since: Some(150), ..Position::at(5, 100) };
+        assert_eq!(position.learn(6, 170), 149);
+    }
+
+    #[test]
+    fn an_unread_record_leaves_the_sync_point_where_it_was() {
+        let mut position = Position::at(5, 100);
+        assert_eq!(position.learn(5, 140), 140);
+        assert_eq!(position.learn(6, 170), 140);
+    }
+}

@@ -1,0 +1,244 @@
+//! Brings one prepared cut into its bucket: the objects, in parallel and in any order, then the manifest.
+//!
+//! An object that is in the bucket stays there while the others are tried again; a failure is waited out and
+//! tried again until it succeeds or the lane is told to stop. The first attempt creates without overwriting.
+//! If a name is taken, the object there decides: one that says it is ours is replaced, for it is a try whose
+//! answer was lost; any other is left alone, and the cut gets new names.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use lakeferry_durable::Place;
+use lakeferry_lake::{Bucket, BucketError, Manifest, ManifestObject, ManifestRange, PutOutcome};
+use lakeferry_model::{BucketName, Micros};
+
+use crate::cut::LaneTicket;
+use crate::encode::{Encoded, Failure, Form, ObjectId, encode_folder};
+use crate::gather::SealedFolder;
+use crate::space::{PreparedCut, PreparedObject, Totals};
+use crate::status::Who;
+use crate::stop::{Stop, Stopped};
+use crate::task::Task;
+use crate::trouble::Trouble;
+
+/// A prepared cut on its way into the bucket.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    task: Arc<Task>,
+    ticket: LaneTicket,
+    who: Who,
+    cut: PreparedCut,
+    ranges: Vec<ManifestRange>,
+    contents: Vec<Content>,
+    /// What is in the bucket, by the object's place in the cut.
+    landed: Vec<Option<Encoded>>,
+    stop: Stop,
+}
+
+/// What becomes an object.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// Gathered records, encoded when it is their turn.
+    Folder(SealedFolder),
+    /// An object encoded while it was scanned.
+    Encoded(Encoded),
+}
+
+/// What a cut brought into the bucket.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    objects: Vec<(String, Encoded)>,
+}
+
+/// Why a cut cannot be finished as it was prepared.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The lane is told to stop.
+    Stopped,
+    /// Names of these objects bear objects of others.
+    NamesTaken(Vec<usize>),
+    /// The bucket was made again: it is not the one that was delivered into so far.
+    Refounded,
+}
+
+/// Why one attempt failed.
+enum Miss {
+    Trouble(Trouble),
+    Ended(Ended),
+}
+
+impl Upload {
+    pub(crate) fn new(
+        task: Arc<Task>,
+        ticket: LaneTicket,
+        who: Who,
+        cut: PreparedCut,
+        ranges: Vec<ManifestRange>,
+        contents: Vec<Content>,
+        stop: Stop,
+    ) -> Self {
+        debug_assert_eq!(cut.objects.len(), contents.len());
+        let landed = contents.iter().map(|_| None).collect();
+        Self { task, ticket, who, cut, ranges, contents, landed, stop }
+    }
+
+    pub(crate) fn cut(&self) -> &PreparedCut {
+        &self.cut
+    }
+
+    /// Gives an object another name.
+    pub(crate) fn rename(&mut self, at: usize, name: String, sequence: u64) {
+        let folder = std::mem::take(&mut self.cut.objects[at].folder);
+        self.cut.objects[at] = PreparedObject { folder, name, sequence };
+    }
+
+    /// Uploads everything, and gives itself back for another try under other names.
+    pub(crate) async fn run(mut self) -> (Self, Result<Delivered, Ended>) {
+        let mut failures = 0;
+        let ended = loop {
+            let stop = self.stop.clone();
+            match stop.or(self.attempt()).await {
+                Err(Stopped) => break Err(Ended::Stopped),
+                Ok(Ok(delivered)) => break Ok(delivered),
+                Ok(Err(Miss::Ended(ended))) => break Err(ended),
+                Ok(Err(Miss::Trouble(trouble))) => {
+                    failures += 1;
+                    if self.task.wait_in_trouble(self.who, trouble, failures, &stop).await.is_err() {
+                        break Err(Ended::Stopped);
+                    }
+                }
+            }
+        };
+        if failures > 0 {
+            self.task.clear_trouble(self.who);
+        }
+        (self, ended)
+    }
+
+    async fn attempt(&mut self) -> Result<Delivered, Miss> {
+        let bucket = self.bucket().await?;
+        self.upload_objects(&bucket).await?;
+        Place::CutUploaded.pass();
+        self.upload_manifest(&bucket).await?;
+        Place::CutManifested.pass();
+        let names = self.cut.objects.iter().map(|object| object.name.clone());
+        // The bytes are in the bucket; only what is told of them is kept.
+        let objects = names.zip(self.landed.iter().flatten().cloned()).collect();
+        Ok(Delivered { objects })
+    }
+
+    /// The bucket, if it may be written to and is still the one it was.
+    async fn bucket(&self) -> Result<Bucket, Miss> {
+        let entry = self.task.board.entry();
+        let destination = &entry.spec.destination;
+        let bucket = self.task.env.destinations.find(destination).map_err(Miss::Trouble)?;
+        let identity = bucket.identity().await.map_err(|error| self.missed(&error))?;
+        let is_same = identity.is_some_and(|identity| Some(identity.id) == entry.bucket_identity);
+        if is_same { Ok(bucket) } else { Err(Miss::Ended(Ended::Refounded)) }
+    }
+
+    async fn upload_objects(&mut self, bucket: &Bucket) -> Result<(), Miss> {
+        let missing: Vec<usize> = (0..self.landed.len()).filter(|at| self.landed[*at].is_none()).collect();
+        let this = &*self;
+        let uploads = stream::iter(missing).map(|at| async move { (at, this.upload_object(bucket, at).await) });
+        // All are tried, also when one fails: what has landed need not be tried again.
+        let ended: Vec<(usize, Result<Option<Encoded>, Trouble>)> =
+            uploads.buffer_unordered(this.task.env.settings.uploads_max.max(1)).collect().await;
+        let (mut taken, mut trouble) = (Vec::new(), None);
+        for (at, landed) in ended {
+            match landed {
+                Ok(Some(encoded)) => self.landed[at] = Some(encoded),
+                Ok(None) => taken.push(at),
+                Err(missed) => trouble = Some(missed),
+            }
+        }
+        match trouble {
+            Some(trouble) => Err(Miss::Trouble(trouble)),
+            None if taken.is_empty() => Ok(()),
+            None => {
+                taken.sort_unstable();
+                Err(Miss::Ended(Ended::NamesTaken(taken)))
+            }
+        }
+    }
+
+    /// Encodes and uploads one object; nothing if its name bears an object of others.
+    async fn upload_object(&self, bucket: &Bucket, at: usize) -> Result<Option<Encoded>, Trouble> {
+        let object = &self.cut.objects[at];
+        let id = ObjectId {
+            task: self.task.id,
+            run: self.cut.run,
+            lane: self.ticket.lane,
+            sequence: object.sequence,
+        };
+        let encoded = self.encoded(at, id).await?;
+        let trouble = |error| Trouble::of_bucket(&self.bucket_name(), &error);
+        match bucket.put_new(&object.name, encoded.bytes.clone()).await.map_err(trouble)? {
+            PutOutcome::Created => {}
+            PutOutcome::Exists => {
+                let metadata = bucket.metadata(&object.name).await.map_err(trouble)?;
+                if !metadata.is_some_and(|metadata| id.is_in(&metadata)) {
+                    tracing::warn!(task = %self.task.id, name = object.name, "a name is taken by another's object");
+                    return Ok(None);
+                }
+                bucket.replace(&object.name, encoded.bytes.clone()).await.map_err(trouble)?;
+            }
+        }
+        Ok(Some(encoded.without_bytes()))
+    }
+
+    async fn encoded(&self, at: usize, id: ObjectId) -> Result<Encoded, Trouble> {
+        match &self.contents[at] {
+            Content::Encoded(encoded) => Ok(encoded.clone()),
+            Content::Folder(folder) => {
+                let (form, folder) = (self.task.form(&self.cut.schema), Arc::clone(folder));
+                let encoded = self.task.env.encoders.run(move || encode_folder(&form, &id, &folder)).await;
+                encoded.map_err(|error: Failure| Trouble::of(&error))
+            }
+        }
+    }
+
+    async fn upload_manifest(&self, bucket: &Bucket) -> Result<(), Miss> {
+        let landed = self.cut.objects.iter().zip(self.landed.iter().flatten());
+        let manifest = Manifest {
+            task: self.task.board.entry().name().clone(),
+            task_id: self.task.id.number(),
+            run: self.cut.run,
+            lane: self.ticket.lane,
+            cut: self.cut.number,
+            configuration: 1,
+            schema: (*self.cut.schema).clone(),
+            objects: landed
+                .map(|(object, encoded)| ManifestObject {
+                    name: object.name.clone(),
+                    folder: object.folder.clone(),
+                    rows: encoded.rows,
+                    bytes: encoded.byte_count,
+                    crc32: encoded.crc32,
+                })
+                .collect(),
+            ranges: self.ranges.clone(),
+        };
+        let written = bucket.replace(&manifest.name(), manifest.to_bytes().into()).await;
+        written.map_err(|error| self.missed(&error))
+    }
+
+    fn missed(&self, error: &BucketError) -> Miss {
+        Miss::Trouble(Trouble::of_bucket(&self.bucket_name(), error))
+    }
+
+    fn bucket_name(&self) -> BucketName {
+        self.task.board.entry().spec.destination.bucket.clone()
+    }
+}
+
+impl Delivered {
+    /// Adds the cut to a task's totals.
+    pub(crate) fn add_to(&self, totals: &mut Totals, now: Micros) {
+        for (name, encoded) in &self.objects {
+            encoded.add_to(totals);
+            totals.last_object = Some(name.clone());
+            totals.last_object_at = Some(now);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Tests that break the database under the engine.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::seam::{Area, Batch, WriteError};
+use crate::testing::soon;
+
+struct Fixture {
+    folder: TempDir,
+    engine: FjallEngine,
+    space: Arc<dyn Space>,
+    stuck: mpsc::Receiver<()>,
+}
+
+async fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let (call, stuck) = mpsc::channel();
+    let settings = FjallSettings {
+        reserve: ReserveSetting::Bytes(0),
+        stuck_after: Duration::from_millis(100),
+        ..FjallSettings::default()
+    };
+    let parts = Parts { on_stuck: Box::new(move || call.send(()).unwrap()), ..Parts::default() };
+    let engine = FjallEngine::open_with(folder.path(), settings, parts).unwrap();
+    let space = engine.open_space(&SpaceId::new("s"), soon()).await.unwrap();
+    Fixture { folder, engine, space, stuck }
+}
+
+impl Fixture {
+    async fn put(&self, key: &str, deadline: Instant) -> Result<(), WriteError> {
+        let mut batch = Batch::default();
+        batch.put(key.to_owned(), "value");
+        batch.append(key.to_owned(), "value");
+        self.space.write(batch, deadline).await
+    }
+
+    async fn has(&self, key: &'static str) -> Result<bool, Error> {
+        let values = self.space.read(Area::Table, vec![Bytes::from(key)], soon()).await?;
+        Ok(values[0].is_some())
+    }
+
+    /// Tries until the database is open again.
+    async fn put_at_last(&self, key: &str) {
+        let until = soon();
+        while let Err(error) = self.put(key, soon()).await {
+            assert!(matches!(error, WriteError::NotWritten(Error::Unavailable(_))), "{error:?}");
+            assert!(Instant::now() < until, "it does not open again: {error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_poisoned_database_is_opened_again_and_has_lost_nothing() {
+    let fixture = fixture().await;
+    fixture.put("1", soon()).await.unwrap();
+    let opened = fixture.engine.shared.opened().unwrap();
+    let space = opened.space(fixture.space.id()).unwrap();
+    // A flush that cannot write its table poisons the database.
+    std::fs::remove_dir_all(space.table.keyspace.path().join("tables")).unwrap();
+    space.table.rotate().unwrap();
+    let poisoned = Arc::downgrade(&opened);
+    drop((space, opened));
+    let until = soon();
+    while poisoned.upgrade().is_some() {
+        assert!(Instant::now() < until, "the poisoned database is still open");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fixture.put_at_last("2").await;
+    assert!(fixture.has("1").await.unwrap());
+    assert!(fixture.has("2").await.unwrap());
+    let log = fixture.space.read(Area::Log, vec!["1".into(), "2".into()], soon()).await.unwrap();
+    assert!(log.iter().all(Option::is_some));
+}
+
+#[tokio::test]
+async fn while_the_database_cannot_be_opened_everything_is_refused() {
+    let fixture = fixture().await;
+    fixture.put("1", soon()).await.unwrap();
+    let space = fixture.engine.shared.opened().unwrap().space(fixture.space.id()).unwrap();
+    let away = fixture.folder.path().join("version-away");
+    std::fs::rename(fixture.folder.path().join("version"), &away).unwrap();
+    std::fs::write(fixture.folder.path().join("version"), "no version").unwrap();
+    std::fs::remove_dir_all(space.table.keyspace.path().join("tables")).unwrap();
+    space.table.rotate().unwrap();
+    drop(space);
+    let until = soon();
+    while fixture.engine.shared.opened.read().is_some() {
+        assert!(Instant::now() < until, "the poisoned database is still open");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let outcome = fixture.put("2", soon()).await;
+    assert!(matches!(outcome, Err(WriteError::NotWritten(Error::Unavailable(_)))), "{outcome:?}");
+    assert!(matches!(fixture.has("1").await, Err(Error::Unavailable(_))));
+    std::fs::rename(&away, fixture.folder.path().join("version")).unwrap();
+    fixture.put_at_last("3").await;
+    assert!(fixture.has("1").await.unwrap());
+    assert!(!fixture.has("2").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_commit_that_hangs_is_unknown_at_its_deadline_and_told() {
+    let fixture = fixture().await;
+    fixture.put("1", soon()).await.unwrap();
+    let keyspaces = Arc::clone(&fixture.engine.shared.opened().unwrap().db.supervisor.keyspaces);
+    let (hold, held) = (mpsc::channel::<()>(), mpsc::channel::<()>());
+    let holder = std::thread::spawn(move || {
+        // A commit passes this lock after it has written the journal.
+        let _guard = keyspaces.write().unwrap();
+        held.0.send(()).unwrap();
+        hold.1.recv().unwrap();
+    });
+    held.1.recv().unwrap();
+    let outcome = fixture.put("2", Instant::now() + Duration::from_millis(50)).await;
+    assert!(matches!(outcome, Err(WriteError::Unknown(Error::Deadline))), "{outcome:?}");
+    // One behind it is not taken, so it is known not to be done.
+    let outcome = fixture.put("3", Instant::now() + Duration::from_millis(50)).await;
+    assert!(matches!(outcome, Err(WriteError::NotWritten(Error::Deadline))), "{outcome:?}");
+    assert!(!fixture.has("2").await.unwrap(), "reads go on, and do not see what hangs");
+    let stuck = fixture.stuck;
+    tokio::task::spawn_blocking(move || stuck.recv_timeout(Duration::from_secs(60)).unwrap()).await.unwrap();
+    assert!(fixture.engine.stuck());
+    hold.0.send(()).unwrap();
+    holder.join().unwrap();
+    let mut batch = Batch::default();
+    batch.put("4", "value");
+    fixture.space.write(batch, soon()).await.unwrap();
+    let keys = ["2", "3", "4"].map(Bytes::from).to_vec();
+    let values = fixture.space.read(Area::Table, keys, soon()).await.unwrap();
+    assert_eq!(values.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+    assert!(!fixture.engine.stuck());
+}
+
+#[tokio::test]
+async fn a_space_dropped_before_a_failure_is_gone_after_it() {
+    let fixture = fixture().await;
+    let id = fixture.space.id().clone();
+    fixture.engine.drop_space(&id, soon()).await.unwrap();
+    let other = fixture.engine.open_space(&id, soon()).await.unwrap();
+    let space = fixture.engine.shared.opened().unwrap().space(&id).unwrap();
+    let mut batch = Batch::default();
+    batch.put("1", "value");
+    other.write(batch.clone(), soon()).await.unwrap();
+    std::fs::remove_dir_all(space.table.keyspace.path().join("tables")).unwrap();
+    space.table.rotate().unwrap();
+    drop(space);
+    let until = soon();
+    // The new life goes on over the reopening, the old one stays over.
+    loop {
+        assert!(matches!(fixture.has("1").await, Err(Error::SpaceGone(_))));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if other.write(batch.clone(), soon()).await.is_err() {
+            break;
+        }
+        assert!(Instant::now() < until, "the database did not fail");
+    }
+    while let Err(error) = other.write(batch.clone(), soon()).await {
+        assert!(Instant::now() < until, "it does not open again: {error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(matches!(fixture.has("1").await, Err(Error::SpaceGone(_))));
+}

@@ -1,0 +1,220 @@
+//! A database that is open: its spaces, and the state that readers see.
+//!
+//! Fjall numbers flushes and compactions like batches, so a snapshot that it gives while a batch is being
+//! applied may hold half of the batch. Therefore readers never ask fjall for one: the writer takes a snapshot
+//! between two batches and puts it up as the *view*, of which readers take copies.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use fjall::{AbstractTree, Database, Keyspace, Snapshot};
+use parking_lot::{Mutex, RwLock};
+
+use super::fault;
+use super::log::{KeyspaceName, Log, Segment, segment_name};
+use super::settings::FjallSettings;
+use super::tree::Tree;
+use super::tuning::{database_builder, log_options, table_options};
+use crate::seam::{Error, SpaceId};
+
+/// The keyspace that is written to only to set fjall's own housekeeping going. No space is named so.
+const KICK: &str = "_kick";
+
+pub(super) struct Opened {
+    pub(super) db: Database,
+    pub(super) kick: Tree,
+    spaces: RwLock<BTreeMap<SpaceId, Arc<SpaceData>>>,
+    view: RwLock<Snapshot>,
+}
+
+pub(super) struct SpaceData {
+    pub(super) id: SpaceId,
+    pub(super) life: Arc<Life>,
+    pub(super) table: Tree,
+    pub(super) log: Log,
+}
+
+/// A space's time from its making to its dropping; a later space of the same name has another. It outlives
+/// the database's being opened again, and so do the handles that hold it.
+#[derive(Debug, Default)]
+pub(super) struct Life(AtomicBool);
+
+impl Life {
+    pub(super) fn is_over(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The lives of all spaces.
+#[derive(Debug, Default)]
+pub(super) struct Lives(Mutex<HashMap<SpaceId, Arc<Life>>>);
+
+impl Lives {
+    fn of(&self, id: &SpaceId) -> Arc<Life> {
+        Arc::clone(self.0.lock().entry(id.clone()).or_default())
+    }
+
+    fn end(&self, id: &SpaceId) {
+        if let Some(life) = self.0.lock().remove(id) {
+            life.0.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Opened {
+    /// Opens the database in `dir`, making it if there is none, and removes what crashes left over.
+    pub(super) fn open(dir: &Path, settings: &FjallSettings, lives: &Lives) -> Result<Self, Error> {
+        // Fjall's recovery has assertions about what it finds on disk.
+        let db = catch_unwind(AssertUnwindSafe(|| database_builder(dir, settings).open()))
+            .map_err(|_| Error::Corrupt("fjall cannot make sense of its files".into()))?
+            .map_err(fault::of_read)?;
+        let kick = Tree::new(db.keyspace(KICK, table_options).map_err(fault::of_read)?);
+        let spaces = find_spaces(&db, lives)?;
+        let view = RwLock::new(db.snapshot());
+        Ok(Self { db, kick, spaces: RwLock::new(spaces), view })
+    }
+
+    /// A copy of the view: every batch up to some point, whole, and nothing of any later one.
+    ///
+    /// The segments of a log must be listed after this, so that none that the view knows is missed.
+    pub(super) fn view(&self) -> Snapshot {
+        self.view.read().clone()
+    }
+
+    /// Puts up the present state as the view. Only the writer may do so, and only between two batches.
+    pub(super) fn renew_view(&self) {
+        if self.view.read().seqno() != self.db.seqno() {
+            let view = self.db.snapshot();
+            let past = std::mem::replace(&mut *self.view.write(), view);
+            drop(past);
+        }
+    }
+
+    pub(super) fn space_ids(&self) -> Vec<SpaceId> {
+        self.spaces.read().keys().cloned().collect()
+    }
+
+    pub(super) fn spaces(&self) -> Vec<Arc<SpaceData>> {
+        self.spaces.read().values().cloned().collect()
+    }
+
+    /// The space of that name, whichever life it lives.
+    pub(super) fn space(&self, id: &SpaceId) -> Option<Arc<SpaceData>> {
+        self.spaces.read().get(id).cloned()
+    }
+
+    /// The space that a handle was opened for.
+    pub(super) fn space_of(&self, id: &SpaceId, life: &Arc<Life>) -> Result<Arc<SpaceData>, Error> {
+        self.space(id)
+            .filter(|space| Arc::ptr_eq(&space.life, life))
+            .ok_or_else(|| Error::SpaceGone(id.clone()))
+    }
+
+    /// Makes the space, or finds it.
+    pub(super) fn make_space(&self, id: &SpaceId, lives: &Lives) -> fjall::Result<Arc<SpaceData>> {
+        if let Some(space) = self.space(id) {
+            return Ok(space);
+        }
+        let table = Tree::new(self.db.keyspace(id.as_str(), table_options)?);
+        let space = Arc::new(SpaceData { id: id.clone(), life: lives.of(id), table, log: Log::default() });
+        self.spaces.write().insert(id.clone(), Arc::clone(&space));
+        Ok(space)
+    }
+
+    /// Takes the space away from readers and writers, and drops its table. The caller drops the segments that
+    /// it gets. If it comes to no end, they have no table at the next start, and go then.
+    pub(super) fn remove_space(&self, id: &SpaceId, lives: &Lives) -> fjall::Result<Vec<Arc<Segment>>> {
+        let Some(space) = self.spaces.write().remove(id) else { return Ok(Vec::new()) };
+        lives.end(id);
+        self.db.delete_keyspace(space.table.keyspace.clone())?;
+        Ok(space.log.segments())
+    }
+
+    /// Makes the keyspace of a new segment that will begin with `first`.
+    pub(super) fn make_segment(&self, space: &SpaceData, first: Bytes) -> fjall::Result<Arc<Segment>> {
+        let number = space.log.next_number();
+        let keyspace = self.db.keyspace(&segment_name(&space.id, number), log_options)?;
+        Ok(Arc::new(Segment::new(number, Tree::new(keyspace), first)))
+    }
+
+    /// Whether everything is in tables, and no journal but the one in use is left.
+    pub(super) fn is_flushed(&self) -> bool {
+        let mut is_flushed = self.db.journal_count() == 1;
+        self.each_tree(|tree| is_flushed &= tree.is_flushed());
+        is_flushed
+    }
+
+    /// Cuts the journal in use to nothing, so that the next start does not read what is in tables anyway. Fjall
+    /// itself begins a new journal only every 64 MB.
+    ///
+    /// Only the writer may do this, when everything [is flushed](Self::is_flushed), and nothing may be written
+    /// after. If a crash undoes it, the next start skips what it finds in tables.
+    pub(super) fn empty_journal(&self, dir: &Path) -> io::Result<()> {
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "jnl") {
+                OpenOptions::new().write(true).open(path)?.set_len(0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with every keyspace.
+    pub(super) fn each_tree(&self, mut visit: impl FnMut(&Tree)) {
+        visit(&self.kick);
+        for space in self.spaces() {
+            visit(&space.table);
+            for segment in space.log.segments() {
+                visit(&segment.tree);
+            }
+        }
+    }
+}
+
+fn find_spaces(db: &Database, lives: &Lives) -> Result<BTreeMap<SpaceId, Arc<SpaceData>>, Error> {
+    let mut tables = Vec::new();
+    let mut segments: HashMap<SpaceId, Vec<Segment>> = HashMap::new();
+    for name in db.list_keyspace_names() {
+        let keyspace = || db.keyspace(&name, table_options).map_err(fault::of_read);
+        match KeyspaceName::parse(&name) {
+            KeyspaceName::Table(id) => tables.push((id, keyspace()?)),
+            KeyspaceName::Segment(id, number) => match find_segment(number, keyspace()?)? {
+                Some(segment) => segments.entry(id).or_default().push(segment),
+                None => db.delete_keyspace(keyspace()?).map_err(fault::of_read)?,
+            },
+            KeyspaceName::Other if &*name == KICK => {}
+            KeyspaceName::Other => {
+                tracing::warn!(keyspace = &*name, "the engine has a keyspace that is not ours")
+            }
+        }
+    }
+    let mut spaces = BTreeMap::new();
+    for (id, table) in tables {
+        let log = Log::found(segments.remove(&id).unwrap_or_default());
+        let space = SpaceData { id: id.clone(), life: lives.of(&id), table: Tree::new(table), log };
+        spaces.insert(id, Arc::new(space));
+    }
+    for segment in segments.into_values().flatten() {
+        db.delete_keyspace(segment.tree.keyspace.clone()).map_err(fault::of_read)?;
+    }
+    Ok(spaces)
+}
+
+/// A segment as it lies on disk and in the journal; nothing if it is empty, made for a batch that never was.
+fn find_segment(number: u64, keyspace: Keyspace) -> Result<Option<Segment>, Error> {
+    let (Some(first), Some(last)) = (keyspace.first_key_value(), keyspace.last_key_value()) else {
+        return Ok(None);
+    };
+    let first = first.key().map_err(fault::of_read)?;
+    let last = last.key().map_err(fault::of_read)?;
+    let bytes = keyspace.disk_space() + keyspace.tree.active_memtable().size();
+    let segment = Segment::new(number, Tree::new(keyspace), Bytes::copy_from_slice(&first));
+    segment.grow(Bytes::copy_from_slice(&last), bytes);
+    Ok(Some(segment))
+}

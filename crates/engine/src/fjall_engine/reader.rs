@@ -1,0 +1,129 @@
+//! Reading: a few threads answer, so that a slow disk never holds a thread of the async runtime.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use fjall::{Keyspace, Readable, Snapshot};
+use tokio::sync::oneshot;
+
+use super::fault;
+use super::opened::{Life, Opened, SpaceData};
+use super::queue::{Popped, PushError};
+use super::shared::{Shared, closed};
+use crate::seam::{Area, Block, Error, Scan, SpaceId};
+
+/// A read that waits for a thread.
+pub(super) type Job = Box<dyn FnOnce(&Shared) + Send>;
+
+/// Reads that may wait; those beyond wait on their callers' side.
+pub(super) const JOBS_MAX: u32 = 1_024;
+
+/// What a reader thread does until the engine ends.
+pub(super) fn run(shared: &Shared) {
+    while let Popped::Item(job) = shared.jobs.pop(None) {
+        job(shared);
+    }
+}
+
+/// Has a thread do `work` on a space, and waits for its answer up to the deadline.
+pub(super) async fn ask<T: Send + 'static>(
+    shared: &Shared,
+    id: &SpaceId,
+    life: &Arc<Life>,
+    deadline: Instant,
+    work: impl FnOnce(&Opened, &SpaceData) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    if life.is_over() {
+        return Err(Error::SpaceGone(id.clone()));
+    }
+    let (reply, answer) = oneshot::channel();
+    let (id, life) = (id.clone(), Arc::clone(life));
+    let job = Box::new(move |shared: &Shared| {
+        // Nobody waits any more.
+        if reply.is_closed() {
+            return;
+        }
+        let result = shared.opened().and_then(|opened| {
+            let space = opened.space_of(&id, &life)?;
+            // Fjall has assertions about what it reads.
+            catch_unwind(AssertUnwindSafe(|| work(&opened, &space)))
+                .unwrap_or_else(|_| Err(Error::Corrupt("fjall cannot make sense of what it read".into())))
+        });
+        let _ = reply.send(result);
+    });
+    shared.jobs.push(job, 1, deadline).await.map_err(|error| match error {
+        PushError::Deadline => Error::Deadline,
+        PushError::Ended => closed(),
+    })?;
+    match tokio::time::timeout_at(deadline.into(), answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(closed()),
+        Err(_) => Err(Error::Deadline),
+    }
+}
+
+/// The values of these keys, all from one state.
+pub(super) fn read(
+    opened: &Opened,
+    space: &SpaceData,
+    area: Area,
+    keys: &[Bytes],
+) -> Result<Vec<Option<Bytes>>, Error> {
+    let view = opened.view();
+    let get = |keyspace: &Keyspace, key: &[u8]| {
+        let value = view.get(keyspace, key).map_err(fault::of_read)?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    };
+    keys.iter()
+        .map(|key| match area {
+            Area::Table => get(&space.table.keyspace, key),
+            Area::Log => space.log.holding(key).map_or(Ok(None), |segment| get(&segment.tree.keyspace, key)),
+        })
+        .collect()
+}
+
+/// A block of entries, all from one state.
+pub(super) fn scan(opened: &Opened, space: &SpaceData, scan: &Scan) -> Result<Block, Error> {
+    let mut block = Block::default();
+    if scan.to.as_ref().is_some_and(|to| *to <= scan.from) {
+        return Ok(block);
+    }
+    let view = opened.view();
+    match scan.area {
+        Area::Table => fill(&mut block, &view, &space.table.keyspace, scan)?,
+        Area::Log => {
+            let mut segments = space.log.covering(&scan.from, scan.to.as_deref());
+            if scan.backward {
+                segments.reverse();
+            }
+            for segment in segments {
+                fill(&mut block, &view, &segment.tree.keyspace, scan)?;
+                if block.more {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(block)
+}
+
+/// Adds a keyspace's entries to the block; if not all fit, says so in the block.
+fn fill(block: &mut Block, view: &Snapshot, keyspace: &Keyspace, scan: &Scan) -> Result<(), Error> {
+    let mut entries = match &scan.to {
+        Some(to) => view.range(keyspace, scan.from.as_ref()..to.as_ref()),
+        None => view.range(keyspace, scan.from.as_ref()..),
+    };
+    loop {
+        let Some(entry) = (if scan.backward { entries.next_back() } else { entries.next() }) else {
+            return Ok(());
+        };
+        if block.len() >= scan.entries_max || (block.bytes() >= scan.bytes_max && !block.is_empty()) {
+            block.more = true;
+            return Ok(());
+        }
+        let (key, value) = entry.into_inner().map_err(fault::of_read)?;
+        block.push(&key, &value);
+    }
+}

@@ -1,0 +1,7 @@
+//! The engines against their contract.
+
+mod deadlines;
+mod giving_back;
+mod homes;
+mod promises;
+mod start;

@@ -1,0 +1,219 @@
+//! Rows against their schema: what is matched, what is dirty, what is counted.
+
+use std::sync::Arc;
+
+use lakeferry_lake::{ObjectEncoder, ObjectSchema, Operation, RowMeta};
+use lakeferry_model::delivery::{Compression, Encoding, Field, FieldKind};
+use lakeferry_model::{Value, ValueKind, ValueRef};
+use proptest::prelude::*;
+
+use crate::rows::{META, decode, encoder, manual, plain, table};
+
+fn text(text: &str) -> Option<Value> {
+    Some(Value::String(text.into()))
+}
+
+fn mapped(source: &str, target: &str, kind: FieldKind) -> Field {
+    Field { source: source.to_owned(), ..plain(target, kind) }
+}
+
+#[test]
+fn keys_attributes_and_reserved_sources_lie_in_schema_order() {
+    let schema = manual(&[
+        plain("b", FieldKind::Double),
+        mapped("$operation", "op", FieldKind::Utf8),
+        mapped("pk", "key", FieldKind::Utf8),
+        mapped("$sequence", "seq", FieldKind::Int64),
+        mapped("$commit_time", "at", FieldKind::Int64),
+        plain("a", FieldKind::Int64),
+    ]);
+    let mut encoder = encoder(&schema);
+    let cells = [("a", ValueRef::Integer(1)), ("b", ValueRef::Double(0.5))];
+    encoder.push(META, &[ValueRef::String("k")], cells).unwrap();
+    let deleted = RowMeta { operation: Operation::Delete, commit_time: 5, sequence: 42 };
+    encoder.push(deleted, &[ValueRef::String("k")], []).unwrap();
+    let object = decode(&encoder.finish().unwrap());
+    assert_eq!(object.columns, ["b", "op", "key", "seq", "at", "a"]);
+    let integer = |value| Some(Value::Integer(value));
+    assert_eq!(
+        object.rows,
+        [
+            vec![
+                Some(Value::Double(0.5)),
+                text("PUT"),
+                text("k"),
+                integer(41),
+                integer(META.commit_time),
+                integer(1)
+            ],
+            vec![None, text("DELETE"), text("k"), integer(42), integer(5), None],
+        ]
+    );
+}
+
+#[test]
+fn a_field_of_the_wrong_type_is_dirty_and_its_row_is_delivered() {
+    let schema =
+        manual(&[plain("pk", FieldKind::Bool), plain("n", FieldKind::Int64), plain("d", FieldKind::Double)]);
+    let mut encoder = encoder(&schema);
+    let rows = [("n", ValueRef::Double(1.0)), ("n", ValueRef::Integer(7)), ("d", ValueRef::Integer(1))];
+    let mut dirty = Vec::new();
+    for cell in rows {
+        encoder.push(META, &[ValueRef::String("true")], [cell]).unwrap();
+        dirty.push(encoder.dirty_columns().to_vec());
+    }
+    assert_eq!(dirty, [vec![0, 1], vec![0], vec![0, 2]]);
+    let object = encoder.finish().unwrap();
+    let count = |name: &str, count| (name.to_owned(), count);
+    assert_eq!(object.dirty, [count("pk", 3), count("n", 1), count("d", 1)]);
+    let read = decode(&object);
+    assert_eq!(read.column("pk").unwrap(), [None, None, None]);
+    assert_eq!(read.column("n").unwrap(), [None, Some(&Value::Integer(7)), None]);
+}
+
+#[test]
+fn cells_without_a_column_are_counted_by_name() {
+    let mut encoder = encoder(&manual(&[plain("a", FieldKind::Int64)]));
+    for number in 0..2000 {
+        let other = format!("x{number}");
+        let cells = [
+            ("a", ValueRef::Integer(1)),
+            ("lost", ValueRef::Boolean(true)),
+            (other.as_str(), ValueRef::Integer(number)),
+        ];
+        encoder.push(META, &[ValueRef::String("k")], cells).unwrap();
+    }
+    let object = encoder.finish().unwrap();
+    assert_eq!(object.undelivered[0], ("lost".to_owned(), 2000));
+    assert_eq!(object.undelivered.len(), 1024);
+    assert_eq!(object.undelivered_others, 2000 - 1023);
+    assert!(object.dirty.is_empty());
+    assert_eq!(decode(&object).column("a").unwrap().iter().flatten().count(), 2000);
+}
+
+#[test]
+fn one_source_may_feed_columns_of_several_types() {
+    let schema = manual(&[mapped("v", "number", FieldKind::Int64), mapped("v", "text", FieldKind::Utf8)]);
+    let mut encoder = encoder(&schema);
+    for value in [ValueRef::Integer(1), ValueRef::String("x")] {
+        encoder.push(META, &[ValueRef::String("k")], [("v", value)]).unwrap();
+    }
+    let object = encoder.finish().unwrap();
+    assert_eq!(decode(&object).rows, [[Some(Value::Integer(1)), None], [None, text("x")]]);
+    assert_eq!(object.dirty, [("number".to_owned(), 1), ("text".to_owned(), 1)]);
+}
+
+#[test]
+fn of_two_cells_of_one_name_the_first_counts() {
+    let mut encoder = encoder(&manual(&[plain("a", FieldKind::Int64)]));
+    let cells = [("a", ValueRef::Integer(1)), ("a", ValueRef::Integer(2))];
+    encoder.push(META, &[ValueRef::String("k")], cells).unwrap();
+    encoder.push(META, &[ValueRef::String("k")], []).unwrap();
+    assert_eq!(decode(&encoder.finish().unwrap()).rows, [[Some(Value::Integer(1))], [None]]);
+}
+
+#[test]
+fn a_key_column_takes_no_attribute_of_its_name() {
+    let mut encoder = encoder(&manual(&[plain("pk", FieldKind::Utf8)]));
+    encoder.push(META, &[ValueRef::String("k")], [("pk", ValueRef::String("other"))]).unwrap();
+    let object = encoder.finish().unwrap();
+    assert_eq!(decode(&object).rows, [[text("k")]]);
+    assert_eq!(object.undelivered, [("pk".to_owned(), 1)]);
+}
+
+#[test]
+fn metadata_and_checksum_go_with_the_object() {
+    let metadata =
+        [("lakeferry.task".to_owned(), "7".to_owned()), ("lakeferry.lane".to_owned(), "0".to_owned())];
+    let schema = manual(&[plain("pk", FieldKind::Utf8)]);
+    let mut encoder = ObjectEncoder::new(schema, Compression::None, &metadata).unwrap();
+    encoder.push(META, &[ValueRef::String("k")], []).unwrap();
+    let object = encoder.finish().unwrap();
+    assert_eq!(decode(&object).metadata, metadata);
+    assert_eq!(object.crc32, crc32fast::hash(&object.bytes));
+}
+
+#[test]
+fn the_same_rows_give_the_same_bytes() {
+    let bytes = || {
+        let mut encoder = encoder(&manual(&[plain("pk", FieldKind::Utf8), plain("a", FieldKind::Int64)]));
+        for number in 0..20_000 {
+            encoder.push(META, &[ValueRef::String("k")], [("a", ValueRef::Integer(number))]).unwrap();
+        }
+        encoder.finish().unwrap().bytes
+    };
+    assert_eq!(bytes(), bytes());
+}
+
+#[test]
+fn large_values_end_a_batch_early() {
+    let mut encoder = encoder(&manual(&[plain("a", FieldKind::Utf8)]));
+    let large = "x".repeat(2 * 1024 * 1024);
+    for _ in 0..40 {
+        encoder.push(META, &[ValueRef::String("k")], [("a", ValueRef::String(&large))]).unwrap();
+        assert!(encoder.memory_bytes() < 64 * 1024 * 1024, "{}", encoder.memory_bytes());
+    }
+    assert_eq!(encoder.rows(), 40);
+    let read = decode(&encoder.finish().unwrap());
+    assert!(read.rows.iter().all(|row| row[0] == text(&large)));
+}
+
+#[test]
+fn a_wide_open_schema_takes_sparse_rows() {
+    let names: Vec<String> = (0..1023).map(|number| format!("c{number:04}")).collect();
+    let seen = names.iter().map(|name| (name.as_str(), ValueKind::Integer));
+    let schema = ObjectSchema::automatic(&table(), false).widened_with_all(seen).unwrap();
+    assert_eq!(schema.columns().len(), 1024);
+    let mut encoder = encoder(&Arc::new(schema));
+    for (number, name) in names.iter().enumerate() {
+        let value = ValueRef::Integer(i64::try_from(number).unwrap());
+        encoder.push(META, &[ValueRef::String("k")], [(name.as_str(), value)]).unwrap();
+    }
+    let read = decode(&encoder.finish().unwrap());
+    for (number, row) in read.rows.iter().enumerate() {
+        assert_eq!(row.iter().flatten().count(), 2);
+        assert_eq!(row[number + 1], Some(Value::Integer(i64::try_from(number).unwrap())));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// The encoder against the plainest model of it: a row is a map from names to integers.
+    #[test]
+    fn rows_of_any_shape_lie_in_their_columns(
+        rows in prop::collection::vec(prop::collection::btree_map("[a-h]", any::<i64>(), 0..8), 1..80),
+        delivered in prop::collection::btree_set("[a-h]", 1..8),
+    ) {
+        let fields: Vec<Field> = delivered.iter().map(|name| plain(name, FieldKind::Int64)).collect();
+        let mut encoder = encoder(&manual(&fields));
+        for row in &rows {
+            let cells = row.iter().map(|(name, value)| (name.as_str(), ValueRef::Integer(*value)));
+            encoder.push(META, &[ValueRef::String("k")], cells).unwrap();
+        }
+        let object = encoder.finish().unwrap();
+        let expected: Vec<Vec<Option<Value>>> = rows
+            .iter()
+            .map(|row| delivered.iter().map(|name| row.get(name).copied().map(Value::Integer)).collect())
+            .collect();
+        prop_assert_eq!(&decode(&object).rows, &expected);
+        let lost: u64 = object.undelivered.iter().map(|(_, count)| count).sum();
+        let expected_lost = rows.iter().flat_map(|row| row.keys()).filter(|name| !delivered.contains(*name));
+        prop_assert_eq!(lost, expected_lost.count() as u64);
+    }
+}
+
+#[test]
+fn rows_cross_batches_unchanged() {
+    let schema = manual(&[Field { encoding: Encoding::PlainDictionary, ..plain("a", FieldKind::Utf8) }]);
+    let mut encoder = encoder(&schema);
+    for number in 0..20_000 {
+        let value = format!("{}", number % 7);
+        let cells = (number % 3 != 0).then_some(("a", ValueRef::String(&value)));
+        encoder.push(META, &[ValueRef::String("k")], cells).unwrap();
+    }
+    let read = decode(&encoder.finish().unwrap());
+    for (number, row) in read.rows.iter().enumerate() {
+        let expected = if number % 3 == 0 { None } else { text(&format!("{}", number % 7)) };
+        assert_eq!(row[0], expected, "{number}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The lake from outside: objects written and read back, and the contract of buckets on every kind of store.
+
+mod bucket_contract;
+mod bucket_failures;
+mod encoding;
+mod roundtrip;
+mod rows;
+mod s3_server;
+mod sync_marks;

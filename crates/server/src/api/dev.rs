@@ -1,0 +1,37 @@
+//! What only a server for development does: emptying itself between two tests.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use lakeferry_wire::code::ErrorCode;
+use serde_json::{Value, json};
+
+use super::door::Caller;
+use crate::error::ApiError;
+use crate::shared::Shared;
+
+/// Deletes all tasks, tables and instances. Keys, buckets and roles stay, and so does what was delivered.
+pub async fn reset(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Value>, ApiError> {
+    caller.must_operate()?;
+    if !shared.settings.dev {
+        let message = "Only a server for development, started with --dev, can be emptied.";
+        return Err(ApiError::new(ErrorCode::NoPermissionAccess, message));
+    }
+    // No task is made while its table goes.
+    let _held = shared.hold_tasks(caller.deadline).await?;
+    for table in shared.store.all_tables() {
+        for task in shared.delivery.task_names(&table) {
+            shared.delivery.delete(&table, &task, caller.deadline).await?;
+        }
+        let info = table.info();
+        shared.store.delete_table(table.instance(), &info.schema.name, caller.deadline).await?;
+    }
+    for instance in shared.store.instances() {
+        shared.store.remove_instance(&instance.name, caller.deadline).await?;
+    }
+    Ok(Json(json!({})))
+}

@@ -1,0 +1,140 @@
+//! What a request is refused with: two messages, one for the caller and one for the log.
+
+use lakeferry_model::{Rule, Violation};
+use lakeferry_wire::code::{ErrorCode, message};
+use lakeferry_wire::proto;
+use lakeferry_wire::sign::SignError;
+
+/// An error of the protocol, as the caller gets it.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    /// What it means to the caller: whether to send again, and what to change.
+    pub code: ErrorCode,
+    /// What the caller reads. No row values, no secrets, no paths of the server.
+    pub message: String,
+    /// What only the log gets.
+    pub internal: Option<String>,
+}
+
+impl ApiError {
+    /// An error that says to the caller all there is to say.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), internal: None }
+    }
+
+    /// An error of which the caller gets only the protocol's text.
+    pub fn internal(code: ErrorCode, message: &str, internal: impl ToString) -> Self {
+        Self { code, message: message.to_owned(), internal: Some(internal.to_string()) }
+    }
+
+    /// A malformed or unfit parameter.
+    pub fn parameter(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::ParameterInvalid, message)
+    }
+
+    /// The body does not decode as the operation's message.
+    pub fn malformed(what: impl std::fmt::Display) -> Self {
+        Self::parameter(format!("Failed to parse the request: {what}."))
+    }
+
+    /// The protocol's message of it.
+    pub fn to_message(&self) -> proto::Error {
+        proto::Error {
+            code: self.code.as_str().to_owned(),
+            message: Some(self.message.clone()),
+            access_denied_detail: None,
+        }
+    }
+
+    /// Only an operator's key may do this.
+    pub fn operators_only() -> Self {
+        let message = "This needs an operator's access key.";
+        Self::new(ErrorCode::NoPermissionAccess, message)
+    }
+}
+
+impl From<Violation> for ApiError {
+    fn from(violation: Violation) -> Self {
+        let code = match violation.rule {
+            Rule::Parameter => ErrorCode::ParameterInvalid,
+            Rule::PrimaryKey => ErrorCode::InvalidPrimaryKey,
+        };
+        Self::new(code, violation.message)
+    }
+}
+
+impl From<SignError> for ApiError {
+    fn from(error: SignError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<prost::DecodeError> for ApiError {
+    fn from(error: prost::DecodeError) -> Self {
+        Self::malformed(error)
+    }
+}
+
+impl From<lakeferry_store::Error> for ApiError {
+    fn from(error: lakeferry_store::Error) -> Self {
+        use lakeferry_store::ErrorKind;
+        let chain = chain(&error);
+        match error.kind() {
+            ErrorKind::Invalid(violation) => violation.clone().into(),
+            ErrorKind::ConditionFailed => {
+                Self::new(ErrorCode::ConditionCheckFail, message::CONDITION_CHECK_FAIL)
+            }
+            ErrorKind::NoSuchTable => Self::new(ErrorCode::ObjectNotExist, message::NO_SUCH_TABLE),
+            ErrorKind::NoSuchInstance => Self::new(ErrorCode::AuthFailed, message::NO_SUCH_INSTANCE),
+            ErrorKind::TableExists => Self::new(ErrorCode::ObjectAlreadyExist, message::TABLE_EXISTS),
+            ErrorKind::Exists => Self::new(ErrorCode::ObjectAlreadyExist, chain),
+            ErrorKind::NotFound => Self::new(ErrorCode::ObjectNotExist, chain),
+            ErrorKind::QuotaExhausted => Self::new(ErrorCode::QuotaExhausted, message::TABLES_QUOTA),
+            ErrorKind::RowTooLarge => Self::new(ErrorCode::OutOfRowSizeLimit, chain),
+            ErrorKind::AtReserve => Self::internal(
+                ErrorCode::ServerUnavailable,
+                "The disk is at its reserve of free space; make room, then write again.",
+                chain,
+            ),
+            // Nothing was handed to a committer, so SDKs may send it again, increments too.
+            ErrorKind::Unavailable => Self::internal(ErrorCode::ServerBusy, message::SERVER_BUSY, chain),
+            // No SDK sends a write again after this.
+            ErrorKind::Unknown => Self::internal(ErrorCode::Timeout, message::TIMEOUT, chain),
+            ErrorKind::Corrupt => Self::internal(ErrorCode::InternalServerError, message::INTERNAL, chain),
+        }
+    }
+}
+
+impl From<lakeferry_delivery::Error> for ApiError {
+    fn from(error: lakeferry_delivery::Error) -> Self {
+        use lakeferry_delivery::ErrorKind;
+        let error = match error {
+            lakeferry_delivery::Error::Invalid(violation) => return violation.into(),
+            lakeferry_delivery::Error::Store(error) => return error.into(),
+            error => error,
+        };
+        let told = chain(&error);
+        match error.kind() {
+            ErrorKind::Invalid => Self::parameter(told),
+            ErrorKind::NotFound => Self::new(ErrorCode::ObjectNotExist, told),
+            ErrorKind::Exists => Self::new(ErrorCode::ObjectAlreadyExist, told),
+            // No SDK sends it again by itself; the message says when it helps.
+            ErrorKind::Initializing => Self::new(ErrorCode::OperationConflict, told),
+            ErrorKind::Unavailable => Self::internal(ErrorCode::ServerBusy, message::SERVER_BUSY, told),
+            ErrorKind::Unknown => Self::internal(ErrorCode::Timeout, message::TIMEOUT, told),
+            ErrorKind::Corrupt => Self::internal(ErrorCode::InternalServerError, message::INTERNAL, told),
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

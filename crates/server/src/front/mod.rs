@@ -1,0 +1,105 @@
+//! The door: every request of the protocol passes here, in this order.
+//!
+//! 1. [`auth`]: headers, clock skew, access key, signature, instance. Nothing of the body is read.
+//! 2. [`body`]: the body is read under the budget of bytes held at once, and its digest compared.
+//! 3. The operation decodes it, does it, and encodes the answer. It runs on a task of its own: a caller that
+//!    goes away does not stop a write that is under way.
+//! 4. [`answer`]: the answer gets its headers and its signature.
+//!
+//! An error at any step becomes the protocol's error body under its HTTP status.
+
+pub mod answer;
+pub mod auth;
+pub mod body;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::Method;
+use http::request::Parts;
+use lakeferry_wire::code::{ErrorCode, message};
+use lakeferry_wire::headers;
+use lakeferry_wire::operation::{Operation, Support};
+use prost::Message;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::operation;
+use crate::shared::Shared;
+use answer::Signer;
+
+/// Answers a request of the protocol.
+pub async fn protocol(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let request_id = Uuid::new_v4();
+    let (parts, mut body) = request.into_parts();
+    let path = parts.uri.path();
+    let compress = parts
+        .headers
+        .get(headers::RESPONSE_COMPRESS_TYPE)
+        .is_some_and(|value| value.as_bytes() == headers::DEFLATE.as_bytes());
+    let mut signer = None;
+    let outcome = serve(&shared, &parts, &mut body, request_id, &mut signer).await;
+    if let Err(error) = &outcome {
+        body::drain(&mut body).await;
+        shared.metrics.count_error(error.code);
+        if let Some(internal) = &error.internal {
+            tracing::warn!(%request_id, path, code = error.code.as_str(), "{internal}");
+        }
+    }
+    let now = shared.clock().now_micros();
+    answer::response(outcome, request_id, path, signer.as_ref(), compress, now)
+}
+
+async fn serve(
+    shared: &Arc<Shared>,
+    parts: &Parts,
+    body: &mut Body,
+    request_id: Uuid,
+    signer: &mut Option<Signer>,
+) -> Result<Bytes, ApiError> {
+    if parts.method != Method::POST {
+        return Err(ApiError::new(
+            ErrorCode::MethodNotAllowed,
+            "The protocol's operations are called by POST; the console's pages come later.",
+        ));
+    }
+    let signed = auth::signed_request(parts)?;
+    let caller = auth::authenticate(shared, &signed, signer)?;
+    let instance = auth::instance(shared, &signed, &caller).await?;
+    let deadline = Instant::now() + Duration::from_secs(shared.settings.request_s_max);
+    let body = body::read(shared, body, &parts.headers, &signed, deadline).await?;
+    let path = parts.uri.path();
+    let operation = Operation::from_path(path).ok_or_else(|| {
+        let name = path.trim_start_matches('/');
+        ApiError::new(ErrorCode::UnsupportedOperation, format!("There is no operation '{name}'."))
+    })?;
+    match operation.support() {
+        Support::Refused(_) => {
+            let refusal = operation.refusal().unwrap_or_default();
+            return Err(ApiError::new(ErrorCode::UnsupportedOperation, refusal));
+        }
+        Support::AnswersEmpty => return Ok(Bytes::new()),
+        Support::Served => {}
+    }
+    shared.metrics.count_request(operation);
+    let call = operation::Call { request_id, shared: shared.clone(), instance, deadline, body: body.bytes.clone() };
+    let task = tokio::spawn(async move {
+        let answer = operation::answer(operation, call).await;
+        // The bytes of the request count against the budget until its work is done.
+        drop(body);
+        answer
+    });
+    task.await.unwrap_or_else(|panic| {
+        let internal = format!("{operation} panicked: {panic}");
+        Err(ApiError::internal(ErrorCode::InternalServerError, message::INTERNAL, internal))
+    })
+}
+
+/// The protocol's error body.
+pub fn error_body(error: &ApiError) -> Bytes {
+    error.to_message().encode_to_vec().into()
+}

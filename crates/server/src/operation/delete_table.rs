@@ -1,0 +1,24 @@
+//! DeleteTable: removes a table and its rows. What was delivered stays in the lake.
+
+use lakeferry_model::TableName;
+use lakeferry_wire::proto::{DeleteTableRequest, DeleteTableResponse};
+
+use super::Call;
+use crate::error::ApiError;
+
+pub async fn answer(call: Call, request: DeleteTableRequest) -> Result<DeleteTableResponse, ApiError> {
+    let name = TableName::parse(&request.table_name)?;
+    // No task is made between the look for tasks and the deletion.
+    let _held = call.shared.hold_tasks(call.deadline).await?;
+    let table = call.table(&name)?;
+    let tasks = call.shared.delivery.task_names(&table);
+    if !tasks.is_empty() {
+        let names: Vec<String> = tasks.iter().map(|task| format!("'{task}'")).collect();
+        return Err(ApiError::parameter(format!(
+            "Table '{name}' has delivery tasks: {}. Delete them first, with DeleteDeliveryTask.",
+            names.join(", ")
+        )));
+    }
+    call.shared.store.delete_table(&call.instance, &name).await?;
+    Ok(DeleteTableResponse {})
+}

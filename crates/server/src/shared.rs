@@ -1,0 +1,117 @@
+//! What every request of a running server shares.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use lakeferry_delivery::{CreateVia, Delivery};
+use lakeferry_lake::Bucket;
+use lakeferry_model::delivery::{Destination, TaskSpec};
+use lakeferry_model::{
+    BucketEntry, BucketLocation, BucketName, Clock, InstanceEntry, InstanceName, RoleEntry, RoleName,
+    TableName,
+};
+use lakeferry_store::{Store, Table};
+use lakeferry_wire::code::{ErrorCode, message};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::error::{ApiError, chain};
+use crate::front::body::BodyBudget;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// The parts of a running server.
+pub struct Shared {
+    /// The settings in force.
+    pub settings: Settings,
+    /// The rows.
+    pub store: Store,
+    /// The tasks.
+    pub delivery: Delivery,
+    /// The bytes of request bodies held at once.
+    pub bodies: BodyBudget,
+    /// What has been counted.
+    pub metrics: Metrics,
+    /// Held while a task is made and while a table is deleted, so that no task is left without its table.
+    pub tasks: Mutex<()>,
+}
+
+impl Shared {
+    /// The time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        self.store.clock()
+    }
+
+    /// Lets nobody else make a task or delete a table while the answer is held.
+    ///
+    /// # Errors
+    /// If somebody else holds it until the deadline.
+    pub async fn hold_tasks(&self, deadline: Instant) -> Result<MutexGuard<'_, ()>, ApiError> {
+        let held = tokio::time::timeout_at(deadline.into(), self.tasks.lock()).await;
+        held.map_err(|_| ApiError::new(ErrorCode::ServerBusy, message::SERVER_BUSY))
+    }
+
+    /// Makes a delivery task, and answers its table. With `--dev` a bucket or role that is missing is made
+    /// first.
+    ///
+    /// # Errors
+    /// If there is no such table, or delivery refuses the task.
+    pub async fn create_task(
+        &self,
+        instance: &InstanceName,
+        table: &TableName,
+        spec: TaskSpec,
+        via: CreateVia,
+        deadline: Instant,
+    ) -> Result<Table, ApiError> {
+        let _held = self.hold_tasks(deadline).await?;
+        let table = self.store.table(instance, table)?;
+        if self.settings.dev {
+            self.make_destination(&spec.destination).await?;
+        }
+        self.delivery.create(&table, spec, via, deadline).await?;
+        Ok(table)
+    }
+
+    async fn make_destination(&self, destination: &Destination) -> Result<(), ApiError> {
+        if self.store.bucket(&destination.bucket).is_none() {
+            self.make_bucket(destination.bucket.clone(), BucketLocation::Local).await?;
+        }
+        // A role that cannot be named is delivery's to refuse.
+        let Ok(name) = RoleName::parse(&destination.role) else { return Ok(()) };
+        if self.store.role(&name).is_none() {
+            let role = RoleEntry { name, created_at: self.clock().now_micros() };
+            self.store.put_role(role).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds a bucket to the bucket table. A local one's directory is made first: a table that names a
+    /// directory that is not there would mean that somebody removed it.
+    ///
+    /// # Errors
+    /// If the directory cannot be made or the catalog cannot be written.
+    pub async fn make_bucket(
+        &self,
+        name: BucketName,
+        location: BucketLocation,
+    ) -> Result<BucketEntry, ApiError> {
+        let entry = BucketEntry { name, location, created_at: self.clock().now_micros() };
+        Bucket::create(&entry, &self.settings.lake_dir()).await.map_err(|error| {
+            let message = "The bucket's directory cannot be made.";
+            ApiError::internal(ErrorCode::InternalServerError, message, chain(&error))
+        })?;
+        self.store.put_bucket(entry.clone()).await?;
+        Ok(entry)
+    }
+
+    /// Makes an instance, unless it is there.
+    ///
+    /// # Errors
+    /// If the catalog cannot be written.
+    pub async fn make_instance(&self, name: &InstanceName) -> Result<(), ApiError> {
+        match self.store.create_instance(name).await {
+            Err(error) if matches!(error.kind(), lakeferry_store::ErrorKind::Exists) => Ok(()),
+            other => Ok(other.map(|_: InstanceEntry| ())?),
+        }
+    }
+}

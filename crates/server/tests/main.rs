@@ -1,0 +1,12 @@
+//! A whole server on the loopback address, asked as its callers ask: signed requests over HTTP.
+
+mod batches;
+mod door;
+mod harness;
+mod json_api;
+mod ranges;
+mod restarts;
+mod rows;
+mod tables;
+mod tasks;
+mod validation;

@@ -1,0 +1,237 @@
+//! Primary keys as bytes that order as the keys do.
+//!
+//! ```text
+//! key     = column+
+//! column  = INTEGER  8 bytes, big-endian, sign flipped
+//!         | TEXT     bytes with 00 written as 00 FF, then 00 01
+//! bound   = the same, and INF_MIN or INF_MAX for a column that is no value
+//! ```
+//!
+//! Each column begins with a tag, so that the two infinities lie below and above every value. Strings and
+//! binaries share a tag: one column never holds both, and the schema tells which it is.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use lakeferry_model::{KeyBound, KeyColumn, KeyKind, KeyValue, PrimaryKey, ValueRef};
+
+use crate::error::Error;
+
+const INF_MIN: u8 = 0x00;
+const INTEGER: u8 = 0x10;
+const TEXT: u8 = 0x20;
+const INF_MAX: u8 = 0xFF;
+
+const ESCAPE: u8 = 0x00;
+const ESCAPED_ZERO: u8 = 0xFF;
+const END: u8 = 0x01;
+
+/// Appends a primary key's bytes.
+pub fn encode(key: &PrimaryKey, out: &mut Vec<u8>) {
+    for value in key.values() {
+        encode_value(value, out);
+    }
+}
+
+/// A bound's bytes: of all row keys, exactly those of rows at or beyond the bound are greater or equal.
+pub fn encode_bound(bound: &[KeyBound]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    for column in bound {
+        match column {
+            KeyBound::InfMin => out.push(INF_MIN),
+            KeyBound::Value(value) => encode_value(value, &mut out),
+            KeyBound::InfMax => out.push(INF_MAX),
+        }
+    }
+    out
+}
+
+/// Appends one column's bytes.
+pub fn encode_value(value: &KeyValue, out: &mut Vec<u8>) {
+    match value {
+        KeyValue::Integer(value) => {
+            out.push(INTEGER);
+            // Flipping the sign bit puts the negative numbers below the positive ones.
+            out.extend_from_slice(&((*value as u64) ^ (1 << 63)).to_be_bytes());
+        }
+        KeyValue::String(text) => encode_text(text.as_bytes(), out),
+        KeyValue::Binary(bytes) => encode_text(bytes, out),
+    }
+}
+
+fn encode_text(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(TEXT);
+    let mut rest = bytes;
+    while let Some(zero) = rest.iter().position(|byte| *byte == ESCAPE) {
+        out.extend_from_slice(&rest[..zero]);
+        out.extend_from_slice(&[ESCAPE, ESCAPED_ZERO]);
+        rest = &rest[zero + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.extend_from_slice(&[ESCAPE, END]);
+}
+
+/// One column of a key as it lies in the key's bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyPart<'a> {
+    /// An integer.
+    Integer(i64),
+    /// Text; copied only where it holds a zero byte.
+    String(Cow<'a, str>),
+    /// Bytes; copied only where they hold a zero byte.
+    Binary(Cow<'a, [u8]>),
+}
+
+impl KeyPart<'_> {
+    /// The value, borrowed.
+    pub fn as_ref(&self) -> ValueRef<'_> {
+        match self {
+            Self::Integer(value) => ValueRef::Integer(*value),
+            Self::String(text) => ValueRef::String(text),
+            Self::Binary(bytes) => ValueRef::Binary(bytes),
+        }
+    }
+
+    /// The value, owned.
+    pub fn to_value(&self) -> KeyValue {
+        match self {
+            Self::Integer(value) => KeyValue::Integer(*value),
+            Self::String(text) => KeyValue::String(text.as_ref().into()),
+            Self::Binary(bytes) => KeyValue::Binary(Bytes::copy_from_slice(bytes)),
+        }
+    }
+}
+
+/// Takes a row key apart, column by column.
+#[derive(Debug, Clone)]
+pub struct KeyParts<'a> {
+    rest: &'a [u8],
+    columns: std::slice::Iter<'a, KeyColumn>,
+}
+
+/// The columns of a row key, in schema order. Damaged bytes end in an error.
+pub fn parts<'a>(key: &'a [u8], columns: &'a [KeyColumn]) -> KeyParts<'a> {
+    KeyParts { rest: key, columns: columns.iter() }
+}
+
+impl<'a> Iterator for KeyParts<'a> {
+    type Item = Result<KeyPart<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let column = self.columns.next()?;
+        Some(self.part(column.kind).ok_or_else(|| Error::Corrupt("a row key does not fit its schema".into())))
+    }
+}
+
+impl<'a> KeyParts<'a> {
+    fn part(&mut self, kind: KeyKind) -> Option<KeyPart<'a>> {
+        let (tag, rest) = self.rest.split_first()?;
+        match (kind, *tag) {
+            (KeyKind::Integer, INTEGER) => {
+                let (bytes, rest) = rest.split_first_chunk::<8>()?;
+                self.rest = rest;
+                Some(KeyPart::Integer((u64::from_be_bytes(*bytes) ^ (1 << 63)) as i64))
+            }
+            (KeyKind::String, TEXT) => match self.text(rest)? {
+                Cow::Borrowed(bytes) => Some(KeyPart::String(Cow::Borrowed(std::str::from_utf8(bytes).ok()?))),
+                Cow::Owned(bytes) => Some(KeyPart::String(Cow::Owned(String::from_utf8(bytes).ok()?))),
+            },
+            (KeyKind::Binary, TEXT) => Some(KeyPart::Binary(self.text(rest)?)),
+            _ => None,
+        }
+    }
+
+    fn text(&mut self, from: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let zero = from.iter().position(|byte| *byte == ESCAPE)?;
+        if from.get(zero + 1) == Some(&END) {
+            self.rest = &from[zero + 2..];
+            return Some(Cow::Borrowed(&from[..zero]));
+        }
+        let mut text = from[..zero].to_vec();
+        let mut rest = &from[zero..];
+        loop {
+            match rest {
+                [ESCAPE, END, after @ ..] => {
+                    self.rest = after;
+                    return Some(Cow::Owned(text));
+                }
+                [ESCAPE, ESCAPED_ZERO, after @ ..] => {
+                    text.push(0);
+                    rest = after;
+                }
+                [ESCAPE, ..] | [] => return None,
+                [byte, after @ ..] => {
+                    text.push(*byte);
+                    rest = after;
+                }
+            }
+        }
+    }
+}
+
+/// The whole key as a value of the model.
+///
+/// # Errors
+/// If the bytes do not fit the schema.
+pub fn decode(key: &[u8], columns: &[KeyColumn]) -> Result<PrimaryKey, Error> {
+    let values: Result<Vec<KeyValue>, Error> =
+        parts(key, columns).map(|part| part.map(|part| part.to_value())).collect();
+    values.map(PrimaryKey::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn columns() -> Vec<KeyColumn> {
+        let column = |name: &str, kind| KeyColumn { name: name.into(), kind, auto_increment: false };
+        vec![column("s", KeyKind::String), column("i", KeyKind::Integer), column("b", KeyKind::Binary)]
+    }
+
+    fn any_key() -> impl Strategy<Value = PrimaryKey> {
+        let text = prop::collection::vec(prop_oneof![Just('\0'), Just('\u{1}'), Just('a'), Just('é')], 0..4);
+        let bytes = prop::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(255), any::<u8>()], 0..4);
+        (text, any::<i64>(), bytes).prop_map(|(text, integer, bytes)| {
+            let text: String = text.into_iter().collect();
+            PrimaryKey::new(vec![
+                KeyValue::String(text.into()),
+                KeyValue::Integer(integer),
+                KeyValue::Binary(bytes.into()),
+            ])
+        })
+    }
+
+    fn bytes_of(key: &PrimaryKey) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(key, &mut out);
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_order_as_keys_do(a in any_key(), b in any_key()) {
+            prop_assert_eq!(bytes_of(&a).cmp(&bytes_of(&b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn a_key_comes_back_as_it_was(key in any_key()) {
+            prop_assert_eq!(decode(&bytes_of(&key), &columns()).unwrap(), key);
+        }
+
+        #[test]
+        fn damaged_keys_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
+            let _ = decode(&bytes, &columns());
+        }
+
+        #[test]
+        fn infinities_enclose_every_value(key in any_key()) {
+            let first = KeyBound::Value(key.values()[0].clone());
+            let low = encode_bound(&[first.clone(), KeyBound::InfMin, KeyBound::InfMin]);
+            let high = encode_bound(&[first, KeyBound::InfMax, KeyBound::InfMin]);
+            let bytes = bytes_of(&key);
+            prop_assert!(low < bytes && bytes < high);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What a change makes of a row. Pure: old bytes and a change in, new bytes out.
+//!
+//! 1. The old row, if the change needs it, is taken apart; its condition is checked.
+//! 2. The columns of the new row are put together, each with its newest versions.
+//! 3. The new row's entry and the change's record are appended to an arena, both without their heads: sequence
+//!    and commit time are not known before the committer forms a group.
+
+use std::ops::Range;
+
+use lakeferry_model::{
+    CellChange, ColumnUpdate, Returning, Row, RowChange, RowExistence, RowOperation, TableOptions, ValueRef,
+    Violation,
+};
+use smallvec::{SmallVec, smallvec};
+
+use crate::entry::{self, Column, RowView, Visibility, encode_columns};
+use crate::error::Error;
+use crate::record::{self, Action, Changed};
+
+/// What applying needs to know beside row and change.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// The table's options.
+    pub options: &'a TableOptions,
+    /// Columns whose old values go into the record.
+    pub origin_columns: &'a [String],
+    /// The server's time, in milliseconds.
+    pub now_ms: i64,
+    /// Bytes that an entry may take.
+    pub entry_bytes_max: usize,
+}
+
+/// What a change makes of its row; the ranges lie in the arena.
+#[derive(Debug)]
+pub struct Applied {
+    /// The new entry without its head; `None` if there is no row afterwards.
+    pub entry: Option<Range<usize>>,
+    /// The change's record without its head.
+    pub record: Range<usize>,
+    /// What the writer asked to be told.
+    pub returned: Option<Row>,
+}
+
+impl Rules<'_> {
+    /// Whether the change can only be applied by someone who knows the row as it is.
+    pub fn need_old(&self, change: &RowChange) -> bool {
+        change.condition.existence != RowExistence::Ignore
+            || matches!(change.operation, RowOperation::Update(_))
+            || !self.origin_columns.is_empty()
+    }
+
+    /// Applies a change to the row `old`, an entry without its head. Cells without a timestamp get `cell_ms`.
+    /// `key` are the row key's bytes.
+    ///
+    /// # Errors
+    /// If the condition fails, a rule is broken, or the row grows too large. The arena is then as it was.
+    pub fn apply(
+        &self,
+        old: Option<&[u8]>,
+        change: &RowChange,
+        key: &[u8],
+        cell_ms: i64,
+        arena: &mut Vec<u8>,
+    ) -> Result<Applied, Error> {
+        let visibility = Visibility::new(self.options, self.now_ms);
+        let old = old.map(|columns| columns_of(columns, &visibility)).transpose()?.flatten();
+        check_condition(change.condition.existence, old.is_some())?;
+        let (action, new, changes) = match &change.operation {
+            RowOperation::Put(cells) => (Action::Put, Some(self.put(cells, cell_ms)?), Vec::new()),
+            RowOperation::Update(cells) => {
+                if !self.options.allow_update {
+                    return Err(Violation::parameter("UpdateRow is not allowed on this table.").into());
+                }
+                let (new, changes) = self.update(old.as_deref(), cells, cell_ms)?;
+                (Action::Update, new, changes)
+            }
+            RowOperation::Delete => (Action::Delete, None, Vec::new()),
+        };
+        let origin = self.origin(old.as_deref());
+        let returned = returned(change, new.as_deref())?;
+
+        let start = arena.len();
+        let entry = new.as_ref().map(|columns| {
+            encode_columns(columns, arena);
+            start..arena.len()
+        });
+        let bytes = arena.len() - start + entry::HEAD_BYTES;
+        if bytes > self.entry_bytes_max {
+            arena.truncate(start);
+            return Err(Error::RowTooLarge { bytes, bytes_max: self.entry_bytes_max });
+        }
+        let record_start = arena.len();
+        let told: &[Column<'_>] = new.as_deref().unwrap_or_default();
+        if action == Action::Update {
+            // The record of an update holds only the newest cell of each column.
+            let newest: Vec<Column<'_>> = told.iter().map(newest_of).collect();
+            record::encode_body(action, key, &newest, &changes, &origin, arena);
+        } else {
+            record::encode_body(action, key, told, &changes, &origin, arena);
+        }
+        Ok(Applied { entry, record: record_start..arena.len(), returned })
+    }
+
+    fn put<'a>(&self, cells: &'a [CellChange], cell_ms: i64) -> Result<Vec<Column<'a>>, Error> {
+        let mut columns: Vec<Column<'a>> = Vec::with_capacity(cells.len());
+        for cell in cells {
+            let ColumnUpdate::Put(value, timestamp) = &cell.update else {
+                return Err(Violation::parameter("PutRow takes columns with a value only.").into());
+            };
+            let ms = self.timestamp(*timestamp, cell_ms)?;
+            put_version(&mut columns, &cell.name, ms, value.as_ref());
+        }
+        self.keep_newest(&mut columns);
+        Ok(columns)
+    }
+
+    #[expect(clippy::type_complexity, reason = "the row after the change, and what the change did")]
+    fn update<'a>(
+        &self,
+        old: Option<&[Column<'a>]>,
+        cells: &'a [CellChange],
+        cell_ms: i64,
+    ) -> Result<(Option<Vec<Column<'a>>>, Vec<(&'a str, Changed<'a>)>), Error> {
+        let existed = old.is_some();
+        let mut columns: Vec<Column<'a>> = old.map(<[_]>::to_vec).unwrap_or_default();
+        let mut changes = Vec::with_capacity(cells.len());
+        let mut put_any = false;
+        for cell in cells {
+            let name: &'a str = &cell.name;
+            let changed = match &cell.update {
+                ColumnUpdate::Put(value, timestamp) => {
+                    Changed::Put(self.timestamp(*timestamp, cell_ms)?, value.as_ref())
+                }
+                ColumnUpdate::Increment(by) => {
+                    Changed::Put(cell_ms, ValueRef::Integer(incremented(&columns, name, *by)?))
+                }
+                ColumnUpdate::DeleteVersion(ms) => Changed::DeleteVersion(*ms),
+                ColumnUpdate::DeleteAll => Changed::DeleteAll,
+            };
+            match changed {
+                Changed::Put(ms, value) => {
+                    put_version(&mut columns, name, ms, value);
+                    put_any = true;
+                }
+                Changed::DeleteVersion(ms) => remove_version(&mut columns, name, ms),
+                Changed::DeleteAll => columns.retain(|column| column.name != name),
+            }
+            changes.push((name, changed));
+        }
+        self.keep_newest(&mut columns);
+        // Deletes alone do not make a row; a row whose last cell is deleted stays, with its key alone.
+        Ok(((existed || put_any).then_some(columns), changes))
+    }
+
+    fn timestamp(&self, asked: Option<i64>, cell_ms: i64) -> Result<i64, Error> {
+        let Some(ms) = asked else { return Ok(cell_ms) };
+        let deviation_ms = self.options.deviation_s.saturating_mul(1000);
+        if ms.abs_diff(self.now_ms) > deviation_ms.unsigned_abs() {
+            return Err(Violation::parameter(format!(
+                "The timestamp {ms} is more than {} seconds away from the server's time {}.",
+                self.options.deviation_s, self.now_ms
+            ))
+            .into());
+        }
+        Ok(ms)
+    }
+
+    fn keep_newest(&self, columns: &mut [Column<'_>]) {
+        let versions_max = usize::try_from(self.options.versions_max).unwrap_or(usize::MAX).max(1);
+        for column in columns {
+            column.versions.truncate(versions_max);
+        }
+    }
+
+    fn origin<'a>(&self, old: Option<&[Column<'a>]>) -> Vec<Column<'a>> {
+        let Some(old) = old.filter(|_| !self.origin_columns.is_empty()) else { return Vec::new() };
+        let asked = |column: &&Column<'a>| self.origin_columns.iter().any(|name| name == column.name);
+        old.iter().filter(asked).map(newest_of).collect()
+    }
+}
+
+/// The visible columns of an old row. `None` if nobody sees the row any more.
+fn columns_of<'a>(entry: &'a [u8], visibility: &Visibility) -> Result<Option<Vec<Column<'a>>>, Error> {
+    let mut columns: Vec<Column<'a>> = Vec::new();
+    let mut hidden = false;
+    for cell in entry::Cells::new(entry) {
+        let cell = cell?;
+        if !visibility.shows(&cell) {
+            hidden = true;
+            continue;
+        }
+        match columns.last_mut() {
+            Some(column) if column.name == cell.name => column.versions.push((cell.timestamp_ms, cell.value)),
+            _ => columns.push(Column { name: cell.name, versions: smallvec![(cell.timestamp_ms, cell.value)] }),
+        }
+    }
+    Ok((!columns.is_empty() || !hidden).then_some(columns))
+}
+
+fn check_condition(existence: RowExistence, exists: bool) -> Result<(), Error> {
+    match (existence, exists) {
+        (RowExistence::Ignore, _) | (RowExistence::ExpectExist, true) | (RowExistence::ExpectNotExist, false) => {
+            Ok(())
+        }
+        (RowExistence::ExpectExist, false) | (RowExistence::ExpectNotExist, true) => Err(Error::ConditionFailed),
+    }
+}
+
+/// Adds a version in its place; one with the same timestamp is replaced.
+fn put_version<'a>(columns: &mut Vec<Column<'a>>, name: &'a str, ms: i64, value: ValueRef<'a>) {
+    // Writers mostly send their columns in name order: look at the end first.
+    let after_last = columns.last().is_none_or(|last| last.name < name);
+    let place = if after_last { Err(columns.len()) } else { find(columns, name) };
+    match place {
+        Err(at) => columns.insert(at, Column { name, versions: smallvec![(ms, value)] }),
+        Ok(at) => {
+            let versions: &mut SmallVec<_> = &mut columns[at].versions;
+            match versions.binary_search_by(|(version, _)| ms.cmp(version)) {
+                Ok(same) => versions[same] = (ms, value),
+                Err(place) => versions.insert(place, (ms, value)),
+            }
+        }
+    }
+}
+
+fn remove_version(columns: &mut Vec<Column<'_>>, name: &str, ms: i64) {
+    let Ok(at) = find(columns, name) else { return };
+    columns[at].versions.retain(|(version, _)| *version != ms);
+    if columns[at].versions.is_empty() {
+        columns.remove(at);
+    }
+}
+
+fn incremented(columns: &[Column<'_>], name: &str, by: i64) -> Result<i64, Error> {
+    let current = match find(columns, name) {
+        Err(_) => 0,
+        Ok(at) => match columns[at].versions.first() {
+            Some((_, ValueRef::Integer(value))) => *value,
+            None => 0,
+            Some((_, other)) => {
+                return Err(Violation::parameter(format!(
+                    "The column '{name}' is {} and cannot be incremented; only VT_INTEGER can.",
+                    other.kind().protocol_name()
+                ))
+                .into());
+            }
+        },
+    };
+    let message = || format!("Incrementing the column '{name}' by {by} leaves the range of VT_INTEGER.");
+    current.checked_add(by).ok_or_else(|| Violation::parameter(message()).into())
+}
+
+fn find(columns: &[Column<'_>], name: &str) -> Result<usize, usize> {
+    columns.binary_search_by(|column| column.name.cmp(name))
+}
+
+fn newest_of<'a>(column: &Column<'a>) -> Column<'a> {
+    Column { name: column.name, versions: column.versions.iter().take(1).copied().collect() }
+}
+
+fn returned(change: &RowChange, new: Option<&[Column<'_>]>) -> Result<Option<Row>, Error> {
+    let names = match &change.returning {
+        Returning::Nothing => return Ok(None),
+        Returning::PrimaryKey => &[][..],
+        Returning::AfterModify(names) => names,
+    };
+    let mut cells = Vec::with_capacity(names.len());
+    for name in names {
+        let incremented = |cell: &CellChange| {
+            *cell.name == **name && matches!(cell.update, ColumnUpdate::Increment(_))
+        };
+        if !change.operation.cells().iter().any(incremented) {
+            let message = format!("The column '{name}' is not incremented and cannot be returned.");
+            return Err(Violation::parameter(message).into());
+        }
+        let newest = new.and_then(|columns| {
+            let column = &columns[find(columns, name).ok()?];
+            column.versions.first().map(|version| (column.name, *version))
+        });
+        if let Some((name, (timestamp_ms, value))) = newest {
+            cells.push(entry::CellRef { name, version: 0, timestamp_ms, value }.to_cell());
+        }
+    }
+    Ok(Some(Row { primary_key: change.primary_key.clone(), cells }))
+}
+
+/// The columns of an entry without its head.
+pub fn entry_columns(entry: &[u8]) -> Result<&[u8], Error> {
+    RowView::new(entry)?;
+    Ok(&entry[entry::HEAD_BYTES..])
+}

@@ -1,0 +1,301 @@
+//! Reads of a partition: single rows, blocks of rows, blocks of the log. All see only what is durable.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use lakeferry_engine::{Area, Block, Scan};
+
+use super::head::{ROW_TAG, ROWS_END, row_key};
+use super::{LogHead, Partition};
+use crate::entry::{RowView, Visibility};
+use crate::error::Error;
+use crate::record::{RecordView, log_key};
+use crate::table::TableInfo;
+
+/// Log records in a block at most.
+const LOG_ENTRIES_MAX: usize = 65_536;
+/// Rows in a block of a scan at most.
+const SCAN_ROWS_MAX: usize = 65_536;
+
+/// Rows that were read together.
+#[derive(Debug, Clone)]
+pub struct RowBlock {
+    info: Arc<TableInfo>,
+    visibility: Visibility,
+    block: Block,
+}
+
+impl RowBlock {
+    pub(crate) fn new(info: Arc<TableInfo>, now_ms: i64, block: Block) -> Self {
+        let visibility = Visibility::new(&info.options, now_ms);
+        Self { info, visibility, block }
+    }
+
+    /// The table as it was when the rows were read.
+    pub fn table(&self) -> &Arc<TableInfo> {
+        &self.info
+    }
+
+    /// What readers see of the rows.
+    pub fn visibility(&self) -> Visibility {
+        self.visibility
+    }
+
+    /// The number of rows, invisible ones too.
+    pub fn len(&self) -> usize {
+        self.block.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.block.is_empty()
+    }
+
+    /// Bytes of keys and entries.
+    pub fn bytes(&self) -> usize {
+        self.block.bytes()
+    }
+
+    /// Whether the range holds more rows.
+    pub fn more(&self) -> bool {
+        self.block.more
+    }
+
+    /// The bytes of a row's key, and its entry, in the order of the scan.
+    pub fn row(&self, index: usize) -> Result<(&[u8], RowView<'_>), Error> {
+        let (key, entry) = self.block.entry(index);
+        Ok((&key[1..], RowView::new(entry)?))
+    }
+
+    /// All rows in the order of the scan: the bytes of the key, and the row. Invisible ones are among them.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Result<(&[u8], RowView<'_>), Error>> {
+        (0..self.block.len()).map(|index| self.row(index))
+    }
+
+    /// The visible rows on their way to the lake.
+    pub fn records(&self) -> impl Iterator<Item = Result<RecordView<'_>, Error>> {
+        (0..self.block.len()).filter_map(|index| {
+            let (key, entry) = self.block.entry(index);
+            RecordView::from_row(&key[1..], entry, self.visibility).transpose()
+        })
+    }
+
+    /// The key's bytes of the last row.
+    pub fn last_key(&self) -> Option<&[u8]> {
+        self.block.last_key().map(|key| &key[1..])
+    }
+}
+
+/// Change records that were read together.
+#[derive(Debug, Clone, Default)]
+pub struct LogBlock {
+    block: Block,
+}
+
+impl LogBlock {
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.block.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.block.is_empty()
+    }
+
+    /// Bytes of all records.
+    pub fn bytes(&self) -> usize {
+        self.block.bytes()
+    }
+
+    /// Whether the log holds more records.
+    pub fn more(&self) -> bool {
+        self.block.more
+    }
+
+    /// A record, and its bytes in the log. [`RecordView::from_log`] reads the bytes again later.
+    pub fn record(&self, index: usize) -> Result<(RecordView<'_>, &[u8]), Error> {
+        let (key, record) = self.block.entry(index);
+        Ok((RecordView::from_log(key, record)?, record))
+    }
+
+    /// All records in sequence order.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Result<RecordView<'_>, Error>> {
+        (0..self.len()).map(|index| self.record(index).map(|(view, _)| view))
+    }
+}
+
+impl Partition {
+    /// Reads single rows by their keys' bytes; entries in the order of the keys.
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub async fn get(&self, keys: &[Bytes], deadline: Instant) -> Result<Vec<Option<Bytes>>, Error> {
+        let keys = keys.iter().map(|key| entry_key(key));
+        Ok(self.0.space.read(Area::Table, keys.collect(), deadline).await?)
+    }
+
+    /// A row that was read by its key, as a block of its own.
+    pub(crate) fn lone_row(&self, key: &[u8], entry: &[u8]) -> RowBlock {
+        let mut block = Block::default();
+        block.push(&entry_key(key), entry);
+        let now_ms = self.0.times.shared().now() / 1000;
+        RowBlock::new(self.0.info.borrow().clone(), now_ms, block)
+    }
+
+    /// Reads rows with keys from `from` (inclusive) to `to` (exclusive; absent: the partition's end), as bytes of
+    /// [`crate::key`]; backward from the greatest. The block ends at `rows_max` rows, or with the row that makes it
+    /// reach `bytes_max`.
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub async fn rows(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        backward: bool,
+        rows_max: usize,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<RowBlock, Error> {
+        let scan = Scan {
+            area: Area::Table,
+            from: entry_key(from),
+            to: Some(to.map_or_else(|| Bytes::from_static(ROWS_END), entry_key)),
+            backward,
+            entries_max: rows_max,
+            bytes_max,
+        };
+        let info = self.0.info.borrow().clone();
+        let now_ms = self.0.times.shared().now() / 1000;
+        Ok(RowBlock::new(info, now_ms, self.0.space.scan(scan, deadline).await?))
+    }
+
+    /// Reads the next block of rows behind `after` and up to `until` (inclusive; absent: the partition's end).
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub async fn scan(
+        &self,
+        after: Option<&[u8]>,
+        until: Option<&[u8]>,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<RowBlock, Error> {
+        let from = after.map(successor).unwrap_or_default();
+        let to = until.map(successor);
+        self.rows(&from, to.as_deref(), false, SCAN_ROWS_MAX, bytes_max, deadline).await
+    }
+
+    /// Reads the log behind the sequence `after`, a block at a time.
+    ///
+    /// # Errors
+    /// [`Error::LogTrimmed`] if records behind `after` are gone already, or if the engine does not answer.
+    pub async fn read_log(&self, after: u64, bytes_max: usize, deadline: Instant) -> Result<LogBlock, Error> {
+        let trimmed = self.trimmed();
+        if after < trimmed {
+            return Err(Error::LogTrimmed { trimmed });
+        }
+        let scan = Scan {
+            area: Area::Log,
+            from: Bytes::copy_from_slice(&log_key(after.saturating_add(1))),
+            to: None,
+            backward: false,
+            entries_max: LOG_ENTRIES_MAX,
+            bytes_max,
+        };
+        let block = self.0.space.scan(scan, deadline).await?;
+        // It may have been let go while it was read.
+        let trimmed = self.trimmed();
+        if after < trimmed { Err(Error::LogTrimmed { trimmed }) } else { Ok(LogBlock { block }) }
+    }
+
+    /// The sequence and commit time of the first record at or behind `sequence`.
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub async fn first_record(&self, sequence: u64, deadline: Instant) -> Result<Option<LogHead>, Error> {
+        let scan = Scan {
+            area: Area::Log,
+            from: Bytes::copy_from_slice(&log_key(sequence)),
+            to: None,
+            backward: false,
+            entries_max: 1,
+            bytes_max: 1,
+        };
+        let block = LogBlock { block: self.0.space.scan(scan, deadline).await? };
+        let record = block.records().next().transpose()?;
+        Ok(record.map(|record| LogHead { sequence: record.sequence(), commit_time: record.commit_time() }))
+    }
+
+    /// Row keys that cut the partition into at most `pieces` parts of roughly one size, ascending: the key of the
+    /// last row of each part but the last. Fewer where there are few rows, or where they crowd.
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub async fn split_keys(&self, pieces: usize, deadline: Instant) -> Result<Vec<Bytes>, Error> {
+        let edge = async |backward| {
+            let block = self.rows(&[], None, backward, 1, 1, deadline).await?;
+            Ok::<_, Error>(block.last_key().map(Bytes::copy_from_slice))
+        };
+        let (Some(first), Some(last)) = (edge(false).await?, edge(true).await?) else { return Ok(Vec::new()) };
+        let mut keys: Vec<Bytes> = Vec::new();
+        for piece in 1..pieces {
+            let between = between(&first, &last, piece, pieces);
+            let block = self.rows(&between, None, false, 1, 1, deadline).await?;
+            let Some(key) = block.last_key() else { continue };
+            if key < last.as_ref() && keys.last().is_none_or(|before| before.as_ref() < key) {
+                keys.push(Bytes::copy_from_slice(key));
+            }
+        }
+        Ok(keys)
+    }
+}
+
+fn entry_key(key: &[u8]) -> Bytes {
+    debug_assert_eq!(ROW_TAG + 1, ROWS_END[0], "the end of the rows follows their tag");
+    let mut entry_key = Vec::with_capacity(key.len() + 1);
+    row_key(key, &mut entry_key);
+    entry_key.into()
+}
+
+/// The smallest key behind this one.
+fn successor(key: &[u8]) -> Vec<u8> {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next
+}
+
+/// Bytes at `piece / pieces` of the way between two keys, by the eight bytes behind what they share.
+fn between(first: &[u8], last: &[u8], piece: usize, pieces: usize) -> Vec<u8> {
+    let shared = first.iter().zip(last).take_while(|(a, b)| a == b).count();
+    let number = |key: &[u8]| {
+        let mut bytes = [0; 8];
+        for (to, from) in bytes.iter_mut().zip(&key[shared.min(key.len())..]) {
+            *to = *from;
+        }
+        u128::from(u64::from_be_bytes(bytes))
+    };
+    let (low, high) = (number(first), number(last));
+    let middle = low + high.saturating_sub(low) * piece as u128 / pieces.max(1) as u128;
+    let mut key = first[..shared].to_vec();
+    key.extend_from_slice(&u64::try_from(middle).unwrap_or(u64::MAX).to_be_bytes());
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_between_two_keys_lies_between_them() {
+        for (first, last) in [(&b"user-000"[..], &b"user-999"[..]), (b"a", b"b"), (b"", b"zz")] {
+            for piece in 1..4 {
+                let point = between(first, last, piece, 4);
+                assert!(first <= point.as_slice() && point.as_slice() <= last, "{first:?} {point:?} {last:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! The store: instances and tables on an engine.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lakeferry_engine::{Engine, Room};
+use lakeferry_model::{
+    AccessKey, BucketEntry, BucketName, Clock, InstanceEntry, InstanceName, KeyKind, KeyValue,
+    ReservedThroughput, RoleEntry, RoleName, StreamSpec, TableName, TableOptions, TableSchema, Violation,
+    limits,
+};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use crate::catalog::{Catalog, Number, PartitionRecord, TableRecord};
+use crate::error::Error;
+use crate::key;
+use crate::partition::head::LogKeeper;
+use crate::partition::times::SharedTime;
+use crate::partition::{Opening, Partition, PartitionId};
+use crate::table::{StreamInfo, Table, TableId, TableInfo};
+use crate::time::BelievedClock;
+use crate::trim::{LogReaders, keep_floor_ahead, trim_logs};
+
+/// What the store may use.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes of rows that wait for committers, over all partitions. Further writers wait.
+    pub waiting_bytes_max: usize,
+    /// How long one call on the engine for a table's making or deleting may take.
+    pub table_call: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { waiting_bytes_max: 64 * 1024 * 1024, table_call: Duration::from_secs(30) }
+    }
+}
+
+/// A table to make.
+#[derive(Debug, Clone)]
+pub struct TableSpec {
+    /// Its name and columns.
+    pub schema: TableSchema,
+    /// Its options.
+    pub options: TableOptions,
+    /// Capacity to set aside.
+    pub throughput: ReservedThroughput,
+    /// Its stream, if it has one.
+    pub stream: Option<StreamSpec>,
+    /// Values of the first primary key column that bound its partitions, ascending.
+    pub split_points: Vec<KeyValue>,
+}
+
+/// Changes of a table; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct TableUpdate {
+    /// New options.
+    pub options: Option<TableOptions>,
+    /// New capacity.
+    pub throughput: Option<ReservedThroughput>,
+    /// The stream: `Some(None)` switches it off.
+    pub stream: Option<Option<StreamSpec>>,
+}
+
+/// The store. Handles are shared.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    engine: Arc<dyn Engine>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    catalog: Catalog,
+    time: Arc<SharedTime>,
+    waiting: Arc<Semaphore>,
+    tables: RwLock<HashMap<(InstanceName, TableName), Table>>,
+    // Tables are made, changed and deleted one at a time.
+    changing: tokio::sync::Mutex<()>,
+    background: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the store: all tables, after what an interrupted deletion left is cleared away.
+    ///
+    /// # Errors
+    /// If the engine does not answer in time, or an entry is damaged.
+    pub async fn open(
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        let catalog = Catalog::open(&engine, deadline).await?;
+        let time = SharedTime::new(BelievedClock::new(clock.clone()), catalog.floor());
+        let waiting = Arc::new(Semaphore::new(settings.waiting_bytes_max / 1024));
+        let store = Self(Arc::new(Inner {
+            engine,
+            clock,
+            settings,
+            catalog,
+            time,
+            waiting,
+            tables: RwLock::default(),
+            changing: tokio::sync::Mutex::default(),
+            background: Mutex::default(),
+        }));
+        for record in store.0.catalog.tables() {
+            if record.deleting {
+                store.clear_away(&record).await?;
+            } else {
+                let table = store.open_table(&record, deadline).await?;
+                let name = (record.info.instance, record.info.schema.name);
+                store.0.tables.write().insert(name, table);
+            }
+        }
+        let floor = tokio::spawn(keep_floor_ahead(store.clone()));
+        store.0.background.lock().push(floor);
+        Ok(store)
+    }
+
+    /// Starts trimming logs. Before this no log is let go, since nobody can tell who still reads it.
+    pub fn start_background(&self, readers: Arc<dyn LogReaders>) {
+        let trimming = tokio::spawn(trim_logs(self.clone(), readers));
+        self.0.background.lock().push(trimming);
+    }
+
+    /// Takes no further writes, commits those that wait, and closes the engine.
+    ///
+    /// # Errors
+    /// If the engine cannot write down what it holds in time; nothing answered is lost.
+    pub async fn close(&self, deadline: Instant) -> Result<(), Error> {
+        for task in self.0.background.lock().drain(..) {
+            task.abort();
+        }
+        for table in self.all_tables() {
+            for partition in table.partitions() {
+                partition.close();
+            }
+        }
+        // All permits are back when nothing waits any more.
+        let all = u32::try_from(self.0.settings.waiting_bytes_max / 1024).unwrap_or(u32::MAX);
+        if tokio::time::timeout_at(deadline.into(), self.0.waiting.acquire_many(all)).await.is_err() {
+            tracing::warn!("writes were still under way when the store was closed");
+        }
+        Ok(self.0.engine.close(deadline).await?)
+    }
+
+    /// The engine, for those that keep spaces of their own.
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.0.engine
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    /// The catalog's own entries.
+    pub fn catalog(&self) -> &Catalog {
+        &self.0.catalog
+    }
+
+    /// Whether there is room for more rows.
+    pub fn room(&self) -> Room {
+        self.0.engine.room()
+    }
+
+    pub(crate) fn time(&self) -> &Arc<SharedTime> {
+        &self.0.time
+    }
+
+    /// Makes an instance.
+    ///
+    /// # Errors
+    /// If there is one of that name, or it cannot be written.
+    pub async fn create_instance(&self, name: &InstanceName) -> Result<InstanceEntry, Error> {
+        let entry = InstanceEntry { name: name.clone(), created_at: self.0.clock.now_micros() };
+        self.0.catalog.add_instance(entry.clone()).await?;
+        Ok(entry)
+    }
+
+    /// Makes a table. It can be used at once.
+    ///
+    /// # Errors
+    /// If a rule is broken, the name is taken, the instance is missing or full, or it cannot be written.
+    pub async fn create_table(&self, instance: &InstanceName, spec: TableSpec) -> Result<Table, Error> {
+        spec.schema.check()?;
+        check_split_points(&spec)?;
+        let _changing = self.0.changing.lock().await;
+        if !self.instance_exists(instance) {
+            return Err(Error::NoSuchInstance(instance.clone()));
+        }
+        let name = (instance.clone(), spec.schema.name.clone());
+        if self.0.tables.read().contains_key(&name) {
+            return Err(Error::TableExists(name.1));
+        }
+        if self.tables(instance).len() >= limits::TABLES_MAX {
+            return Err(Error::TableQuota(instance.clone()));
+        }
+        let record = self.new_record(instance, spec).await?;
+        self.0.catalog.put_table(record.clone()).await?;
+        let table = self.open_table(&record, Instant::now() + self.0.settings.table_call).await?;
+        self.0.tables.write().insert(name, table.clone());
+        Ok(table)
+    }
+
+    /// The tables of an instance, by name.
+    pub fn tables(&self, instance: &InstanceName) -> Vec<TableName> {
+        let tables = self.0.tables.read();
+        let mut names: Vec<TableName> =
+            tables.keys().filter(|(of, _)| of == instance).map(|(_, name)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// All tables of all instances, by id.
+    pub fn all_tables(&self) -> Vec<Table> {
+        let mut tables: Vec<Table> = self.0.tables.read().values().cloned().collect();
+        tables.sort_unstable_by_key(Table::id);
+        tables
+    }
+
+    /// A table.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn table(&self, instance: &InstanceName, name: &TableName) -> Result<Table, Error> {
+        let tables = self.0.tables.read();
+        let found = tables.get(&(instance.clone(), name.clone()));
+        found.cloned().ok_or_else(|| Error::NoSuchTable(name.clone()))
+    }
+
+    /// A table by its id.
+    pub fn table_by_id(&self, id: TableId) -> Option<Table> {
+        self.0.tables.read().values().find(|table| table.id() == id).cloned()
+    }
+
+    /// Changes a table's options, capacity or stream.
+    ///
+    /// # Errors
+    /// If there is no such table, or it cannot be written.
+    pub async fn update_table(
+        &self,
+        instance: &InstanceName,
+        name: &TableName,
+        update: TableUpdate,
+    ) -> Result<Table, Error> {
+        let _changing = self.0.changing.lock().await;
+        let table = self.table(instance, name)?;
+        let now = self.0.clock.now_micros();
+        let mut info = (*table.info()).clone();
+        if let Some(options) = update.options {
+            info.options = options;
+        }
+        if let Some(throughput) = update.throughput {
+            info.throughput = throughput;
+            info.throughput_at = now;
+        }
+        if let Some(stream) = update.stream {
+            info.stream = stream.map(|spec| match info.stream.take() {
+                Some(known) => StreamInfo { spec, ..known },
+                None => stream_info(name, spec, now),
+            });
+        }
+        let kept = info.stream.is_some();
+        let switched = kept != table.info().stream.is_some();
+        let record = self.0.catalog.tables().into_iter().find(|record| record.info.id == table.id());
+        let record = record.ok_or_else(|| Error::NoSuchTable(name.clone()))?;
+        self.0.catalog.put_table(TableRecord { info: info.clone(), ..record }).await?;
+        table.set_info(info);
+        if switched {
+            let deadline = Instant::now() + self.0.settings.table_call;
+            for partition in table.partitions() {
+                partition.keep_log(LogKeeper::Stream, kept, deadline).await?;
+            }
+        }
+        Ok(table)
+    }
+
+    /// Deletes a table with all its rows. Its name is free at once.
+    ///
+    /// # Errors
+    /// If there is no such table, or it cannot be written. Once it is marked, the deletion goes on after a crash.
+    pub async fn delete_table(&self, instance: &InstanceName, name: &TableName) -> Result<(), Error> {
+        let _changing = self.0.changing.lock().await;
+        let table = self.table(instance, name)?;
+        let record = self.0.catalog.tables().into_iter().find(|record| record.info.id == table.id());
+        let record = record.ok_or_else(|| Error::NoSuchTable(name.clone()))?;
+        let record = TableRecord { deleting: true, ..record };
+        self.0.catalog.put_table(record.clone()).await?;
+        self.0.tables.write().remove(&(instance.clone(), name.clone()));
+        for partition in table.partitions() {
+            partition.close();
+        }
+        self.clear_away(&record).await
+    }
+
+    async fn new_record(&self, instance: &InstanceName, spec: TableSpec) -> Result<TableRecord, Error> {
+        let now = self.0.clock.now_micros();
+        let id = TableId(self.0.catalog.give_numbers(Number::Table, 1).await?);
+        let count = spec.split_points.len() as u64 + 1;
+        let first = self.0.catalog.give_numbers(Number::Partition, count).await?;
+        let starts = spec.split_points.iter().map(|point| {
+            let mut start = Vec::new();
+            key::encode_value(point, &mut start);
+            start
+        });
+        let partitions = std::iter::once(Vec::new())
+            .chain(starts)
+            .zip(first..)
+            .map(|(start, id)| PartitionRecord { id: PartitionId(id), start })
+            .collect();
+        let stream = spec.stream.map(|stream| stream_info(&spec.schema.name, stream, now));
+        let info = TableInfo {
+            id,
+            instance: instance.clone(),
+            schema: spec.schema,
+            options: spec.options,
+            throughput: spec.throughput,
+            throughput_at: now,
+            stream,
+            created_at: now,
+        };
+        Ok(TableRecord { info, partitions, deleting: false })
+    }
+
+    async fn open_table(&self, record: &TableRecord, deadline: Instant) -> Result<Table, Error> {
+        let (sender, info) = watch::channel(Arc::new(record.info.clone()));
+        let mut partitions = Vec::with_capacity(record.partitions.len());
+        for partition in &record.partitions {
+            let opening = Opening {
+                id: partition.id,
+                start: partition.start.clone().into(),
+                info: info.clone(),
+                engine: self.0.engine.clone(),
+                time: self.0.time.clone(),
+                waiting: self.0.waiting.clone(),
+            };
+            partitions.push(Partition::open(opening, deadline).await?);
+        }
+        Ok(Table::new(record.info.id, sender, partitions))
+    }
+
+    async fn clear_away(&self, record: &TableRecord) -> Result<(), Error> {
+        let deadline = Instant::now() + self.0.settings.table_call;
+        for partition in &record.partitions {
+            self.0.engine.drop_space(&partition.id.space(), deadline).await?;
+        }
+        self.0.catalog.remove_table(record.info.id).await
+    }
+}
+
+/// The catalog's entries, under the store's own name.
+impl Store {
+    /// All instances, by name.
+    pub fn instances(&self) -> Vec<InstanceEntry> {
+        self.0.catalog.instances()
+    }
+
+    /// Whether there is such an instance.
+    pub fn instance_exists(&self, name: &InstanceName) -> bool {
+        self.0.catalog.instance_exists(name)
+    }
+
+    /// A bucket.
+    pub fn bucket(&self, name: &BucketName) -> Option<Arc<BucketEntry>> {
+        self.0.catalog.bucket(name)
+    }
+
+    /// All buckets, by name.
+    pub fn buckets(&self) -> Vec<Arc<BucketEntry>> {
+        self.0.catalog.buckets()
+    }
+
+    /// Adds a bucket or changes it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn put_bucket(&self, entry: BucketEntry) -> Result<(), Error> {
+        self.0.catalog.put_bucket(entry).await
+    }
+
+    /// A role.
+    pub fn role(&self, name: &RoleName) -> Option<Arc<RoleEntry>> {
+        self.0.catalog.role(name)
+    }
+
+    /// All roles, by name.
+    pub fn roles(&self) -> Vec<Arc<RoleEntry>> {
+        self.0.catalog.roles()
+    }
+
+    /// Adds a role.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn put_role(&self, entry: RoleEntry) -> Result<(), Error> {
+        self.0.catalog.put_role(entry).await
+    }
+
+    /// Forgets a role.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn remove_role(&self, name: &RoleName) -> Result<(), Error> {
+        self.0.catalog.remove_role(name).await
+    }
+
+    /// An access key.
+    pub fn key(&self, id: &str) -> Option<Arc<AccessKey>> {
+        self.0.catalog.key(id)
+    }
+
+    /// All access keys, by id.
+    pub fn keys(&self) -> Vec<Arc<AccessKey>> {
+        self.0.catalog.keys()
+    }
+
+    /// Adds an access key.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn put_key(&self, key: AccessKey) -> Result<(), Error> {
+        self.0.catalog.put_key(key).await
+    }
+
+    /// Forgets an access key.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn remove_key(&self, id: &str) -> Result<(), Error> {
+        self.0.catalog.remove_key(id).await
+    }
+}
+
+fn stream_info(table: &TableName, spec: StreamSpec, now: i64) -> StreamInfo {
+    StreamInfo { spec, id: format!("{table}_{now}"), enabled_at: now }
+}
+
+/// The rules of a pre-split table, with the protocol's texts.
+fn check_split_points(spec: &TableSpec) -> Result<(), Violation> {
+    if spec.split_points.len() >= limits::PARTITIONS_AT_CREATE_MAX {
+        return Err(Violation::parameter("The count of partitions cannot be greater than 10"));
+    }
+    let kind = spec.schema.primary_key.first().map(|column| column.kind);
+    for point in &spec.split_points {
+        let (fits, empty, length) = match point {
+            KeyValue::Integer(i64::MIN | i64::MAX) => {
+                let message = "The value of partition range can not be INT64_MIN or INT64_MAX.";
+                return Err(Violation::parameter(message));
+            }
+            KeyValue::Integer(_) => (kind == Some(KeyKind::Integer), "", 1),
+            KeyValue::String(text) => (kind == Some(KeyKind::String), "string", text.len()),
+            KeyValue::Binary(bytes) => (kind == Some(KeyKind::Binary), "binary", bytes.len()),
+        };
+        if !fits {
+            let message = "The value type of partition does not match with primary key.";
+            return Err(Violation::parameter(message));
+        }
+        if length == 0 {
+            let message = format!("The value of partition range can not be empty {empty}.");
+            return Err(Violation::parameter(message));
+        }
+        if length > limits::SPLIT_POINT_BYTES_MAX {
+            return Err(Violation::parameter(format!(
+                "The value of partition range exceeds the MaxLength:{} with CurrentLength:{length}.",
+                limits::SPLIT_POINT_BYTES_MAX
+            )));
+        }
+    }
+    if !spec.split_points.is_sorted_by(|a, b| a < b) {
+        return Err(Violation::parameter("The partition ranges must be ascending and must not overlap."));
+    }
+    Ok(())
+}

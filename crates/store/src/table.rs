@@ -1,0 +1,292 @@
+//! A table: its partitions in the order of their ranges, and the way of a request to them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use lakeferry_model::{
+    InstanceName, KeyRange, Micros, PrimaryKey, ReservedThroughput, RowChange, StreamSpec, TableOptions,
+    TableSchema,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::error::Error;
+use crate::key;
+use crate::partition::{Partition, RowBlock, Written};
+
+/// A table's id, never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TableId(pub u64);
+
+/// A table as it stands in the catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableInfo {
+    /// Its id.
+    pub id: TableId,
+    /// The instance it belongs to.
+    pub instance: InstanceName,
+    /// Its name and columns.
+    pub schema: TableSchema,
+    /// Its options.
+    pub options: TableOptions,
+    /// Capacity set aside.
+    pub throughput: ReservedThroughput,
+    /// When the throughput was set last, in microseconds since the epoch.
+    pub throughput_at: Micros,
+    /// Its stream, if it has one.
+    pub stream: Option<StreamInfo>,
+    /// When it was made, in microseconds since the epoch.
+    pub created_at: Micros,
+}
+
+/// A table's stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamInfo {
+    /// What the owner asked for.
+    pub spec: StreamSpec,
+    /// Names the stream in requests.
+    pub id: String,
+    /// When it was switched on, in microseconds since the epoch.
+    pub enabled_at: Micros,
+}
+
+/// A table. Handles are shared.
+#[derive(Debug, Clone)]
+pub struct Table(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: TableId,
+    info: watch::Sender<Arc<TableInfo>>,
+    partitions: Vec<Partition>,
+}
+
+/// Rows of a range, and where to go on.
+#[derive(Debug)]
+pub struct RangePage {
+    /// The rows, in the order of the range.
+    pub blocks: Vec<RowBlock>,
+    /// The key of the first row that was not read; `None` at the range's end.
+    pub next: Option<PrimaryKey>,
+}
+
+/// How much a read of a range may bring.
+#[derive(Debug, Clone, Copy)]
+pub struct RangeLimits {
+    /// Rows, invisible ones too; at least 1.
+    pub rows_max: usize,
+    /// Bytes of keys and entries, roughly; one row is always read.
+    pub bytes_max: usize,
+}
+
+/// A row that was read by its key.
+#[derive(Debug, Clone)]
+pub struct RowBuf {
+    block: RowBlock,
+}
+
+impl RowBuf {
+    /// The key's bytes, and the row.
+    ///
+    /// # Errors
+    /// If the entry is damaged.
+    pub fn view(&self) -> Result<(&[u8], crate::entry::RowView<'_>), Error> {
+        self.block.row(0)
+    }
+
+    /// What readers see of it.
+    pub fn visibility(&self) -> crate::entry::Visibility {
+        self.block.visibility()
+    }
+}
+
+impl Table {
+    pub(crate) fn new(id: TableId, info: watch::Sender<Arc<TableInfo>>, partitions: Vec<Partition>) -> Self {
+        debug_assert!(partitions.is_sorted_by(|a, b| a.start() < b.start()), "partitions lie in key order");
+        Self(Arc::new(Inner { id, info, partitions }))
+    }
+
+    /// Its id.
+    pub fn id(&self) -> TableId {
+        self.0.id
+    }
+
+    /// The table as it stands now.
+    pub fn info(&self) -> Arc<TableInfo> {
+        self.0.info.borrow().clone()
+    }
+
+    pub(crate) fn set_info(&self, info: TableInfo) {
+        self.0.info.send_replace(Arc::new(info));
+    }
+
+    /// Its partitions, in key order.
+    pub fn partitions(&self) -> &[Partition] {
+        &self.0.partitions
+    }
+
+    /// Writes rows. Each succeeds or fails alone; the answers come in the order of the changes. Changes of one
+    /// row are applied in order.
+    pub async fn write(
+        &self,
+        changes: Vec<RowChange>,
+        deadline: Instant,
+    ) -> Vec<Result<Written, Error>> {
+        let mut arena = Vec::with_capacity(changes.len() * 32);
+        let ends: Vec<usize> = changes
+            .iter()
+            .map(|change| {
+                key::encode(&change.primary_key, &mut arena);
+                arena.len()
+            })
+            .collect();
+        let arena = Bytes::from(arena);
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let keyed: Vec<(Bytes, &RowChange)> =
+            starts.zip(&ends).map(|(start, end)| arena.slice(start..*end)).zip(&changes).collect();
+        if let [partition] = self.partitions() {
+            return partition.write(&keyed, deadline).await;
+        }
+        self.write_apart(keyed, deadline).await
+    }
+
+    /// Writes to all partitions concerned at once.
+    async fn write_apart(
+        &self,
+        keyed: Vec<(Bytes, &RowChange)>,
+        deadline: Instant,
+    ) -> Vec<Result<Written, Error>> {
+        let mut parts: Vec<(Vec<usize>, Vec<(Bytes, &RowChange)>)> =
+            self.partitions().iter().map(|_| Default::default()).collect();
+        let count = keyed.len();
+        for (place, change) in keyed.into_iter().enumerate() {
+            let (places, part) = &mut parts[self.partition_of(&change.0)];
+            places.push(place);
+            part.push(change);
+        }
+        let writes = self.partitions().iter().zip(&parts).filter(|(_, (places, _))| !places.is_empty());
+        let writes = writes.map(|(partition, (places, part))| async move {
+            (places, partition.write(part, deadline).await)
+        });
+        let mut outcomes: Vec<Option<Result<Written, Error>>> = (0..count).map(|_| None).collect();
+        for (places, part) in futures::future::join_all(writes).await {
+            for (place, outcome) in places.iter().zip(part) {
+                outcomes[*place] = Some(outcome);
+            }
+        }
+        outcomes.into_iter().map(|outcome| outcome.expect("every change lies in one partition")).collect()
+    }
+
+    /// Reads rows by their keys, in the order of the keys. Rows that nobody sees any more are not there.
+    ///
+    /// # Errors
+    /// If the engine does not answer, or an entry is damaged.
+    pub async fn get(
+        &self,
+        keys: &[PrimaryKey],
+        deadline: Instant,
+    ) -> Result<Vec<Option<RowBuf>>, Error> {
+        let encoded: Vec<Bytes> = keys
+            .iter()
+            .map(|key| {
+                let mut bytes = Vec::with_capacity(32);
+                key::encode(key, &mut bytes);
+                bytes.into()
+            })
+            .collect();
+        let mut parts: Vec<(Vec<usize>, Vec<Bytes>)> = vec![Default::default(); self.partitions().len()];
+        for (place, key) in encoded.iter().enumerate() {
+            let (places, part) = &mut parts[self.partition_of(key)];
+            places.push(place);
+            part.push(key.clone());
+        }
+        let mut rows: Vec<Option<RowBuf>> = vec![None; keys.len()];
+        for (partition, (places, part)) in self.partitions().iter().zip(&parts) {
+            if places.is_empty() {
+                continue;
+            }
+            for (place, entry) in places.iter().zip(partition.get(part, deadline).await?) {
+                let Some(entry) = entry else { continue };
+                let row = RowBuf { block: partition.lone_row(&encoded[*place], &entry) };
+                let visible = row.view()?.1.is_visible(&row.visibility())?;
+                rows[*place] = visible.then_some(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Reads the beginning of a range.
+    ///
+    /// # Errors
+    /// If the engine does not answer, or a key is damaged.
+    pub async fn range(
+        &self,
+        range: &KeyRange,
+        limits: RangeLimits,
+        deadline: Instant,
+    ) -> Result<RangePage, Error> {
+        let (start, end) = (key::encode_bound(&range.start), key::encode_bound(&range.end));
+        // Backward, the start belongs to the range and the end does not: both move by a hair.
+        let after = |mut bound: Vec<u8>| {
+            bound.push(0);
+            bound
+        };
+        let (from, to) = if range.backward { (after(end), after(start)) } else { (start, end) };
+        let mut page = RangePage { blocks: Vec::new(), next: None };
+        let mut rows_left = limits.rows_max.max(1);
+        let mut bytes_left = limits.bytes_max.max(1);
+        let mut indexes: Vec<usize> = self.partitions_between(&from, &to).collect();
+        if range.backward {
+            indexes.reverse();
+        }
+        for index in indexes {
+            let partition = &self.partitions()[index];
+            let (mut from, mut to) = (from.clone(), to.clone());
+            loop {
+                // When the page is full, one more row tells where to go on.
+                let full = rows_left == 0 || bytes_left == 0;
+                let (rows, bytes) = if full { (1, 1) } else { (rows_left, bytes_left) };
+                let block = partition.rows(&from, Some(&to), range.backward, rows, bytes, deadline).await?;
+                let Some(last) = block.last_key().map(<[u8]>::to_vec) else { break };
+                if full {
+                    page.next = Some(key::decode(&last, &block.table().schema.primary_key)?);
+                    return Ok(page);
+                }
+                rows_left = rows_left.saturating_sub(block.len());
+                bytes_left = bytes_left.saturating_sub(block.bytes());
+                if range.backward { to = last } else { from = after(last) }
+                let more = block.more();
+                page.blocks.push(block);
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    fn partition_of(&self, key: &[u8]) -> usize {
+        let behind = self.partitions().partition_point(|partition| partition.start().as_ref() <= key);
+        behind.saturating_sub(1)
+    }
+
+    fn partitions_between(&self, from: &[u8], to: &[u8]) -> std::ops::Range<usize> {
+        let first = self.partition_of(from);
+        let end = self.partitions().partition_point(|partition| partition.start().as_ref() < to);
+        first..end.max(first + 1)
+    }
+}
+
+impl RangePage {
+    /// The number of rows, invisible ones too.
+    pub fn len(&self) -> usize {
+        self.blocks.iter().map(RowBlock::len).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+}

@@ -1,0 +1,105 @@
+//! Lets go of logs that nobody needs any more, and keeps the floor of closed times ahead of use.
+//!
+//! A partition's log is needed behind the lowest position of its readers, and as long as the table's stream does
+//! not expire. Positions of readers lie in other spaces and may be read late: they only grow, so late is safe.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use lakeferry_model::Micros;
+
+use crate::error::Error;
+use crate::partition::{Partition, PartitionId};
+use crate::store::Store;
+use crate::table::{Table, TableId};
+
+/// The pause between two rounds.
+const ROUND: Duration = Duration::from_secs(5);
+/// The pause between two looks at the floor.
+const FLOOR_ROUND: Duration = Duration::from_millis(250);
+/// How far ahead of now the floor is raised, and how near now may come to it.
+const FLOOR_AHEAD: Micros = 3_000_000;
+const FLOOR_MARGIN: Micros = 1_500_000;
+/// Calls of one round have this long.
+const CALL: Duration = Duration::from_secs(20);
+
+/// Whoever reads logs and holds them back.
+#[async_trait]
+pub trait LogReaders: Send + Sync + 'static {
+    /// The positions up to which the readers of a table need nothing any more, for each of its partitions;
+    /// `None` if it has no readers.
+    async fn low_positions(&self, table: TableId) -> Result<Option<HashMap<PartitionId, u64>>, Error>;
+}
+
+/// Trims all logs, round after round, until the store is gone.
+pub(crate) async fn trim_logs(store: Store, readers: Arc<dyn LogReaders>) {
+    loop {
+        tokio::time::sleep(ROUND).await;
+        for table in store.all_tables() {
+            match trim_table(&store, &table, &*readers).await {
+                Ok(()) => {}
+                // A table that is being deleted, or an engine that is not back: the next round sees.
+                Err(error) => tracing::debug!(table = table.id().0, %error, "a log was not trimmed"),
+            }
+        }
+    }
+}
+
+/// Raises the floor of closed times before anybody reaches it.
+pub(crate) async fn keep_floor_ahead(store: Store) {
+    loop {
+        let time = store.time();
+        let now = time.now();
+        if time.take_wanted() && time.floor() < now + FLOOR_MARGIN {
+            let floor = now + FLOOR_AHEAD;
+            match store.catalog().raise_floor(floor).await {
+                Ok(()) => time.raise_floor(floor),
+                Err(error) => tracing::warn!(%error, "the floor of closed times cannot be raised"),
+            }
+        }
+        tokio::time::sleep(FLOOR_ROUND).await;
+    }
+}
+
+async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> Result<(), Error> {
+    let low = readers.low_positions(table.id()).await?;
+    let stream = table.info().stream.clone();
+    let hour: Micros = 3_600_000_000;
+    let expired_at = stream.map(|stream| store.time().now() - Micros::from(stream.spec.expiration_hours) * hour);
+    for partition in table.partitions() {
+        let head = partition.head().sequence;
+        let unread = match &low {
+            // A partition that the readers do not know yet is not theirs to let go.
+            Some(low) => low.get(&partition.id()).copied().unwrap_or(0),
+            None => head,
+        };
+        let expired = match expired_at {
+            Some(expired_at) => last_before(partition, expired_at).await?,
+            None => head,
+        };
+        let below = unread.min(expired);
+        if below > partition.trimmed() {
+            partition.trim(below, Instant::now() + CALL).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The greatest sequence whose record, and all before it, were committed before `time`.
+async fn last_before(partition: &Partition, time: Micros) -> Result<u64, Error> {
+    let deadline = Instant::now() + CALL;
+    let (mut low, mut high) = (partition.trimmed(), partition.head().sequence);
+    // All up to `low` are older; `high` is the greatest that may be.
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        match partition.first_record(middle, deadline).await? {
+            Some(record) if record.commit_time < time => low = record.sequence.max(middle),
+            Some(_) => high = middle - 1,
+            // Nothing lies at or behind the middle: the log was off for those.
+            None => low = middle,
+        }
+    }
+    Ok(low)
+}

@@ -1,0 +1,62 @@
+//! Messages into the words of the model, and back.
+//!
+//! On the way in, every rule that needs no table is checked here, in the order that clients' tests expect: the
+//! table's name, then the primary key's shape, then names and sizes of columns, then the version condition. A
+//! broken rule fails the whole request, batches included. What needs the table's schema comes after its lookup:
+//! [`UnboundChange::bind`], [`lakeferry_model::TableSchema::key`] and [`lakeferry_model::TableSchema::range`].
+//!
+//! What a request asks for and the model has no words for yet (filters, column conditions, transactions,
+//! indexes) is handed over beside the rest, so that the server can refuse it rather than pass it over.
+
+mod delivery;
+mod read;
+mod table;
+mod write;
+
+pub use delivery::{
+    TaskReport, create_delivery_task_request, delivery_task_info, describe_delivery_task_response, mode,
+    oss_task_config, task_spec, task_spec_of, task_status, wire_mode,
+};
+pub use read::{
+    BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowRead, TimeRange, batch_get_row, get_range, get_row,
+};
+pub use table::{
+    NewTable, OptionsUpdate, StreamDescription, StreamUpdate, TableChange, TableDescription, create_table,
+    create_table_request, describe_table, partition_ranges, read_table_meta, read_table_options,
+    stream_details, table_meta, table_options, throughput_details, update_table, update_table_response,
+};
+pub use write::{
+    BatchTableWrite, BatchWrite, UnboundChange, batch_write_row, condition_message, delete_row, put_row,
+    return_content, update_row,
+};
+
+use bytestring::ByteString;
+use lakeferry_model::{KeyValue, Violation, check_key_column_count};
+
+use crate::plain_buffer::WireKeyValue;
+
+/// Takes the key of a row: as many columns as a key can have, each with a value.
+fn key_values(
+    key: Vec<(ByteString, WireKeyValue)>,
+) -> Result<impl Iterator<Item = (ByteString, KeyValue)>, Violation> {
+    check_key_column_count(key.len())?;
+    let kind = key.iter().find_map(|(_, value)| match value {
+        WireKeyValue::Value(_) => None,
+        WireKeyValue::InfMin => Some("VT_INF_MIN"),
+        WireKeyValue::InfMax => Some("VT_INF_MAX"),
+        WireKeyValue::AutoIncrement => Some("VT_AUTO_INCREMENT"),
+    });
+    if let Some(kind) = kind {
+        return Err(Violation::parameter(format!("{kind} is an invalid type for the primary key.")));
+    }
+    Ok(key.into_iter().filter_map(|(name, value)| match value {
+        WireKeyValue::Value(value) => Some((name, value)),
+        // None is left, see above.
+        WireKeyValue::InfMin | WireKeyValue::InfMax | WireKeyValue::AutoIncrement => None,
+    }))
+}
+
+/// Finds the enum's value, or says which field held none of them.
+fn enum_value<E: TryFrom<i32>>(field: &str, value: i32) -> Result<E, Violation> {
+    E::try_from(value).map_err(|_| Violation::parameter(format!("Invalid {field}: {value}.")))
+}

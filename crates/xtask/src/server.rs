@@ -1,0 +1,66 @@
+//! A program under test that serves: started on a free port, waited for, ended.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long a server may take until it says that it is ready.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// A running server. Dropping it ends it.
+pub struct Server {
+    child: Child,
+    /// Where it answers, as `http://127.0.0.1:PORT`.
+    pub address: String,
+}
+
+impl Server {
+    /// Starts `program` and waits for its line `ready: ADDRESS`. What else it says goes to `log`.
+    ///
+    /// # Errors
+    /// If it ends or stays silent instead.
+    pub fn start(program: &Path, arguments: &[&str], log: &Path) -> Result<Self, String> {
+        let name = program.display();
+        let file = File::create(log).map_err(|error| format!("make `{}`: {error}", log.display()))?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .spawn()
+            .map_err(|error| format!("start `{name}`: {error}"))?;
+        let said = child.stdout.take().expect("its output is piped");
+        let address = listen(said).recv_timeout(START_MAX);
+        let mut server = Self { child, address: String::new() };
+        server.address = address.map_err(|_| {
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            format!("`{name} {}` did not become ready; it said:\n{log}", arguments.join(" "))
+        })?;
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Whether it was still there does not matter any more.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// Reads a server's output to its end, so that it never blocks, and hands out the address it names.
+fn listen(said: ChildStdout) -> mpsc::Receiver<String> {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(said).lines().map_while(Result::ok) {
+            if let Some(address) = line.strip_prefix("ready: ") {
+                // Nobody may be waiting any more.
+                _ = send.send(address.trim().to_owned());
+            }
+        }
+    });
+    receive
+}

@@ -1,0 +1,184 @@
+//! A real S3 endpoint behind a gate: requests whose path holds a certain text wait until they are let go.
+//!
+//! Beside the S3 protocol it takes `GET /-gate/COMMAND?ARGUMENT`:
+//! - `hold?PART`: from now on requests whose path has PART wait; those that waited for another text go on.
+//! - `release?COUNT`: the oldest COUNT that wait go on. `open`: all do, and none waits any more.
+//! - `held`: how many wait. `objects?PREFIX`: the keys that are there, one per line.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s_fs::FileSystem;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::failure::{Failure, broken};
+
+/// The key pair that the endpoint knows.
+const KEY: (&str, &str) = ("gate", "gate-secret");
+
+type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Serves the folder `root`, whose folders are the buckets, until the process ends.
+///
+/// # Errors
+/// If the folder or the address cannot be used.
+pub async fn serve(root: &Path, buckets: &[String], listen: SocketAddr) -> Result<(), Failure> {
+    for bucket in buckets {
+        std::fs::create_dir_all(root.join(bucket)).map_err(broken("make a bucket"))?;
+    }
+    let files = FileSystem::new(root).map_err(|error| Failure::Broken(format!("open the store: {error:?}")))?;
+    let mut builder = S3ServiceBuilder::new(files);
+    builder.set_auth(SimpleAuth::from_single(KEY.0, KEY.1));
+    let gate = Gate { store: builder.build(), root: root.to_owned(), state: Arc::default() };
+
+    let listener = TcpListener::bind(listen).await.map_err(broken("listen"))?;
+    println!("ready: http://{}", listener.local_addr().map_err(broken("listen"))?);
+    loop {
+        let (socket, _) = listener.accept().await.map_err(broken("accept"))?;
+        let gate = gate.clone();
+        let service = service_fn(move |request| {
+            let gate = gate.clone();
+            async move { Ok::<_, Infallible>(gate.answer(request).await) }
+        });
+        tokio::spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new();
+            // A client that goes away in the middle is its own matter.
+            _ = connection.serve_connection(TokioIo::new(socket), service).await;
+        });
+    }
+}
+
+#[derive(Clone)]
+struct Gate {
+    store: S3Service,
+    root: PathBuf,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What a path must have to be held.
+    part: Option<String>,
+    /// Those that wait, the oldest first.
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    path: String,
+    go: oneshot::Sender<()>,
+}
+
+impl Gate {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        if let Some(command) = path.strip_prefix("/-gate/") {
+            let argument = decoded(request.uri().query().unwrap_or_default());
+            return self.command(command, &argument);
+        }
+        let held = self.state.lock().admit(path);
+        if let Some(go) = held {
+            // A gate that is gone holds nobody.
+            _ = go.await;
+        }
+        match self.store.call(request.map(s3s::Body::from)).await {
+            Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}")),
+        }
+    }
+
+    fn command(&self, command: &str, argument: &str) -> Response<Body> {
+        let mut state = self.state.lock();
+        let told = match command {
+            "hold" => state.hold(argument),
+            "release" => match argument.parse() {
+                Ok(count) => state.release(count),
+                Err(_) => return text(StatusCode::BAD_REQUEST, "release?COUNT".to_owned()),
+            },
+            "open" => state.open(),
+            "held" => state.held().to_string(),
+            "objects" => self.objects(argument).join("\n"),
+            _ => return text(StatusCode::NOT_FOUND, format!("no command `{command}`")),
+        };
+        text(StatusCode::OK, told)
+    }
+
+    /// The keys with the prefix, over all buckets. The store keeps an object in a file of its name.
+    fn objects(&self, prefix: &str) -> Vec<String> {
+        let mut keys = Vec::new();
+        for bucket in crate::files::folders(&self.root) {
+            let files = crate::files::files_below(&bucket);
+            keys.extend(files.iter().filter_map(|file| file.strip_prefix(&bucket).ok()?.to_str().map(str::to_owned)));
+        }
+        keys.retain(|key| key.starts_with(prefix));
+        keys
+    }
+}
+
+impl State {
+    fn admit(&mut self, path: String) -> Option<oneshot::Receiver<()>> {
+        let part = self.part.as_ref()?;
+        if !path.contains(part.as_str()) {
+            return None;
+        }
+        let (go, wait) = oneshot::channel();
+        self.waiting.push_back(Waiting { path, go });
+        Some(wait)
+    }
+
+    fn hold(&mut self, part: &str) -> String {
+        self.part = Some(part.to_owned());
+        let (stay, go): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| waiting.path.contains(part));
+        self.waiting = stay;
+        go.into_iter().for_each(Waiting::go);
+        String::new()
+    }
+
+    fn release(&mut self, count: usize) -> String {
+        self.waiting.retain(|waiting| !waiting.go.is_closed());
+        let count = count.min(self.waiting.len());
+        self.waiting.drain(..count).for_each(Waiting::go);
+        String::new()
+    }
+
+    fn open(&mut self) -> String {
+        self.part = None;
+        self.release(usize::MAX)
+    }
+
+    fn held(&self) -> usize {
+        self.waiting.iter().filter(|waiting| !waiting.go.is_closed()).count()
+    }
+}
+
+impl Waiting {
+    fn go(self) {
+        // The client may have given up.
+        _ = self.go.send(());
+    }
+}
+
+fn text(status: StatusCode, text: String) -> Response<Body> {
+    let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+}
+
+/// Undoes percent encoding, as far as the gate's arguments need it.
+fn decoded(query: &str) -> String {
+    query.replace("%2F", "/").replace("%2f", "/").replace("%3D", "=")
+}

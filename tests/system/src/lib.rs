@@ -1,0 +1,24 @@
+//! Lakeferry from outside: killed, cut from power, and held by its store.
+//!
+//! Writers change rows through the client and keep a [`ledger`] of what was answered. A [`server::Keeper`]
+//! kills the program and starts it again, over a data directory whose power a [`powercut::PowerCut`] may cut.
+//! In the end [`trial`] compares ledger, table and lake.
+//!
+//! The [`gate`] is an S3 endpoint that other tests hold while they look at a task.
+
+#![expect(clippy::print_stdout, reason = "what trials say is read by people")]
+
+pub mod failure;
+pub mod files;
+pub mod gate;
+pub mod kill;
+pub mod lake;
+pub mod ledger;
+pub mod observer;
+pub mod place;
+pub mod powercut;
+pub mod row;
+pub mod server;
+pub mod target;
+pub mod trial;
+pub mod writer;

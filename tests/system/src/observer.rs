@@ -1,0 +1,89 @@
+//! Watches a task while it is killed: what it shows must not go back, and what it has shown must stay true.
+//!
+//! When a sync point is shown, everything committed before it is in the lake. So an object that is listed
+//! only later, or vanishes and comes again, holds nothing that was committed before that sync point.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::failure::Failure;
+use crate::lake::{Lake, Object};
+use crate::server::Keeper;
+use crate::target::{Target, TaskState};
+use crate::writer::{DEV_KEY, TABLE};
+
+/// What was seen of a task.
+#[derive(Debug, Default)]
+pub struct Seen {
+    last: Option<TaskState>,
+    /// Per object that is listed, the highest sync point that was shown while it was not.
+    shown_before: HashMap<PathBuf, i64>,
+}
+
+impl Seen {
+    /// Looks at the task until `stop` is set.
+    ///
+    /// # Errors
+    /// If the task goes back, or the server does not come back.
+    pub async fn watch(
+        task: &'static str,
+        lake: Arc<Lake>,
+        keeper: Arc<Keeper>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, Failure> {
+        let mut seen = Self::default();
+        while !stop.load(Ordering::Relaxed) {
+            let target = Target::at(&keeper.address().await?, DEV_KEY)?;
+            // In this order: what is listed after the sync point was shown includes all it speaks of.
+            if let Ok(state) = target.task(TABLE, task).await {
+                seen.note(state, &lake)?;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(seen)
+    }
+
+    fn note(&mut self, state: TaskState, lake: &Lake) -> Result<(), Failure> {
+        if let Some(last) = self.last.as_ref().filter(|last| last.run == state.run) {
+            if state.sync_point < last.sync_point {
+                let (from, to) = (last.sync_point, state.sync_point);
+                return Err(Failure::Lost(format!("the sync point went back from {from} to {to}")));
+            }
+            if rank(&state.phase) < rank(&last.phase) {
+                return Err(Failure::Lost(format!("the phase went from {} to {}", last.phase, state.phase)));
+            }
+        }
+        let before = self.last.as_ref().map_or(0, |last| last.sync_point);
+        let names = lake.names();
+        self.shown_before.retain(|name, _| names.contains(name));
+        for name in names {
+            self.shown_before.entry(name).or_insert(before);
+        }
+        self.last = Some(state);
+        Ok(())
+    }
+
+    /// Checks the objects against the sync points that were shown before they were listed.
+    ///
+    /// # Errors
+    /// The first object that came too late.
+    pub fn check(&self, objects: &[Object]) -> Result<(), Failure> {
+        let last = self.last.as_ref().map_or(0, |last| last.sync_point);
+        for object in objects {
+            let shown = self.shown_before.get(&object.name).copied().unwrap_or(last);
+            let late = object.rows.iter().find(|row| row.commit_time < shown);
+            if let Some(row) = late {
+                let name = object.name.display();
+                return Err(Failure::Lost(format!("`{name}` came after the sync point {shown}, with {row:?}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rank(phase: &str) -> usize {
+    ["INIT", "FULL", "INCR"].iter().position(|name| *name == phase).unwrap_or(0)
+}

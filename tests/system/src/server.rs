@@ -1,0 +1,194 @@
+//! The program under trial: started, killed, and started again on what is left.
+//!
+//! A [`Keeper`] owns the process in a task of its own. When the process ends, whether we killed it or it
+//! killed itself at a named place, the keeper cuts the power if the trial asks for that, and starts the next
+//! one. Whoever calls the server asks the keeper for the address of the moment.
+
+use std::fs::{File, OpenOptions};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::failure::{Failure, broken};
+use crate::powercut::PowerCut;
+
+/// How long the program may take until it says that it is ready.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// How the program is run.
+#[derive(Debug)]
+pub struct Program {
+    /// The binary.
+    pub path: PathBuf,
+    /// Its arguments behind `serve`, data directory and address aside.
+    pub arguments: Vec<String>,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where its errors go.
+    pub log: PathBuf,
+    /// Cuts the power at each end, if asked for.
+    pub cut: Option<PowerCut>,
+}
+
+/// What is to be seen of the program from outside.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// It answers at this address. The number counts its lives.
+    Up(Arc<str>, u32),
+    /// It ended, and the next one is not ready yet.
+    Down,
+    /// It cannot be started again.
+    Gone(Failure),
+}
+
+/// Owns the process. Dropping it ends the process.
+#[derive(Debug)]
+pub struct Keeper {
+    state: watch::Receiver<State>,
+    kill: mpsc::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Starts the program, the first time with `environment`, and keeps it running from then on.
+    pub fn new(program: Program, environment: Vec<(&'static str, String)>) -> Self {
+        let (tell, state) = watch::channel(State::Down);
+        let (kill, killed) = mpsc::channel(1);
+        let task = tokio::spawn(async move {
+            if let Err(failure) = keep(program, environment, &tell, killed).await {
+                tell.send_replace(State::Gone(failure));
+            }
+        });
+        Self { state, kill, task }
+    }
+
+    /// Ends the process by SIGKILL, now.
+    pub async fn kill(&self) {
+        // A program that is gone is dead enough.
+        _ = self.kill.send(()).await;
+    }
+
+    /// The address, once the program answers.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub async fn address(&self) -> Result<Arc<str>, Failure> {
+        Ok(self.life(0).await?.0)
+    }
+
+    /// The address of its `life`-th life, counted from 1, or of a later one.
+    ///
+    /// # Errors
+    /// If it cannot be started, or does not come to that life within a minute.
+    pub async fn life(&self, life: u32) -> Result<(Arc<str>, u32), Failure> {
+        let mut state = self.state.clone();
+        let reached = state.wait_for(|state| match state {
+            State::Up(_, lives) => *lives >= life,
+            State::Down => false,
+            State::Gone(_) => true,
+        });
+        let reached = timeout(Duration::from_secs(60), reached).await;
+        match reached.map(|reached| reached.map(|state| state.clone())) {
+            Ok(Ok(State::Up(address, lives))) => Ok((address, lives)),
+            Ok(Ok(State::Gone(failure))) => Err(failure),
+            Ok(_) => Err(Failure::Broken("nobody keeps the server any more".to_owned())),
+            Err(_) => Err(Failure::Broken(format!("the server does not come to its life {life}"))),
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // The process is killed with its handle.
+        self.task.abort();
+    }
+}
+
+async fn keep(
+    program: Program,
+    mut environment: Vec<(&'static str, String)>,
+    tell: &watch::Sender<State>,
+    mut kill: mpsc::Receiver<()>,
+) -> Result<(), Failure> {
+    let program = Arc::new(program);
+    let mut lives = 0;
+    loop {
+        let mut child = start(&program, &environment)?;
+        // Only the first life has the faults that the trial asks for.
+        environment.clear();
+        match ready(&mut child).await {
+            Ready::At(address) => {
+                lives += 1;
+                tell.send_replace(State::Up(address, lives));
+                tokio::select! {
+                    _ = child.wait() => {}
+                    _ = kill.recv() => child.kill().await.map_err(broken("kill the server"))?,
+                }
+            }
+            // A first life may end at a place that lies in the start.
+            Ready::Ended if lives == 0 => lives += 1,
+            Ready::Ended | Ready::Silent => return Err(does_not_start(&program)),
+        }
+        tell.send_replace(State::Down);
+        let program = Arc::clone(&program);
+        let cut = move || program.cut.as_ref().map_or(Ok(()), PowerCut::cut);
+        tokio::task::spawn_blocking(cut).await.map_err(broken("cut the power"))??;
+    }
+}
+
+fn start(program: &Program, environment: &[(&'static str, String)]) -> Result<Child, Failure> {
+    let log = OpenOptions::new().create(true).append(true).open(&program.log);
+    let log: File = log.map_err(broken("open the server's log"))?;
+    let mut command = Command::new(&program.path);
+    command.arg("serve").args(&program.arguments).arg("--data").arg(&program.data);
+    command.args(["--listen", "127.0.0.1:0"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+    command.envs(environment.iter().cloned());
+    if let Some(cut) = &program.cut {
+        command.envs(cut.environment());
+    }
+    command.spawn().map_err(broken("start the server"))
+}
+
+enum Ready {
+    At(Arc<str>),
+    Ended,
+    Silent,
+}
+
+/// Waits for the line `ready: ADDRESS`.
+async fn ready(child: &mut Child) -> Ready {
+    let Some(said) = child.stdout.take() else { return Ready::Silent };
+    let mut lines = BufReader::new(said).lines();
+    let address = async {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Some(address) = line.strip_prefix("ready: ") {
+                return Some(Arc::from(address.trim()));
+            }
+        }
+        None
+    };
+    match timeout(START_MAX, address).await {
+        Ok(Some(address)) => {
+            // Read on, so that the program never blocks on what it says.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            Ready::At(address)
+        }
+        Ok(None) => Ready::Ended,
+        Err(_) => Ready::Silent,
+    }
+}
+
+fn does_not_start(program: &Program) -> Failure {
+    let log = std::fs::read_to_string(&program.log).unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    let last = lines[lines.len().saturating_sub(20)..].join("\n");
+    Failure::Lost(format!("the server does not start again on its data; it said last:\n{last}"))
+}

@@ -1,0 +1,200 @@
+//! A trial: a server that is going to be killed, writers, a BASE_INC task, and the comparison at the end.
+//!
+//! 1. [`Trial::begin`] starts the server, makes the table, puts rows, and makes the task.
+//! 2. Whoever runs the trial lets writers run and has the server die as it likes.
+//! 3. [`Trial::end`] stops the writers, waits until everything is delivered, and compares.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lakeferry_client::Error;
+use lakeferry_model::{Clock, SystemClock};
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+use crate::failure::{Failure, broken};
+use crate::lake::Lake;
+use crate::ledger::{Ledger, Report};
+use crate::observer::Seen;
+use crate::powercut::PowerCut;
+use crate::server::{Keeper, Program};
+use crate::target::{Target, TaskState, chain};
+use crate::writer::{DEV_KEY, TABLE, Writer};
+
+/// The task's name.
+pub const TASK: &str = "trial";
+
+const WRITERS: i64 = 4;
+/// How long any single step of a trial may take, restarts included.
+const STEP_MAX: Duration = Duration::from_secs(60);
+
+/// What a trial is made of.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The program's binary.
+    pub program: PathBuf,
+    /// Where trials keep what they make.
+    pub folder: PathBuf,
+    /// The source of the power cut library, if the power is to be cut at each end.
+    pub powercut: Option<PathBuf>,
+    /// What the first life's environment says: places to die at, syncs to leave out.
+    pub environment: Vec<(&'static str, String)>,
+    /// Rows that each writer puts before the task is made.
+    pub keys_per_writer: i64,
+    /// The task's object age, in milliseconds.
+    pub object_age_ms: u64,
+    /// What the writers' choices are drawn from.
+    pub seed: u64,
+}
+
+/// A running trial.
+#[derive(Debug)]
+pub struct Trial {
+    /// The server.
+    pub keeper: Arc<Keeper>,
+    lake: Arc<Lake>,
+    ledger: Arc<Mutex<Ledger>>,
+    stop_writers: Arc<AtomicBool>,
+    stop_observer: Arc<AtomicBool>,
+    writers: Vec<JoinHandle<Result<(), Failure>>>,
+    observer: JoinHandle<Result<Seen, Failure>>,
+}
+
+impl Setup {
+    /// Starts a server of this setup in a fresh folder, and says where its data lies.
+    ///
+    /// # Errors
+    /// If the folder or the power cut library cannot be made.
+    pub fn start(&self, arguments: &[&str]) -> Result<(Keeper, PathBuf), Failure> {
+        if self.folder.exists() {
+            std::fs::remove_dir_all(&self.folder).map_err(broken("clear the trial's folder"))?;
+        }
+        // The power is cut above the data directory, so that its own name is at stake too.
+        let disk = self.folder.join("disk");
+        std::fs::create_dir_all(&disk).map_err(broken("make the trial's folder"))?;
+        let disk = disk.canonicalize().map_err(broken("find the trial's folder"))?;
+        let engine = "home/data/engine";
+        let power = |source: &PathBuf| PowerCut::new(source, &self.folder, &disk, &[engine]);
+        let data = disk.join("home/data");
+        let program = Program {
+            path: self.program.clone(),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            data: data.clone(),
+            log: self.folder.join("server.log"),
+            cut: self.powercut.as_ref().map(power).transpose()?,
+        };
+        Ok((Keeper::new(program, self.environment.clone()), data))
+    }
+}
+
+impl Trial {
+    /// Makes everything up to the task and starts the writers. The server may die meanwhile.
+    ///
+    /// # Errors
+    /// If a step does not succeed within its time.
+    pub async fn begin(setup: &Setup) -> Result<Self, Failure> {
+        let (keeper, data) = setup.start(&["--dev"])?;
+        let keeper = Arc::new(keeper);
+        until_done(&keeper, "make the table", |target| async move { target.make_table(TABLE).await }).await?;
+
+        let ledger = Arc::new(Mutex::new(Ledger::default()));
+        let writer = |number| Writer::new(number, setup.keys_per_writer, Arc::clone(&ledger), setup.seed);
+        let mut writers: Vec<_> = (0..WRITERS).map(writer).collect();
+        for writer in &mut writers {
+            writer.put_all(&keeper).await?;
+        }
+        ledger.lock().note_task();
+        let (prefix, age) = ("data/$yyyy/$MM/$dd/$HH/$mm", setup.object_age_ms);
+        until_done(&keeper, "make the task", |target| async move {
+            target.make_task(TABLE, TASK, prefix, age).await
+        })
+        .await?;
+
+        let lake = Arc::new(Lake::new(data.join("lake/lake/data")));
+        let (stop_writers, stop_observer) = (Arc::default(), Arc::default());
+        let run = |writer: Writer| tokio::spawn(writer.run(Arc::clone(&keeper), Arc::clone(&stop_writers)));
+        let writers = writers.into_iter().map(run).collect();
+        let watched = Seen::watch(TASK, Arc::clone(&lake), Arc::clone(&keeper), Arc::clone(&stop_observer));
+        let observer = tokio::spawn(watched);
+        Ok(Self { keeper, lake, ledger, stop_writers, stop_observer, writers, observer })
+    }
+
+    /// Ends the writers, waits until the lake has everything, and compares.
+    ///
+    /// # Errors
+    /// What was lost, or why nothing can be said.
+    pub async fn end(self) -> Result<Report, Failure> {
+        self.stop_writers.store(true, Ordering::Relaxed);
+        for writer in self.writers {
+            writer.await.map_err(broken("run a writer"))??;
+        }
+        let written = SystemClock.now_micros();
+        let state = until_task(&self.keeper, "the sync point passes the last write", |state| {
+            state.phase == "INCR" && state.sync_point > written
+        })
+        .await?;
+        self.stop_observer.store(true, Ordering::Relaxed);
+        let seen = self.observer.await.map_err(broken("watch the task"))??;
+
+        let table = until_done(&self.keeper, "read the table", |target| async move { target.read(TABLE).await });
+        let table = table.await?;
+        let mut objects = self.lake.read()?;
+        seen.check(&objects)?;
+        let run = state.run.to_string();
+        objects.retain(|object| object.metadata.get("lakeferry.run") == Some(&run));
+        let rows = objects.into_iter().flat_map(|object| object.rows).collect();
+        self.ledger.lock().compare(rows, &table)
+    }
+}
+
+/// Calls until it succeeds, whoever answers by then.
+///
+/// # Errors
+/// If it does not succeed in time, or the server cannot be started again.
+pub async fn until_done<T, F>(keeper: &Keeper, what: &str, call: impl Fn(Target) -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let end = Instant::now() + STEP_MAX;
+    loop {
+        let target = Target::at(&keeper.address().await?, DEV_KEY)?;
+        match call(target).await {
+            Ok(done) => return Ok(done),
+            Err(error) if Instant::now() > end => {
+                return Err(Failure::Lost(format!("{what}: {}", chain(&error))));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// Looks at the task until it is as wanted.
+///
+/// # Errors
+/// If it does not come to that in time.
+pub async fn until_task(
+    keeper: &Keeper,
+    what: &str,
+    wanted: impl Fn(&TaskState) -> bool,
+) -> Result<TaskState, Failure> {
+    let end = Instant::now() + STEP_MAX;
+    loop {
+        let look = |target: Target| async move { target.task(TABLE, TASK).await };
+        let state = until_done(keeper, what, look).await?;
+        if wanted(&state) {
+            return Ok(state);
+        }
+        if Instant::now() > end {
+            return Err(Failure::Lost(format!("not within {STEP_MAX:?}: {what}; the task says {}", state.all)));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A trial's folder that held up is not needed any more; one that did not is kept to be looked at.
+pub fn clear(folder: &Path) {
+    // What stays lies below the target directory, and is cleared by the next trial of that name.
+    _ = std::fs::remove_dir_all(folder);
+}

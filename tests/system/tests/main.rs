@@ -1,0 +1,3 @@
+//! The power cut's model, tried before it is trusted.
+
+mod power_cut_model;
