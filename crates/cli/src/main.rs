@@ -26,7 +26,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
-    match log::start(args.log.as_deref(), args.command.is_server()).and_then(|()| command::run(args.command)) {
+    match log::start(args.log.as_deref(), args.command.is_server()).and_then(|()| command::run(args.command))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -23,7 +23,8 @@ impl Stop {
     ///
     /// If the process is still there `limit` after that, it ends without order.
     pub fn listen(on_first: &'static str, limit: Option<Duration>) -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::broken("listen for signals").caused_by(error));
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::broken("listen for signals").caused_by(error));
         let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let (ask, asked) = watch::channel(false);
         tokio::spawn(hear(interrupt, terminate, ask, on_first, limit));

@@ -68,7 +68,8 @@ impl Destinations {
 
     /// The bucket of that name, whatever tasks may do with it.
     pub(crate) fn find_by_name(&self, name: &BucketName) -> Option<Bucket> {
-        self.open(&self.store.bucket(name)?).ok()
+        let entry = self.store.bucket(name)?;
+        self.open(&entry).ok()
     }
 
     fn open(&self, entry: &BucketEntry) -> Result<Bucket, Trouble> {

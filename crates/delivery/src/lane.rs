@@ -14,16 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakeferry_durable::Place;
-use lakeferry_lake::{ColumnScout, ManifestRange, ManifestSpan};
+use lakeferry_lake::{ColumnScout, FolderPath, ManifestRange, ManifestSpan};
 use lakeferry_model::Micros;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::cut::LaneTicket;
-use crate::gather::{CutReason, CutRules, Gather, Gathered, SealedFolder};
+use crate::gather::{CutReason, CutRules, Gather, Gathered, SealedFolder, Slot};
 use crate::memory::Lease;
 use crate::placement::Placement;
 use crate::progress::{Folder, Progress};
+use crate::sample::look;
 use lakeferry_store::{LogBlock, LogHead, PartitionId};
 use crate::space::{CutKind, LaneCounters, PreparedCut, PreparedObject};
 use crate::status::{LaneView, Position, Who};
@@ -134,7 +135,7 @@ fn choose(view: &View) -> Step {
         View { in_flight: Flight::Ended, .. } => return Step::Collect,
         View { due: Some(reason), .. } if may_cut => return Step::Cut(*reason),
         View { is_asked: true, has_rows: true, .. } if may_cut => return Step::Cut(CutReason::Asked),
-        View { may_advance: true, .. } => return Step::Advance,
+        View { may_advance: true, .. } if may_cut => return Step::Advance,
         _ => {}
     }
     // A folder that is full already must not grow while the cut before it is on its way.
@@ -556,7 +557,15 @@ impl Lane {
         let upto: BTreeMap<PartitionId, u64> =
             upto.iter().map(|(partition, to)| (PartitionId(*partition), *to)).collect();
         tracing::info!(task = %self.task.id, lane = self.ticket.lane, cut = cut.number, "doing a prepared cut again");
-        let (folders, lease) = self.gather_again(&cut, &upto).await?;
+        let (folders, lease) = loop {
+            match self.gather_again(&cut, &upto).await? {
+                Ok(gathered) => break gathered,
+                Err(error) => {
+                    let who = Who::Lane(self.ticket.lane);
+                    self.task.wait_in_trouble(who, Trouble::of(&error), 1, &self.stop).await?;
+                }
+            }
+        };
         self.send(cut, upto, folders, lease);
         while self.in_flight.is_some() {
             self.collect().await?;
@@ -564,40 +573,65 @@ impl Lane {
         Ok(())
     }
 
+    /// Gathers the records of a prepared cut's folders once more.
     async fn gather_again(
         &mut self,
         cut: &PreparedCut,
         upto: &BTreeMap<PartitionId, u64>,
-    ) -> Result<(Vec<SealedFolder>, Lease), Stopped> {
+    ) -> Result<Result<(Vec<SealedFolder>, Lease), lakeferry_store::Error>, Stopped> {
         let wanted: BTreeSet<&str> = cut.objects.iter().map(|object| object.folder.as_str()).collect();
         let mut again = Gather::new(self.task.account.lease());
         for (&partition, &to) in upto {
             let mut after = self.progress.low(partition);
             while after < to {
                 let block = self.read_block(partition, after).await?;
-                let before = after;
-                for at in 0..block.len() {
-                    let read = gather_wanted(&mut again, &wanted, self, partition, &block, at, to);
-                    match read {
-                        Ok(Some(sequence)) => after = sequence,
-                        Ok(None) => break,
-                        Err(error) => {
-                            let who = Who::Lane(self.ticket.lane);
-                            self.task.wait_in_trouble(who, Trouble::of(&error), 1, &self.stop).await?;
-                            break;
-                        }
-                    }
-                }
-                if after == before || !block.more() {
-                    break;
+                match self.gather_wanted(&mut again, &wanted, partition, &block, to) {
+                    Ok(Some(read)) => after = read,
+                    Ok(None) => break,
+                    Err(error) => return Ok(Err(error)),
                 }
             }
         }
         let (folders, lease) = again.take(CutReason::Asked, Duration::ZERO, &self.rules);
         let mut by_path: BTreeMap<String, SealedFolder> =
             folders.into_iter().map(|folder| (folder.path.as_str().to_owned(), Arc::new(folder))).collect();
-        let folders = cut.objects.iter().filter_map(|object| by_path.remove(&object.folder)).collect();
-        Ok((folders, lease))
+        let folders: Vec<SealedFolder> =
+            cut.objects.iter().filter_map(|object| by_path.remove(&object.folder)).collect();
+        if folders.len() < cut.objects.len() {
+            let message = format!("the log no longer holds what cut {} was prepared with", cut.number);
+            return Ok(Err(lakeferry_store::Error::Corrupt(message)));
+        }
+        Ok(Ok((folders, lease)))
+    }
+
+    /// Gathers those records of a block that belong to wanted folders, up to the sequence `to`. Answers how
+    /// far it came; nothing if there is no such record.
+    fn gather_wanted(
+        &mut self,
+        again: &mut Gather,
+        wanted: &BTreeSet<&str>,
+        partition: PartitionId,
+        block: &LogBlock,
+        to: u64,
+    ) -> Result<Option<u64>, lakeferry_store::Error> {
+        let mut read = None;
+        for at in 0..block.len() {
+            let (view, record) = block.record(at)?;
+            let sequence = view.sequence();
+            if sequence > to {
+                return Ok(Some(to));
+            }
+            read = Some(sequence);
+            let Some(place) = self.placement.place(&view)? else { continue };
+            let folder = place.folder.as_str();
+            if !wanted.contains(folder) || self.progress.is_delivered(partition, folder, sequence) {
+                continue;
+            }
+            let (commit_time, is_event_time_dirty) = (view.commit_time(), place.is_event_time_dirty);
+            let slot = again.slot(place.folder, Duration::ZERO);
+            again.push(slot, Gathered { partition, sequence, commit_time, is_event_time_dirty, record });
+        }
+        Ok(read)
     }
 }
 

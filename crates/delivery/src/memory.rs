@@ -127,6 +127,12 @@ impl Lease {
         self.account.entry(|entry| entry.used += bytes);
     }
 
+    /// Holds this many bytes from now on.
+    pub(crate) fn set(&mut self, bytes: u64) {
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        self.account.entry(|entry| entry.used = entry.used - before + bytes);
+    }
+
     /// Splits `bytes` off into a lease of their own.
     pub(crate) fn split(&mut self, bytes: u64) -> Self {
         let bytes = bytes.min(self.bytes);

@@ -257,7 +257,7 @@ impl ScanLane {
 
     /// The block that was begun, read again and again if it fails.
     async fn block(
-        &self,
+        &mut self,
         ahead: &mut JoinHandle<Result<RowBlock, lakeferry_store::Error>>,
         range: &ScanRange,
     ) -> Result<RowBlock, Stopped> {

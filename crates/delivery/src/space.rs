@@ -33,7 +33,8 @@ const CALL: Duration = Duration::from_secs(10);
 /// The wait before a failed write is tried again.
 const WRITE_AGAIN: Duration = Duration::from_millis(200);
 
-/// A task's id: random, so that objects of two deployments in one bucket cannot be mistaken for each other.
+/// A task's id, never used again: a number that the catalog gives, under a random half, so that objects of two
+/// deployments in one bucket cannot be mistaken for each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TaskId(u64);
@@ -220,10 +221,10 @@ pub(crate) struct Stored {
 
 impl TaskEntry {
     /// A task that was just asked for.
-    pub(crate) fn new(spec: TaskSpec, created_at: Micros, warnings: Vec<String>) -> Self {
+    pub(crate) fn new(id: TaskId, spec: TaskSpec, created_at: Micros, warnings: Vec<String>) -> Self {
         Self {
             format: FORMAT,
-            id: TaskId::random(),
+            id,
             spec,
             created_at,
             stage: Stage::Entered,
@@ -322,6 +323,8 @@ impl TaskSpace {
 }
 
 const PREFIX: &str = "tasks-";
+/// Bits of a task's id that are its number.
+const NUMBER_BITS: u32 = 21;
 
 fn call() -> Instant {
     Instant::now() + CALL

@@ -117,6 +117,11 @@ impl Board {
         Arc::clone(&self.0.lock().entry)
     }
 
+    /// Objects committed in this run.
+    pub(crate) fn objects(&self) -> u64 {
+        self.0.lock().totals.objects
+    }
+
     pub(crate) fn set_totals(&self, totals: &Totals) {
         self.0.lock().totals = totals.clone();
     }

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use lakeferry_durable::Place;
 use lakeferry_lake::{Bucket, FolderPath, ObjectSchema, Prefix, SyncMarks, Zone, object_name, recognise};
-use lakeferry_model::delivery::{Mode, Phase};
-use lakeferry_model::{Clock, Micros};
+use lakeferry_model::delivery::{Destination, Mode, Phase, SchemaSpec, TaskSpec};
+use lakeferry_model::{Clock, Micros, TaskName};
 use lakeferry_store::{LogHead, PartitionId, Store};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -286,7 +286,8 @@ impl Task {
             return Err(Stopped);
         }
         let schema = self.columns.current();
-        book.entry.warnings.extend(name_warnings(&book, &schema, &self.prefix));
+        let warnings = name_warnings(&book, &schema, &self.prefix);
+        book.entry.warnings.extend(warnings);
         book.entry.phase = if book.entry.spec.mode == Mode::Inc { Phase::Incr } else { Phase::Full };
         let mut writes = Writes::default();
         writes.put_schema(self.id, &schema);
@@ -384,7 +385,9 @@ impl Task {
     /// The highest sequences that deleted tasks of the same names have used, by lane.
     fn burned(&self, book: &StoredTask) -> Vec<(u32, u64)> {
         let destination = &book.entry.spec.destination;
-        self.env.store.burned(&destination.bucket, &destination.prefix, book.entry.name())
+        let names = burned_names(destination, book.entry.name());
+        let burned = self.env.store.catalog().burned(&names);
+        burned.iter().filter_map(|(text, highest)| Some((text[names.len()..].parse().ok()?, *highest))).collect()
     }
 
     /// Follows the log with all incremental lanes, until told to stop.
@@ -502,12 +505,12 @@ impl Task {
     /// Notes in the catalog which names were used, before anybody can make a task of the same name.
     pub(crate) async fn burn(&self, book: &StoredTask) -> Result<(), Error> {
         let destination = &book.entry.spec.destination;
-        for (lane, stored) in &book.lanes {
-            let highest = stored.counters.next_sequence - 1;
-            let (bucket, prefix) = (&destination.bucket, &destination.prefix);
-            self.env.store.note_burned(bucket, prefix, book.entry.name(), *lane, highest, soon()).await?;
-        }
-        Ok(())
+        let names = burned_names(destination, book.entry.name());
+        let highest = book
+            .lanes
+            .iter()
+            .map(|(lane, stored)| (format!("{names}{lane}"), stored.counters.next_sequence - 1));
+        Ok(self.env.store.catalog().burn(highest.collect()).await?)
     }
 
     /// Removes everything of a deleted task; the names of its prepared cuts are abandoned.
@@ -591,7 +594,7 @@ impl Task {
     }
 
     /// Whether objects of this task and of another with this name, bucket and prefix could share a name.
-    pub(crate) fn may_share_names(&self, spec: &lakeferry_model::delivery::TaskSpec, prefix: &Prefix) -> bool {
+    pub(crate) fn may_share_names(&self, spec: &TaskSpec, prefix: &Prefix) -> bool {
         let entry = self.board.entry();
         entry.spec.name == spec.name
             && entry.spec.destination.bucket == spec.destination.bucket
@@ -642,13 +645,18 @@ async fn keep_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) {
     }
 }
 
+/// What the catalog's entries of a task's burned names begin with; the lane follows. No part can hold a line
+/// feed.
+fn burned_names(destination: &Destination, task: &TaskName) -> String {
+    format!("names\n{}\n{}\n{task}\n", destination.bucket, destination.prefix.trim_matches('/'))
+}
+
 /// The schema that a task begins with.
 fn first_schema(
-    spec: &lakeferry_model::delivery::TaskSpec,
+    spec: &TaskSpec,
     source: &dyn Source,
     settings: &Settings,
 ) -> Result<ObjectSchema, Error> {
-    use lakeferry_model::delivery::SchemaSpec;
     let table = source.schema();
     Ok(match &spec.schema {
         SchemaSpec::Manual(fields) => ObjectSchema::manual(fields, &table)?,
@@ -660,7 +668,6 @@ fn first_schema(
 
 /// Doubts about the names of sampled columns; those of a manual schema were told when the task was made.
 fn name_warnings(book: &StoredTask, schema: &ObjectSchema, prefix: &Prefix) -> Vec<String> {
-    use lakeferry_model::delivery::SchemaSpec;
     match &book.entry.spec.schema {
         SchemaSpec::Manual(_) => Vec::new(),
         SchemaSpec::Automatic { .. } => schema.name_warnings(prefix),

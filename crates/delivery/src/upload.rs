@@ -13,7 +13,7 @@ use lakeferry_lake::{Bucket, BucketError, Manifest, ManifestObject, ManifestRang
 use lakeferry_model::{BucketName, Micros};
 
 use crate::cut::LaneTicket;
-use crate::encode::{Encoded, Failure, Form, ObjectId, encode_folder};
+use crate::encode::{Encoded, Failure, ObjectId, encode_folder};
 use crate::gather::SealedFolder;
 use crate::space::{PreparedCut, PreparedObject, Totals};
 use crate::status::Who;
@@ -45,7 +45,7 @@ pub(crate) enum Content {
 }
 
 /// What a cut brought into the bucket.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Delivered {
     objects: Vec<(String, Encoded)>,
 }

@@ -47,6 +47,7 @@ async fn has(space: &dyn Space, key: &'static str) -> bool {
 }
 
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "the engine shall wait for it meanwhile")]
 async fn a_write_that_waits_at_its_deadline_is_never_done() {
     let disk = Arc::new(ScriptedDisk(Mutex::new(1_000_000)));
     let (_home, engine) = open(&disk);

@@ -199,7 +199,7 @@ mod tests {
         check(Rfc822, "31 Aug 20 12:03 EDT", Ok(AT));
         check(Rfc822, "1 Sep 20 00:03 +0800", Ok(AT));
         check(Rfc822, "31 Aug 69 16:03 GMT", Err(OutOfRange));
-        check(Rfc822, "31 Aug 68 16:03 GMT", Ok(3_113_568_180_000_000));
+        check(Rfc822, "31 Aug 68 16:03 GMT", Ok(3_113_654_580_000_000));
         for bad in
             ["", "31 Aug 20 16:03", "31 Aug 20 16:03 CET", "32 Aug 20 16:03 GMT", "31 Aug 020 16:03 GMT"]
         {

@@ -96,6 +96,10 @@ impl From<lakeferry_store::Error> for ApiError {
                 "The disk is at its reserve of free space; make room, then write again.",
                 chain,
             ),
+            // A read found no answer; a write that ends here was not handed to a committer either.
+            ErrorKind::Unavailable if matches!(error, lakeferry_store::Error::Read(_)) => {
+                Self::internal(ErrorCode::ServerUnavailable, message::SERVER_UNAVAILABLE, chain)
+            }
             // Nothing was handed to a committer, so SDKs may send it again, increments too.
             ErrorKind::Unavailable => Self::internal(ErrorCode::ServerBusy, message::SERVER_BUSY, chain),
             // No SDK sends a write again after this.

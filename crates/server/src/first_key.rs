@@ -44,7 +44,10 @@ pub fn read_or_write(data: &Path, created_at: Micros) -> io::Result<(AccessKey, 
     let key = match fs::read_to_string(&path) {
         Ok(text) => {
             let file: KeyFile = toml::from_str(&text).map_err(|error| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("`{}`: {}", path.display(), error.message()))
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("`{}`: {}", path.display(), error.message()),
+                )
             })?;
             AccessKey {
                 id: file.access_key_id,

@@ -31,11 +31,12 @@ use axum::routing::get;
 use http::StatusCode;
 use lakeferry_delivery::Delivery;
 use lakeferry_durable::{Place, Sync};
-use lakeferry_engine::fjall_engine::{FjallEngine, FjallSettings, ReserveSetting};
+use lakeferry_engine::fjall_engine::Parts;
+use lakeferry_engine::{FjallEngine, FjallSettings, ReserveSetting};
 use lakeferry_model::{AccessKey, AccessKind, Clock, Secret};
 use lakeferry_store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use error::chain;
 use first_key::read_or_write;
@@ -140,21 +141,28 @@ impl Server {
         };
         // Listening comes first: a taken address is told before anything is opened or made.
         let address = settings.listen;
-        let listener = TcpListener::bind(address).await.map_err(|source| OpenError::Listen { address, source })?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| OpenError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| OpenError::Listen { address, source })?;
         make_data_folder(&settings.data).map_err(|source| data_error(&settings.data, source))?;
 
         let stuck = Arc::new(Notify::new());
-        let engine = FjallEngine::open(&settings.data, engine_settings(&settings), on_stuck(&stuck));
-        let engine = engine.map_err(|source| OpenError::Engine { path: settings.data.clone(), source })?;
+        let engine = open_engine(&settings, &stuck).await?;
         let deadline = Instant::now() + Duration::from_secs(OPEN_S_MAX);
         let store =
             Store::open(Arc::new(engine), clock, lakeferry_store::Settings::default(), deadline).await?;
         let key = ensure_key(&store, &settings).await?;
         let delivery = Delivery::open(store.clone(), delivery_settings(&settings)).await?;
-        store.start_background(delivery.log_readers());
+        store.start_background(Arc::new(delivery.clone()));
         let bodies = BodyBudget::new(settings.request_mib_max);
-        let shared = Arc::new(Shared { settings, store, delivery, bodies, metrics: Metrics::default() });
+        let shared = Arc::new(Shared {
+            settings,
+            store,
+            delivery,
+            bodies,
+            metrics: Metrics::default(),
+            changing: Mutex::default(),
+        });
         Ok(Self { shared, listener, address, key, stuck, _ephemeral: temporary })
     }
 
@@ -276,20 +284,31 @@ async fn ensure_key(store: &Store, settings: &Settings) -> Result<Option<FirstKe
     Ok(Some(FirstKey { access_key_id, path, made_now }))
 }
 
+/// Opens the engine aside: recovery of a full journal takes seconds.
+async fn open_engine(settings: &Settings, stuck: &Arc<Notify>) -> Result<FjallEngine, OpenError> {
+    let path = settings.data.join("engine");
+    let (dir, engine) = (path.clone(), engine_settings(settings));
+    let parts = Parts { on_stuck: on_stuck(stuck), ..Parts::default() };
+    let opened = tokio::task::spawn_blocking(move || FjallEngine::open_with(&dir, engine, parts)).await;
+    let opened = opened.unwrap_or_else(|panic| Err(lakeferry_engine::Error::Unavailable(panic.to_string())));
+    opened.map_err(|source| OpenError::Engine { path, source })
+}
+
 fn engine_settings(settings: &Settings) -> FjallSettings {
     let mib = |mib: u64| mib << 20;
     FjallSettings {
         cache_bytes: mib(settings.engine.cache_mib),
         write_buffer_bytes: mib(settings.engine.write_buffer_mib),
         journal_bytes: mib(settings.engine.journal_mib),
-        reserve: settings.engine.reserve_mib.map_or_else(ReserveSetting::default, |reserve| {
-            ReserveSetting::Bytes(mib(reserve))
-        }),
+        reserve: settings
+            .engine
+            .reserve_mib
+            .map_or_else(ReserveSetting::default, |reserve| ReserveSetting::Bytes(mib(reserve))),
         ..FjallSettings::default()
     }
 }
 
-fn on_stuck(stuck: &Arc<Notify>) -> Box<dyn Fn() + Send + core::marker::Sync> {
+fn on_stuck(stuck: &Arc<Notify>) -> Box<dyn Fn() + Send> {
     let stuck = stuck.clone();
     Box::new(move || {
         tracing::error!("a commit has not come back; the server starts itself again");

@@ -66,7 +66,9 @@ impl Metrics {
         let mut registry = Registry::with_prefix("lakeferry");
         registry.register("requests", "Requests that passed the door", self.requests.clone());
         registry.register("errors", "Requests refused, by the protocol's code", self.errors.clone());
-        task_gauge(&mut registry, tasks, "task_phase", "0 INIT, 1 FULL, 2 INCR", |status| status.phase as i64);
+        task_gauge(&mut registry, tasks, "task_phase", "0 INIT, 1 FULL, 2 INCR", |status| {
+            status.phase as i64
+        });
         let sync_point = "Everything committed before is in the lake; 0 while absent";
         task_gauge(&mut registry, tasks, "task_sync_point_seconds", sync_point, |status| {
             status.sync_point / 1_000_000

@@ -293,7 +293,13 @@ impl Settings {
         within("delivery.object_mib", self.delivery.object_mib, 1, 4096, "1 to 4096 MiB")?;
         within("delivery.lanes_min", self.delivery.lanes_min.into(), 1, 64, "1 to 64")?;
         if let Some(lanes_max) = self.delivery.lanes_max {
-            within("delivery.lanes_max", lanes_max.into(), self.delivery.lanes_min.into(), 64, "lanes_min to 64")?;
+            within(
+                "delivery.lanes_max",
+                lanes_max.into(),
+                self.delivery.lanes_min.into(),
+                64,
+                "lanes_min to 64",
+            )?;
         }
         let age = self.delivery.object_age_s;
         if !(0.05..=86_400.0).contains(&age) {
@@ -310,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_flag_outweighs_the_environment_and_that_the_file() {
-        let file: Layer = toml::from_str("stop_s_max = 1\nrequest_s_max = 1\n[engine]\ncache_mib = 9").unwrap();
+        let file: Layer =
+            toml::from_str("stop_s_max = 1\nrequest_s_max = 1\n[engine]\ncache_mib = 9").unwrap();
         let environment = Layer::from_environment(|name| match name {
             "LAKEFERRY_STOP_S_MAX" => Some("2".into()),
             "LAKEFERRY_REQUEST_S_MAX" => Some("2".into()),
@@ -330,7 +337,8 @@ mod tests {
 
     #[test]
     fn a_value_out_of_range_is_refused_with_the_settings_full_name() {
-        let layer = Layer { engine: EngineLayer { cache_mib: Some(1), ..Default::default() }, ..Layer::default() };
+        let layer =
+            Layer { engine: EngineLayer { cache_mib: Some(1), ..Default::default() }, ..Layer::default() };
         let error = Settings::from_layers([layer]).unwrap_err().to_string();
         assert_eq!(error, "the setting `engine.cache_mib` is 1; it must be at least 8 MiB");
     }
@@ -338,6 +346,9 @@ mod tests {
     #[test]
     fn a_variable_that_is_no_number_is_refused_by_name() {
         let error = Layer::from_environment(|name| (name == "LAKEFERRY_STOP_S_MAX").then(|| "soon".into()));
-        assert_eq!(error.unwrap_err().to_string(), "`LAKEFERRY_STOP_S_MAX` is `soon`, which is no whole number");
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "`LAKEFERRY_STOP_S_MAX` is `soon`, which is no whole number"
+        );
     }
 }

@@ -31,8 +31,9 @@ pub struct Shared {
     pub bodies: BodyBudget,
     /// What has been counted.
     pub metrics: Metrics,
-    /// Held while a task is made and while a table is deleted, so that no task is left without its table.
-    pub tasks: Mutex<()>,
+    /// Held while a table is changed or deleted and while a task is made: no change is lost to another, and
+    /// no task is left without its table.
+    pub changing: Mutex<()>,
 }
 
 impl Shared {
@@ -41,12 +42,12 @@ impl Shared {
         self.store.clock()
     }
 
-    /// Lets nobody else make a task or delete a table while the answer is held.
+    /// Lets nobody else make a task, or change or delete a table, while the answer is held.
     ///
     /// # Errors
     /// If somebody else holds it until the deadline.
-    pub async fn hold_tasks(&self, deadline: Instant) -> Result<MutexGuard<'_, ()>, ApiError> {
-        let held = tokio::time::timeout_at(deadline.into(), self.tasks.lock()).await;
+    pub async fn hold_tables(&self, deadline: Instant) -> Result<MutexGuard<'_, ()>, ApiError> {
+        let held = tokio::time::timeout_at(deadline.into(), self.changing.lock()).await;
         held.map_err(|_| ApiError::new(ErrorCode::ServerBusy, message::SERVER_BUSY))
     }
 
@@ -63,12 +64,12 @@ impl Shared {
         via: CreateVia,
         deadline: Instant,
     ) -> Result<Table, ApiError> {
-        let _held = self.hold_tasks(deadline).await?;
+        let _held = self.hold_tables(deadline).await?;
         let table = self.store.table(instance, table)?;
         if self.settings.dev {
             self.make_destination(&spec.destination).await?;
         }
-        self.delivery.create(&table, spec, via, deadline).await?;
+        self.delivery.create(&table, spec, via).await?;
         Ok(table)
     }
 

@@ -87,7 +87,9 @@ async fn a_row_fails_alone_by_its_condition_its_key_or_its_table() {
         .tables
         .iter()
         .flat_map(|table| &table.rows)
-        .map(|row| row.error.as_ref().map_or("ok".into(), |error| format!("{} {}", error.code, error.message())))
+        .map(|row| {
+            row.error.as_ref().map_or("ok".into(), |error| format!("{} {}", error.code, error.message()))
+        })
         .collect();
     assert_eq!(
         told_errors,
@@ -128,7 +130,8 @@ async fn a_batch_that_breaks_a_rule_is_refused_as_a_whole() {
 async fn two_hundred_rows_are_written_by_one_batch() {
     let server = server().await;
     let rows = (0..200).map(|pk| put_in_batch(pk, pk)).collect();
-    let answer = server.call("BatchWriteRow", &batch(vec![("t", rows)])).await.ok::<proto::BatchWriteRowResponse>();
+    let answer =
+        server.call("BatchWriteRow", &batch(vec![("t", rows)])).await.ok::<proto::BatchWriteRowResponse>();
     assert_eq!(answer.tables[0].rows.iter().filter(|row| row.is_ok).count(), 200);
     let scanned = scanned(&server, "t").await;
     assert_eq!((scanned.len(), scanned[199].as_str()), (200, "199 c=199"));

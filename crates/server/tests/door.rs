@@ -19,7 +19,10 @@ impl Guarded {
     async fn start() -> Self {
         let server = TestServer::start().await;
         server.make_table("t", &[("pk", KeyKind::Integer)]).await;
-        server.call("PutRow", &put("t", 1, &[("c", ValueRef::Integer(1))])).await.ok::<proto::PutRowResponse>();
+        server
+            .call("PutRow", &put("t", 1, &[("c", ValueRef::Integer(1))]))
+            .await
+            .ok::<proto::PutRowResponse>();
         let request = server.request("PutRow", &put("t", 2, &[("c", ValueRef::Integer(2))]));
         Self { server, request }
     }
@@ -70,7 +73,8 @@ async fn a_body_other_than_the_signed_one_is_refused() {
 #[tokio::test]
 async fn a_header_changed_after_signing_is_refused() {
     let guarded = Guarded::start().await;
-    let answer = guarded.refused(|request| request.tampered.push((headers::INSTANCE_NAME, "other".into()))).await;
+    let answer =
+        guarded.refused(|request| request.tampered.push((headers::INSTANCE_NAME, "other".into()))).await;
     answer.refused(403, AUTH, "Signature mismatch.");
 }
 
@@ -87,8 +91,13 @@ async fn a_stale_date_is_refused() {
 #[tokio::test]
 async fn a_missing_header_is_refused_by_its_name() {
     let guarded = Guarded::start().await;
-    for name in [headers::DATE, headers::APIVERSION, headers::ACCESS_KEY_ID, headers::CONTENT_MD5, headers::INSTANCE_NAME]
-    {
+    for name in [
+        headers::DATE,
+        headers::APIVERSION,
+        headers::ACCESS_KEY_ID,
+        headers::CONTENT_MD5,
+        headers::INSTANCE_NAME,
+    ] {
         // An empty header is not sent.
         let answer = guarded.refused(|request| request.headers.push((name, String::new()))).await;
         answer.refused(400, PARAMETER, &format!("Missing header: '{name}'."));
@@ -151,7 +160,10 @@ async fn a_compressed_answer_says_its_size() {
     let server = TestServer::start().await;
     server.make_table("t", &[("pk", KeyKind::Integer)]).await;
     let text = "x".repeat(10_000);
-    server.call("PutRow", &put("t", 1, &[("c", ValueRef::String(&text))])).await.ok::<proto::PutRowResponse>();
+    server
+        .call("PutRow", &put("t", 1, &[("c", ValueRef::String(&text))]))
+        .await
+        .ok::<proto::PutRowResponse>();
     let mut request = server.request("GetRange", &crate::harness::whole_range("t", &["pk"]));
     request.headers.push((headers::RESPONSE_COMPRESS_TYPE, headers::DEFLATE.into()));
     let answer = server.send(&request).await;

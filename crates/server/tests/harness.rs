@@ -174,7 +174,11 @@ impl TestServer {
     pub async fn get_open(&self, path: &str) -> Answer {
         let uri = format!("{}{path}", self.address).parse().unwrap();
         let (parts, body) = self.client.get(uri).await.unwrap().into_parts();
-        Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
     }
 
     /// Makes a table.

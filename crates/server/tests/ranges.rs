@@ -22,7 +22,8 @@ async fn fill(server: &TestServer, keys: std::ops::Range<i64>, value: &ValueRef<
             row_change: row(*pk, &[("c", *value)]),
             ..Default::default()
         });
-        let tables = vec![proto::TableInBatchWriteRowRequest { table_name: "t".into(), rows: rows.collect() }];
+        let tables =
+            vec![proto::TableInBatchWriteRowRequest { table_name: "t".into(), rows: rows.collect() }];
         let request = proto::BatchWriteRowRequest { tables, ..Default::default() };
         let answer = server.call("BatchWriteRow", &request).await.ok::<proto::BatchWriteRowResponse>();
         assert!(answer.tables[0].rows.iter().all(|row| row.is_ok));
@@ -34,7 +35,9 @@ async fn pages(server: &TestServer, mut request: proto::GetRangeRequest) -> Vec<
     let mut pages = Vec::new();
     loop {
         let answer = server.call("GetRange", &request).await.ok::<proto::GetRangeResponse>();
-        pages.push(rows(&answer.rows).iter().map(|row| told(row).split(' ').next().unwrap().to_owned()).collect());
+        pages.push(
+            rows(&answer.rows).iter().map(|row| told(row).split(' ').next().unwrap().to_owned()).collect(),
+        );
         match answer.next_start_primary_key {
             Some(next) => request.inclusive_start_primary_key = next,
             None => return pages,
@@ -55,7 +58,10 @@ fn backward(request: proto::GetRangeRequest) -> proto::GetRangeRequest {
 async fn an_empty_table_is_one_empty_page() {
     let server = server(0).await;
     let answer = server.call("GetRange", &whole_range("t", &["pk"])).await.ok::<proto::GetRangeResponse>();
-    assert_eq!((answer.rows.len(), answer.next_start_primary_key, units(&answer.consumed)), (0, None, (1, 0)));
+    assert_eq!(
+        (answer.rows.len(), answer.next_start_primary_key, units(&answer.consumed)),
+        (0, None, (1, 0))
+    );
 }
 
 #[tokio::test]
@@ -104,7 +110,10 @@ async fn a_page_ends_at_four_mebibytes() {
     let server = server(0).await;
     let value = "x".repeat(900_000);
     for pk in 0..10 {
-        server.call("PutRow", &put("t", pk, &[("c", ValueRef::String(&value))])).await.ok::<proto::PutRowResponse>();
+        server
+            .call("PutRow", &put("t", pk, &[("c", ValueRef::String(&value))]))
+            .await
+            .ok::<proto::PutRowResponse>();
     }
     let pages = pages(&server, whole_range("t", &["pk"])).await;
     assert!(pages.len() > 1 && pages.iter().all(|page| (1..=6).contains(&page.len())), "{pages:?}");
@@ -115,8 +124,11 @@ async fn a_page_ends_at_four_mebibytes() {
 async fn a_row_without_the_columns_asked_for_does_not_count_towards_the_limit() {
     let server = server(5).await;
     server.call("PutRow", &put("t", 3, &[("d", ValueRef::Integer(1))])).await.ok::<proto::PutRowResponse>();
-    let request =
-        proto::GetRangeRequest { columns_to_get: vec!["d".into()], limit: Some(1), ..whole_range("t", &["pk"]) };
+    let request = proto::GetRangeRequest {
+        columns_to_get: vec!["d".into()],
+        limit: Some(1),
+        ..whole_range("t", &["pk"])
+    };
     let answer = server.call("GetRange", &request).await.ok::<proto::GetRangeResponse>();
     assert_eq!(rows(&answer.rows).iter().map(told).collect::<Vec<_>>(), ["3 d=1"]);
 }
@@ -127,7 +139,10 @@ async fn a_page_costs_the_summed_size_of_its_rows() {
     // Key name, key value, column name and value: 2 + 8 + 1 + 4085 bytes are a unit.
     let value = "x".repeat(4085);
     for pk in 0..3 {
-        server.call("PutRow", &put("t", pk, &[("c", ValueRef::String(&value))])).await.ok::<proto::PutRowResponse>();
+        server
+            .call("PutRow", &put("t", pk, &[("c", ValueRef::String(&value))]))
+            .await
+            .ok::<proto::PutRowResponse>();
     }
     let answer = server.call("GetRange", &whole_range("t", &["pk"])).await.ok::<proto::GetRangeResponse>();
     assert_eq!(units(&answer.consumed), (3, 0));

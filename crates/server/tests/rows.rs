@@ -13,12 +13,22 @@ pub fn put(table: &str, pk: i64, cells: &[(&str, ValueRef<'_>)]) -> proto::PutRo
 
 /// A row to put.
 pub fn row(pk: i64, cells: &[(&str, ValueRef<'_>)]) -> bytes::Bytes {
-    changes(pk, &cells.iter().map(|(name, value)| (*name, Some(*value), CellOperation::Put, None)).collect::<Vec<_>>())
+    changes(
+        pk,
+        &cells
+            .iter()
+            .map(|(name, value)| (*name, Some(*value), CellOperation::Put, None))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// A request that changes a row with the key `pk`.
 pub fn update(table: &str, pk: i64, cells: &[Change<'_>]) -> proto::UpdateRowRequest {
-    proto::UpdateRowRequest { table_name: table.to_owned(), row_change: changes(pk, cells), ..Default::default() }
+    proto::UpdateRowRequest {
+        table_name: table.to_owned(),
+        row_change: changes(pk, cells),
+        ..Default::default()
+    }
 }
 
 /// A request for a row with the key `pk`.
@@ -62,7 +72,11 @@ pub fn told(row: &WireRow) -> String {
         other => format!("{other:?}"),
     };
     for cell in &row.cells {
-        text.push_str(&format!(" {}={}", cell.name, cell.value.as_ref().map_or_else(String::new, value_told)));
+        text.push_str(&format!(
+            " {}={}",
+            cell.name,
+            cell.value.as_ref().map_or_else(String::new, value_told)
+        ));
     }
     text
 }
@@ -210,7 +224,8 @@ async fn an_increment_returns_its_sum_if_it_is_asked_to() {
 #[tokio::test]
 async fn a_read_shows_the_columns_it_asks_for() {
     let server = server().await;
-    let cells: Vec<(&str, ValueRef<'_>)> = ["a", "b", "c", "d"].map(|name| (name, ValueRef::Integer(1))).to_vec();
+    let cells: Vec<(&str, ValueRef<'_>)> =
+        ["a", "b", "c", "d"].map(|name| (name, ValueRef::Integer(1))).to_vec();
     server.call("PutRow", &put("t", 1, &cells)).await.ok::<proto::PutRowResponse>();
     let asking = |columns: &[&str], start: Option<&str>, end: Option<&str>| proto::GetRowRequest {
         columns_to_get: columns.iter().map(|&name| name.to_owned()).collect(),
@@ -227,7 +242,11 @@ async fn a_read_shows_the_columns_it_asks_for() {
         (&[], Some("x"), None, "1"),
         (&["a"], Some("b"), None, "none"),
     ] {
-        assert_eq!(read(&server, &asking(columns, start, end)).await, expected, "{columns:?} {start:?} {end:?}");
+        assert_eq!(
+            read(&server, &asking(columns, start, end)).await,
+            expected,
+            "{columns:?} {start:?} {end:?}"
+        );
     }
 }
 
@@ -239,13 +258,18 @@ async fn a_read_shows_the_versions_it_asks_for() {
         deviation_cell_version_in_sec: Some(i64::MAX / 1_000_000),
         ..Default::default()
     };
-    let request =
-        proto::UpdateTableRequest { table_name: "t".into(), table_options: Some(options), ..Default::default() };
+    let request = proto::UpdateTableRequest {
+        table_name: "t".into(),
+        table_options: Some(options),
+        ..Default::default()
+    };
     server.call("UpdateTable", &request).await.ok::<proto::UpdateTableResponse>();
     let versions: Vec<Change<'_>> =
         (1..=4).map(|ms| ("c", Some(ValueRef::Integer(ms)), CellOperation::Put, Some(ms))).collect();
     server.call("UpdateRow", &update("t", 1, &versions)).await.ok::<proto::UpdateRowResponse>();
-    let range = |start, end| Some(proto::TimeRange { start_time: Some(start), end_time: Some(end), specific_time: None });
+    let range = |start, end| {
+        Some(proto::TimeRange { start_time: Some(start), end_time: Some(end), specific_time: None })
+    };
     let at = |ms| Some(proto::TimeRange { start_time: None, end_time: None, specific_time: Some(ms) });
     for (max_versions, time_range, expected) in [
         (Some(9), None, "1 c=4 c=3 c=2"),

@@ -30,7 +30,8 @@ fn test() -> Result<(), String> {
     let (data, store) = (tempfile::tempdir().map_err(told)?, tempfile::tempdir().map_err(told)?);
     let logs = prepared("logs")?;
     let stored = store.path().to_string_lossy();
-    let gate = Server::start(&system, &["s3", "--root", &*stored], &logs.join("java-s3.log"))?;
+    let s3 = ["s3", "--root", &*stored, "--bucket", "datadeliverytest"];
+    let gate = Server::start(&system, &s3, &logs.join("java-s3.log"))?;
     let folder = data.path().to_string_lossy();
     let serve = ["serve", "--dev", "--data", &*folder, "--listen", "127.0.0.1:0"];
     let server = Server::start(&lakeferry, &serve, &logs.join("java-server.log"))?;

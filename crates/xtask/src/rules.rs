@@ -37,7 +37,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("cli", &["server", "client"]),
     ("xtask", &[]),
     // Tests stand outside the program: they call it as its users do, and know its faults by name.
-    ("tests/system", &["client", "durable"]),
+    ("tests/system", &["client", "durable", "model"]),
 ];
 
 /// The rules as suites.
@@ -113,6 +113,8 @@ fn syncs_are_named(tree: &Tree) -> Vec<String> {
         path.starts_with("crates/durable")
             // fjall syncs its journal itself; we say whether, in the one place that asks the sync's name.
             || (path.starts_with("crates/engine") && code.contains("Sync::EngineCommit.is_on()"))
+            // The power cut's model is tried with the bare calls before it judges anybody's.
+            || path.ends_with("tests/power_cut_model.rs")
     })
 }
 

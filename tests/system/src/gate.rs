@@ -39,7 +39,8 @@ pub async fn serve(root: &Path, buckets: &[String], listen: SocketAddr) -> Resul
     for bucket in buckets {
         std::fs::create_dir_all(root.join(bucket)).map_err(broken("make a bucket"))?;
     }
-    let files = FileSystem::new(root).map_err(|error| Failure::Broken(format!("open the store: {error:?}")))?;
+    let files =
+        FileSystem::new(root).map_err(|error| Failure::Broken(format!("open the store: {error:?}")))?;
     let mut builder = S3ServiceBuilder::new(files);
     builder.set_auth(SimpleAuth::from_single(KEY.0, KEY.1));
     let gate = Gate { store: builder.build(), root: root.to_owned(), state: Arc::default() };
@@ -120,7 +121,9 @@ impl Gate {
         let mut keys = Vec::new();
         for bucket in crate::files::folders(&self.root) {
             let files = crate::files::files_below(&bucket);
-            keys.extend(files.iter().filter_map(|file| file.strip_prefix(&bucket).ok()?.to_str().map(str::to_owned)));
+            keys.extend(
+                files.iter().filter_map(|file| file.strip_prefix(&bucket).ok()?.to_str().map(str::to_owned)),
+            );
         }
         keys.retain(|key| key.starts_with(prefix));
         keys

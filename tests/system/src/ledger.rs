@@ -116,7 +116,9 @@ impl Steps {
                     break;
                 }
                 if *outcome == Outcome::Answered {
-                    return Err(format!("an answered change is not in the lake: {change:?}, next is {row:?}"));
+                    return Err(format!(
+                        "an answered change is not in the lake: {change:?}, next is {row:?}"
+                    ));
                 }
             }
             if row.values() != model {
@@ -162,7 +164,9 @@ impl Steps {
             }
         }
         match (rest.is_empty(), may_be_there) {
-            (true, true) => Err(format!("a row that was there before the task is not in the lake: {model:?}")),
+            (true, true) => {
+                Err(format!("a row that was there before the task is not in the lake: {model:?}"))
+            }
             (true, false) => Ok((self.before_task, None)),
             (false, _) => Ok((self.before_task, model)),
         }
@@ -219,8 +223,7 @@ mod tests {
 
     #[test]
     fn what_was_answered_and_is_everywhere_passes() {
-        let after = Row::put(1);
-        let lake = vec![row(Operation::Put, 1, Some(after.clone())), row(Operation::Delete, 2, None)];
+        let lake = vec![row(Operation::Put, 1, Some(Row::put(1))), row(Operation::Delete, 2, None)];
         let report = check(&[], &[(put(1), Answered), (Change::Delete, Answered)], lake, None).unwrap();
         assert_eq!((report.answered, report.delivered, report.rows), (2, 2, 0));
     }
@@ -229,7 +232,9 @@ mod tests {
     fn an_answered_change_must_be_in_the_lake() {
         let last = Row::put(2);
         let lake = vec![row(Operation::Put, 2, Some(last.clone()))];
-        assert!(check(&[], &[(put(1), Answered), (put(2), Answered)], lake.clone(), Some(last.clone())).is_err());
+        assert!(
+            check(&[], &[(put(1), Answered), (put(2), Answered)], lake.clone(), Some(last.clone())).is_err()
+        );
         assert!(check(&[], &[(put(1), Unknown), (put(2), Answered)], lake, Some(last)).is_ok());
     }
 

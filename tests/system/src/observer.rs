@@ -77,7 +77,9 @@ impl Seen {
             let late = object.rows.iter().find(|row| row.commit_time < shown);
             if let Some(row) = late {
                 let name = object.name.display();
-                return Err(Failure::Lost(format!("`{name}` came after the sync point {shown}, with {row:?}")));
+                return Err(Failure::Lost(format!(
+                    "`{name}` came after the sync point {shown}, with {row:?}"
+                )));
             }
         }
         Ok(())

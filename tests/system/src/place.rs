@@ -102,7 +102,8 @@ async fn second_task(keeper: &Keeper, setup: &Setup) -> Result<(), Failure> {
     until_done(keeper, "make a second task", make).await?;
     until_done(keeper, "delete it", |target| async move { target.delete_task(TABLE, OTHER).await }).await?;
     died(keeper, Place::TaskDeleted).await?;
-    let names = until_done(keeper, "list the tasks", |target| async move { target.tasks(TABLE).await }).await?;
+    let names =
+        until_done(keeper, "list the tasks", |target| async move { target.tasks(TABLE).await }).await?;
     if names != [TASK] {
         return Err(Failure::Lost(format!("a task that was deleted is listed: {names:?}")));
     }
@@ -124,7 +125,10 @@ async fn first_key(setup: &Setup) -> Result<(), Failure> {
     };
     let (id, secret) = (part("access_key_id")?, part("access_key_secret")?);
     let target = Target::at(&address, (&id, &secret))?;
-    target.make_instance().await.map_err(|error| Failure::Lost(format!("the operator's key: {}", chain(&error))))
+    target
+        .make_instance()
+        .await
+        .map_err(|error| Failure::Lost(format!("the operator's key: {}", chain(&error))))
 }
 
 /// Waits until the server has died at the place and answers again.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lakeferry_client::{
-    Client, ClientConfig, CreateTable, Delete, Error, ErrorCode, Key as ClientKey, Method, Put, Range, RowWrite,
-    TableWrites, Update,
+    Client, ClientConfig, CreateTable, Delete, Error, ErrorCode, Key as ClientKey, Method, Put, Range,
+    RowWrite, TableWrites, Update,
 };
 use lakeferry_model::KeyKind;
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lakeferry_client::Error;
-use lakeferry_model::{Clock, SystemClock};
+use lakeferry_model::SystemClock;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -130,7 +130,7 @@ impl Trial {
         for writer in self.writers {
             writer.await.map_err(broken("run a writer"))??;
         }
-        let written = SystemClock.now_micros();
+        let written = SystemClock::shared().now_micros();
         let state = until_task(&self.keeper, "the sync point passes the last write", |state| {
             state.phase == "INCR" && state.sync_point > written
         })
@@ -138,7 +138,8 @@ impl Trial {
         self.stop_observer.store(true, Ordering::Relaxed);
         let seen = self.observer.await.map_err(broken("watch the task"))??;
 
-        let table = until_done(&self.keeper, "read the table", |target| async move { target.read(TABLE).await });
+        let table =
+            until_done(&self.keeper, "read the table", |target| async move { target.read(TABLE).await });
         let table = table.await?;
         let mut objects = self.lake.read()?;
         seen.check(&objects)?;
@@ -187,7 +188,10 @@ pub async fn until_task(
             return Ok(state);
         }
         if Instant::now() > end {
-            return Err(Failure::Lost(format!("not within {STEP_MAX:?}: {what}; the task says {}", state.all)));
+            return Err(Failure::Lost(format!(
+                "not within {STEP_MAX:?}: {what}; the task says {}",
+                state.all
+            )));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

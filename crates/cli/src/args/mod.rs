@@ -109,7 +109,11 @@ mod tests {
         fn walk(command: &clap::Command) {
             assert!(command.get_about().is_some(), "`{}` has no help", command.get_name());
             for argument in command.get_arguments() {
-                assert!(argument.get_help().is_some(), "`{argument}` of `{}` has no help", command.get_name());
+                assert!(
+                    argument.get_help().is_some(),
+                    "`{argument}` of `{}` has no help",
+                    command.get_name()
+                );
             }
             command.get_subcommands().for_each(walk);
         }
@@ -130,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_mistyped_flag_is_refused_with_what_can_be_written() {
-        let error = parse("task create --table t --name n --bucket b --prefix p --object-age soon").unwrap_err();
+        let error =
+            parse("task create --table t --name n --bucket b --prefix p --object-age soon").unwrap_err();
         assert!(error.to_string().contains("500ms"), "{error}");
         assert_eq!(error.exit_code(), 2);
     }

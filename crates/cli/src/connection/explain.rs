@@ -18,16 +18,18 @@ pub fn explain(error: Error, asked: &Asked<'_>) -> Failure {
     let endpoint = asked.endpoint;
     match error {
         Error::Service(error) => answered(&error, asked),
-        Error::Endpoint { .. } => {
-            Failure::usage("the server's address cannot be used").caused_by(error).hint("write it as http://HOST:PORT")
-        }
+        Error::Endpoint { .. } => Failure::usage("the server's address cannot be used")
+            .caused_by(error)
+            .hint("write it as http://HOST:PORT"),
         Error::Connect { .. } => Failure::broken(format!("no server answers at {endpoint}"))
             .caused_by(error)
             .hint("start one with: lakeferry serve")
             .hint("or say where it is, with --endpoint or TABLESTORE_ENDPOINT"),
-        Error::Untrusted { .. } => Failure::broken(format!("what answers at {endpoint} is not the server of this key"))
-            .caused_by(error)
-            .hint("check that the address is that of a Lakeferry, and that both clocks are right"),
+        Error::Untrusted { .. } => {
+            Failure::broken(format!("what answers at {endpoint} is not the server of this key"))
+                .caused_by(error)
+                .hint("check that the address is that of a Lakeferry, and that both clocks are right")
+        }
         error if error.is_outcome_unknown() => {
             Failure::broken("the answer was lost: it may have been done or not; look before you ask again")
                 .caused_by(error)

@@ -47,11 +47,7 @@ impl Connection {
     }
 
     /// Uses a server whose address and key are known.
-    pub fn with_key(
-        endpoint: &str,
-        instance: Option<InstanceName>,
-        key: KeyPair,
-    ) -> Result<Self, Failure> {
+    pub fn with_key(endpoint: &str, instance: Option<InstanceName>, key: KeyPair) -> Result<Self, Failure> {
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         let named = instance.as_ref().map_or("", InstanceName::as_str);
         let config = ClientConfig {
@@ -61,7 +57,9 @@ impl Connection {
         };
         match Client::new(config) {
             Ok(client) => Ok(Self { client, endpoint, instance }),
-            Err(error) => Err(explain::explain(error, &explain::Asked { endpoint: &endpoint, instance: None })),
+            Err(error) => {
+                Err(explain::explain(error, &explain::Asked { endpoint: &endpoint, instance: None }))
+            }
         }
     }
 
@@ -100,6 +98,9 @@ impl Connection {
 
     /// What went wrong, and what to do about it.
     pub fn explain(&self, error: lakeferry_client::Error) -> Failure {
-        explain::explain(error, &explain::Asked { endpoint: &self.endpoint, instance: self.instance.as_ref() })
+        explain::explain(
+            error,
+            &explain::Asked { endpoint: &self.endpoint, instance: self.instance.as_ref() },
+        )
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use lakeferry_client::Row;
 use lakeferry_model::{PrimaryKey, Value, ValueRef};
@@ -51,8 +52,29 @@ pub enum Difference {
     #[error("row {} is in the lake and not in the table", shown(key))]
     NotInTable { key: PrimaryKey },
     /// A column's values differ.
-    #[error("column {column} of row {} is {} in the table and {} in the lake", shown(key), shown_value(table), shown_value(lake))]
-    Column { key: PrimaryKey, column: String, table: Option<Value>, lake: Option<Value> },
+    #[error("{0}")]
+    Column(Box<ColumnDifference>),
+}
+
+/// A column of a row whose values differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnDifference {
+    key: PrimaryKey,
+    column: String,
+    table: Option<Value>,
+    lake: Option<Value>,
+}
+
+impl fmt::Display for ColumnDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (table, lake) = (shown_value(self.table.as_ref()), shown_value(self.lake.as_ref()));
+        write!(
+            f,
+            "column {} of row {} is {table} in the table and {lake} in the lake",
+            self.column,
+            shown(&self.key)
+        )
+    }
 }
 
 /// The rows as the delivered changes leave them, in whatever order they come.
@@ -109,7 +131,8 @@ fn add_columns(found: &mut Vec<Difference>, key: &PrimaryKey, table: &Columns, l
         let (table, lake) = (table.get(name), lake.get(name));
         if !equal(table, lake) {
             let (key, column) = (key.clone(), name.clone());
-            found.push(Difference::Column { key, column, table: table.cloned(), lake: lake.cloned() });
+            let (table, lake) = (table.cloned(), lake.cloned());
+            found.push(Difference::Column(Box::new(ColumnDifference { key, column, table, lake })));
         }
     }
 }
@@ -132,8 +155,8 @@ fn shown(key: &PrimaryKey) -> String {
     format!("({})", values.join(", "))
 }
 
-fn shown_value(value: &Option<Value>) -> String {
-    value.as_ref().map_or_else(|| "missing".to_owned(), |value| shown_ref(value.as_ref()))
+fn shown_value(value: Option<&Value>) -> String {
+    value.map_or_else(|| "missing".to_owned(), |value| shown_ref(value.as_ref()))
 }
 
 fn shown_ref(value: ValueRef<'_>) -> String {
@@ -220,14 +243,16 @@ mod tests {
 
     #[test]
     fn doubles_are_held_against_each_other_to_the_bit() {
-        let state = |value| State::from([(key("a"), Columns::from([("x".to_owned(), Value::Double(value))]))]);
+        let state =
+            |value| State::from([(key("a"), Columns::from([("x".to_owned(), Value::Double(value))]))]);
         assert!(differences(&state(f64::NAN), &state(f64::NAN)).is_empty());
         assert_eq!(differences(&state(0.0), &state(-0.0)).len(), 1);
     }
 
     #[test]
     fn of_a_columns_versions_the_newest_counts() {
-        let cell = |timestamp_ms, value| Cell { name: "x".into(), timestamp_ms, value: Value::Integer(value) };
+        let cell =
+            |timestamp_ms, value| Cell { name: "x".into(), timestamp_ms, value: Value::Integer(value) };
         let row = Row { key: Key::new("id", "a"), cells: vec![cell(9, 2), cell(8, 1)] };
         assert_eq!(row_of_table(row), (key("a"), columns(&[("x", 2)])));
     }

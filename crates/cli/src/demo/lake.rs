@@ -134,7 +134,9 @@ mod tests {
 
     fn object(operation: &str, busy: Option<f64>) -> DecodedObject {
         DecodedObject {
-            columns: ["source", "ts", "busy", "$operation", "$commit_time", "$sequence"].map(str::to_owned).into(),
+            columns: ["source", "ts", "busy", "$operation", "$commit_time", "$sequence"]
+                .map(str::to_owned)
+                .into(),
             rows: vec![vec![
                 Some(Value::String("cpu/0".into())),
                 Some(Value::Integer(7)),
@@ -173,7 +175,8 @@ mod tests {
             fs::write(folder.join(format!("t_0_p__{number}.parquet")), "").unwrap();
         }
         let found = names(directory.path()).unwrap();
-        let numbers: Vec<_> = found.iter().map(|path| path.to_string_lossy().rsplit("__").next().map(str::to_owned)).collect();
+        let numbers: Vec<_> =
+            found.iter().map(|path| path.to_string_lossy().rsplit("__").next().map(str::to_owned)).collect();
         assert_eq!(numbers, ["1.parquet", "2.parquet", "10.parquet"].map(|name| Some(name.to_owned())));
         assert!(names(&directory.path().join("missing")).unwrap().is_empty());
     }

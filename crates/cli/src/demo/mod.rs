@@ -19,6 +19,7 @@ mod run;
 mod setup;
 mod table;
 
+use std::path::Path;
 use std::time::Duration;
 
 use lakeferry_model::SystemClock;
@@ -27,14 +28,24 @@ use crate::args::DemoArgs;
 use crate::console::{self, Live};
 use crate::failure::Failure;
 use crate::stop::Stop;
+use crate::text::shell;
 
 /// Runs the demo. `Ok` means that the lake equals the table.
 pub async fn run(args: &DemoArgs) -> Result<(), Failure> {
     let stop = Stop::listen("ending; Ctrl-C again ends at once, without the check", None)?;
     let directory = place::make(&args.data)?;
+    let result = ferry(&directory, args.seconds.map(Duration::from_secs), stop).await;
+    let verdict =
+        result.map_err(|failure| failure.hint(format!("the data is in {}", directory.display())))?;
+    console::answer(format_args!("\n{verdict}\n"))?;
+    tell_where(&directory)
+}
+
+/// The demo itself, up to the sentence that says that the lake equals the table.
+async fn ferry(directory: &Path, time: Option<Duration>, stop: Stop) -> Result<String, Failure> {
     let clock = SystemClock::shared();
-    let server = setup::start_server(&directory, clock.clone()).await?;
-    console::answer("Lakeferry demo: what this computer says about itself, ferried from a table into a data lake")?;
+    let server = setup::start_server(directory, clock.clone()).await?;
+    console::answer("Lakeferry demo: what this computer says about itself, from a table into a data lake")?;
     console::answer(format_args!("  data    {}", directory.display()))?;
     console::answer(format_args!("  server  {}", server.endpoint()))?;
 
@@ -43,23 +54,19 @@ pub async fn run(args: &DemoArgs) -> Result<(), Failure> {
     let mut run = run::Run::new(&server, table, clock, &mut live);
     run.write_first_rows().await?;
     run.make_task().await?;
-    run.until(args.seconds.map(Duration::from_secs), stop).await?;
+    run.until(time, stop).await?;
     run.deliver_all().await?;
-    let (state, objects) = (run.read_table().await?, run.read_lake()?);
+    let (table, objects) = (run.read_table().await?, run.read_lake()?);
     live.clear();
     server.stop().await?;
-
-    let verdict = report::verdict(&state, objects);
-    let objects = setup::objects_directory(&directory);
-    let look = |say: fn(String) -> Result<(), Failure>| {
-        say(format!("\nThe objects are in {}", objects.display()))?;
-        say(format!("Look at them with DuckDB (`pip install duckdb-cli` brings it):\n\n  {}\n", report::duckdb_command(&objects)))?;
-        say(format!("The table is served again by: lakeferry serve --data {}", shell_path(&directory)))
-    };
-    console::answer(format_args!("\n{}", verdict?))?;
-    look(|line| console::answer(line))
+    report::verdict(&table, objects)
 }
 
-fn shell_path(path: &std::path::Path) -> String {
-    crate::text::shell(&path.display().to_string())
+fn tell_where(directory: &Path) -> Result<(), Failure> {
+    let objects = setup::objects_directory(directory);
+    console::answer(format_args!("The objects are in {}", objects.display()))?;
+    console::answer("Look at them with DuckDB, which `pip install duckdb-cli` brings:\n")?;
+    console::answer(format_args!("  {}\n", report::duckdb_command(&objects)))?;
+    let data = shell(&directory.display().to_string());
+    console::answer(format_args!("The table is served again by: lakeferry serve --data {data}"))
 }

@@ -76,7 +76,12 @@ mod tests {
 
     fn row(sequence: i64, operation: Operation) -> Delivered {
         let key = PrimaryKey::new(vec![KeyValue::Integer(1)]);
-        Delivered { key, operation, sequence, columns: Columns::from([("x".into(), Value::Integer(sequence))]) }
+        Delivered {
+            key,
+            operation,
+            sequence,
+            columns: Columns::from([("x".into(), Value::Integer(sequence))]),
+        }
     }
 
     fn object(phase: Phase, rows: Vec<Delivered>) -> DeliveredObject {

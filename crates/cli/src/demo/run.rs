@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lakeferry_model::delivery::{
-    Destination, Mode, Phase, SchemaSpec, TaskSpec, TaskStatus, Tuning,
-};
+use lakeferry_model::delivery::{Destination, Mode, Phase, SchemaSpec, TaskSpec, TaskStatus, Tuning};
 use lakeferry_model::{Clock, Micros, RoleEntry};
 use serde_json::{Map, json};
 use tokio::time::{MissedTickBehavior, interval};
@@ -171,13 +169,13 @@ impl<'a> Run<'a> {
     async fn look(&mut self) -> Result<TaskStatus, Failure> {
         let Task { status, .. } = read_answer(self.server.connection().get(&self.task_path()?).await?)?;
         let now = self.clock.now_micros();
-        self.print_new_objects(Some(progress::behind(&status, now)))?;
+        self.print_new_objects(Some(&progress::behind(&status, now)))?;
         let written = text::counted(self.written, ("change", "changes"));
         self.live.set(format!("{written} written; {}", progress::line(&status, now)));
         Ok(status)
     }
 
-    fn print_new_objects(&mut self, behind: Option<String>) -> Result<(), Failure> {
+    fn print_new_objects(&mut self, behind: Option<&str>) -> Result<(), Failure> {
         let directory = self.server.objects();
         for path in lake::names(&directory)? {
             let name = path.strip_prefix(&directory).unwrap_or(&path).display().to_string();
@@ -185,7 +183,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             let object = lake::read(&path)?;
-            self.live.answer(line(&object, self.clock.now_micros(), behind.as_deref()))?;
+            self.live.answer(line(&object, self.clock.now_micros(), behind))?;
             self.printed.insert(name);
         }
         Ok(())

@@ -77,7 +77,8 @@ impl DemoServer {
 
     /// Stops it and waits until all is written down.
     pub async fn stop(self) -> Result<(), Failure> {
-        let ended = |cause: String| Failure::broken("the demo's server did not stop in order").caused_by(cause);
+        let ended =
+            |cause: String| Failure::broken("the demo's server did not stop in order").caused_by(cause);
         // If the server has ended already, its own answer below says why.
         let _ = self.stop.send(());
         match self.running.await {

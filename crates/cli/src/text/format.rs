@@ -68,7 +68,8 @@ pub fn instant(micros: Micros) -> String {
 
 /// The time of day alone, in UTC: `12:00:03`.
 pub fn time_of_day(micros: Micros) -> String {
-    DateTime::from_timestamp_micros(micros).map_or_else(String::new, |time| time.format("%H:%M:%S").to_string())
+    DateTime::from_timestamp_micros(micros)
+        .map_or_else(String::new, |time| time.format("%H:%M:%S").to_string())
 }
 
 #[cfg(test)]

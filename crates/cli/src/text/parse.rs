@@ -67,8 +67,7 @@ pub fn event_time(text: &str) -> Result<EventTimeColumn, String> {
     ];
     let rule = "write COLUMN:FORMAT, the format one of rfc822, rfc850, rfc1123, rfc3339 and unix";
     let (column, format) = text.rsplit_once(':').ok_or(rule)?;
-    let (_, format) =
-        FORMATS.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(format)).ok_or(rule)?;
+    let (_, format) = FORMATS.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(format)).ok_or(rule)?;
     if column.is_empty() {
         return Err(rule.to_owned());
     }
@@ -172,7 +171,10 @@ mod tests {
         assert_eq!(read("a"), Ok(column("a", None, None)));
         assert_eq!(read("a:b"), Ok(column("a", Some("b"), None)));
         assert_eq!(read("a::Int64"), Ok(column("a", None, Some((FieldKind::Int64, false)))));
-        assert_eq!(read("$operation:op:BINARY"), Ok(column("$operation", Some("op"), Some((FieldKind::Utf8, true)))));
+        assert_eq!(
+            read("$operation:op:BINARY"),
+            Ok(column("$operation", Some("op"), Some((FieldKind::Utf8, true))))
+        );
         assert!(read("").is_err() && read("a:b:int64:x").is_err());
         assert!(read("a:b:int96").unwrap_err().contains("timestamp_micros"));
     }

@@ -13,6 +13,9 @@
 //! What remains after everything is trimmed is one journal file of at most 64 MB or so.
 
 use std::collections::VecDeque;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,13 +40,14 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
 /// When fjall is kicked after memtables were rotated: once they are flushed, and once tables are merged.
 const KICKED_AFTER: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
 
-/// Fjall replaces its journal at a flush if it holds 64 MB; without a flush it would never.
+/// Fjall replaces its journal at a flush if it holds this much; without a flush it would never.
 const JOURNAL_FILE_BYTES: u64 = 64_000_000;
 
 /// The memtables of all spaces are summed up again after this many bytes.
 const SUMMED_EVERY_BYTES: u64 = 1 << 20;
 
 pub(super) struct Upkeep {
+    dir: PathBuf,
     write_buffer_bytes: u64,
     journal_bytes: u64,
     next_tick: Instant,
@@ -53,15 +57,15 @@ pub(super) struct Upkeep {
     owes_checkpoint: bool,
     last_checkpoint: Option<Instant>,
     kicks: VecDeque<Instant>,
-    bytes_since_rotation: u64,
     bytes_since_sum: u64,
     /// What all memtables held when they were last summed up, and what was written since.
     memtable_bytes: u64,
 }
 
 impl Upkeep {
-    pub(super) fn new(settings: &FjallSettings) -> Self {
+    pub(super) fn new(dir: &Path, settings: &FjallSettings) -> Self {
         Self {
+            dir: dir.to_owned(),
             write_buffer_bytes: settings.write_buffer_bytes,
             journal_bytes: settings.journal_bytes,
             next_tick: Instant::now(),
@@ -69,7 +73,6 @@ impl Upkeep {
             owes_checkpoint: false,
             last_checkpoint: None,
             kicks: VecDeque::new(),
-            bytes_since_rotation: 0,
             bytes_since_sum: 0,
             memtable_bytes: 0,
         }
@@ -141,7 +144,6 @@ impl Upkeep {
     ) -> Result<(), Failed> {
         self.memtable_bytes += bytes;
         self.bytes_since_sum += bytes;
-        self.bytes_since_rotation += bytes;
         for tree in trees {
             if tree.active_bytes() >= MEMTABLE_BYTES {
                 self.rotate(tree)?;
@@ -149,9 +151,6 @@ impl Upkeep {
         }
         if self.bytes_since_sum >= SUMMED_EVERY_BYTES {
             self.relieve(opened)?;
-        }
-        if self.bytes_since_rotation >= JOURNAL_FILE_BYTES {
-            self.kick(opened)?;
         }
         Ok(())
     }
@@ -207,8 +206,12 @@ impl Upkeep {
             self.owes_checkpoint = false;
             self.checkpoint(opened)?;
         }
-        if self.kicks.front().is_some_and(|at| *at <= now) {
+        let is_due = self.kicks.front().is_some_and(|at| *at <= now);
+        if is_due {
             self.kicks.pop_front();
+        }
+        let journal_bytes = newest_journal_bytes(&self.dir).map_err(|error| Failed(error.to_string()))?;
+        if is_due || journal_bytes > JOURNAL_FILE_BYTES {
             self.kick(opened)?;
         }
         Ok(())
@@ -240,12 +243,9 @@ impl Upkeep {
     fn rotated(&mut self, result: fjall::Result<bool>) -> Result<bool, Failed> {
         let was_there =
             result.map_err(|error| Failed(format!("a memtable could not be rotated: {error}")))?;
-        if was_there {
-            self.bytes_since_rotation = 0;
-            if self.kicks.is_empty() {
-                let now = Instant::now();
-                self.kicks.extend(KICKED_AFTER.map(|after| now + after));
-            }
+        if was_there && self.kicks.is_empty() {
+            let now = Instant::now();
+            self.kicks.extend(KICKED_AFTER.map(|after| now + after));
         }
         Ok(was_there)
     }
@@ -256,7 +256,6 @@ impl Upkeep {
         if opened.kick.is_crowded() {
             return Ok(());
         }
-        self.bytes_since_rotation = 0;
         let failed = |error: fjall::Error| Failed(format!("fjall could not be kicked: {error}"));
         let mut batch = opened.db.batch().durability(None);
         batch.insert(&opened.kick.keyspace, "kick", "");
@@ -266,4 +265,19 @@ impl Upkeep {
         opened.kick.rotate().map_err(failed)?;
         Ok(())
     }
+}
+
+/// Bytes written to the journal in use. Its length says nothing, since fjall makes it long from the start.
+fn newest_journal_bytes(dir: &Path) -> io::Result<u64> {
+    let mut newest = (0, 0);
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let number =
+            path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse::<u64>().ok());
+        // One that is flushed may be removed at any moment.
+        if let (Some(number), Ok(metadata)) = (number, path.metadata()) {
+            newest = newest.max((number, metadata.blocks() * 512));
+        }
+    }
+    Ok(newest.1)
 }

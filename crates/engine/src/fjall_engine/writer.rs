@@ -44,7 +44,7 @@ pub(super) fn run(shared: &Shared) {
     let mut writer = Writer {
         shared,
         opened,
-        upkeep: Upkeep::new(&shared.settings),
+        upkeep: Upkeep::new(&shared.dir, &shared.settings),
         pause: PAUSE_MIN,
         open_at: Instant::now(),
     };
@@ -145,7 +145,7 @@ impl Writer<'_> {
         let Some(mut opened) = self.opened.take() else { return };
         // Segments that wait to be dropped are part of the database too. They are found again, and trimmed
         // again by their owner.
-        self.upkeep = Upkeep::new(&self.shared.settings);
+        self.upkeep = Upkeep::new(&self.shared.dir, &self.shared.settings);
         self.shared.busy.during(|| {
             loop {
                 match Arc::try_unwrap(opened) {

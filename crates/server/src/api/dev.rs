@@ -22,16 +22,16 @@ pub async fn reset(
         return Err(ApiError::new(ErrorCode::NoPermissionAccess, message));
     }
     // No task is made while its table goes.
-    let _held = shared.hold_tasks(caller.deadline).await?;
+    let _held = shared.hold_tables(caller.deadline).await?;
     for table in shared.store.all_tables() {
         for task in shared.delivery.task_names(&table) {
-            shared.delivery.delete(&table, &task, caller.deadline).await?;
+            shared.delivery.delete(&table, &task).await?;
         }
         let info = table.info();
-        shared.store.delete_table(table.instance(), &info.schema.name, caller.deadline).await?;
+        shared.store.delete_table(&info.instance, &info.schema.name).await?;
     }
     for instance in shared.store.instances() {
-        shared.store.remove_instance(&instance.name, caller.deadline).await?;
+        shared.store.catalog().remove_instance(&instance.name).await?;
     }
     Ok(Json(json!({})))
 }

@@ -48,7 +48,8 @@ impl Caller {
     /// # Errors
     /// What the protocol answers to each of these.
     pub fn instance(&self, shared: &Shared, name: &str) -> Result<InstanceName, ApiError> {
-        let not_found = || ApiError::new(ErrorCode::ObjectNotExist, format!("There is no instance '{name}'."));
+        let not_found =
+            || ApiError::new(ErrorCode::ObjectNotExist, format!("There is no instance '{name}'."));
         let instance = InstanceName::parse(name).map_err(|_| not_found())?;
         if !self.key.may_use(&instance) {
             return Err(ApiError::new(ErrorCode::AuthFailed, message::NO_PRIVILEGE));
@@ -63,7 +64,7 @@ pub async fn pass(State(shared): State<Arc<Shared>>, request: Request, next: Nex
     let request_id = uuid::Uuid::new_v4();
     let mut signer = None;
     let answer = match admit(&shared, request, &mut signer).await {
-        Ok(request) => next.run(request).await,
+        Ok(request) => finish(next.run(request)).await,
         Err(error) => error.into_response(),
     };
     if let Some(Internal(text)) = answer.extensions().get() {
@@ -80,6 +81,14 @@ pub async fn pass(State(shared): State<Arc<Shared>>, request: Request, next: Nex
         (headers::REQUEST_ID, request_id.to_string()),
     ];
     signed(status, body, &fields, &path, signer.as_ref())
+}
+
+/// Lets the handler end what it has begun, also if the caller goes away.
+async fn finish(handler: impl Future<Output = Response> + Send + 'static) -> Response {
+    tokio::spawn(handler).await.unwrap_or_else(|panic| {
+        let internal = format!("a handler of the JSON API panicked: {panic}");
+        ApiError::internal(ErrorCode::InternalServerError, message::INTERNAL, internal).into_response()
+    })
 }
 
 async fn admit(

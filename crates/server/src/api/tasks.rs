@@ -59,7 +59,7 @@ pub async fn remove(
     Path(path): Path<(String, String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let (table, task) = find_task(&shared, &caller, &path)?;
-    shared.delivery.delete(&table, &task, caller.deadline).await?;
+    shared.delivery.delete(&table, &task).await?;
     Ok(Json(json!({})))
 }
 
@@ -81,7 +81,7 @@ pub async fn deliver_again(
     Path(path): Path<(String, String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let (table, task) = find_task(&shared, &caller, &path)?;
-    shared.delivery.deliver_again(&table, &task, caller.deadline).await?;
+    shared.delivery.deliver_again(&table, &task).await?;
     described(&shared, &table, &task)
 }
 
@@ -95,12 +95,13 @@ pub fn told(shared: &Shared, table: &Table) -> Vec<Value> {
 pub fn all(shared: &Shared) -> Vec<(TaskLabel, TaskStatus)> {
     let mut all = Vec::new();
     for table in shared.store.all_tables() {
+        let info = table.info();
         for task in shared.delivery.task_names(&table) {
             // One that was deleted meanwhile is left out.
             let Ok(described) = shared.delivery.describe(&table, &task) else { continue };
             let label = TaskLabel {
-                instance: table.instance().to_string(),
-                table: table.info().schema.name.to_string(),
+                instance: info.instance.to_string(),
+                table: info.schema.name.to_string(),
                 task: task.to_string(),
             };
             all.push((label, described.status));

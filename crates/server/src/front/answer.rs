@@ -5,9 +5,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use lakeferry_model::Micros;
+use lakeferry_wire::compress;
 use lakeferry_wire::headers;
 use lakeferry_wire::sign::{SigningKey, authorization, content_md5};
-use lakeferry_wire::compress;
 use uuid::Uuid;
 
 use super::error_body;

@@ -32,6 +32,10 @@ use crate::operation;
 use crate::shared::Shared;
 use answer::Signer;
 
+/// How much longer than to its deadline an operation is waited for: whoever keeps deadlines knows better what
+/// has become of the request.
+const DEADLINE_GRACE: Duration = Duration::from_millis(500);
+
 /// Answers a request of the protocol.
 pub async fn protocol(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let request_id = Uuid::new_v4();
@@ -86,17 +90,26 @@ async fn serve(
         Support::Served => {}
     }
     shared.metrics.count_request(operation);
-    let call = operation::Call { request_id, shared: shared.clone(), instance, deadline, body: body.bytes.clone() };
+    let call =
+        operation::Call { request_id, shared: shared.clone(), instance, deadline, body: body.bytes.clone() };
     let task = tokio::spawn(async move {
         let answer = operation::answer(operation, call).await;
         // The bytes of the request count against the budget until its work is done.
         drop(body);
         answer
     });
-    task.await.unwrap_or_else(|panic| {
-        let internal = format!("{operation} panicked: {panic}");
-        Err(ApiError::internal(ErrorCode::InternalServerError, message::INTERNAL, internal))
-    })
+    match tokio::time::timeout_at((deadline + DEADLINE_GRACE).into(), task).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panic)) => {
+            let internal = format!("{operation} panicked: {panic}");
+            Err(ApiError::internal(ErrorCode::InternalServerError, message::INTERNAL, internal))
+        }
+        // It goes on; only its caller does not wait for it.
+        Err(_) if operation.is_idempotent() => {
+            Err(ApiError::new(ErrorCode::ServerUnavailable, message::SERVER_UNAVAILABLE))
+        }
+        Err(_) => Err(ApiError::new(ErrorCode::Timeout, message::TIMEOUT)),
+    }
 }
 
 /// The protocol's error body.

@@ -12,7 +12,7 @@ pub async fn answer(call: Call, request: CreateTableRequest) -> Result<CreateTab
     refuse_unserved(&request, &new)?;
     let convert::NewTable { schema, options, throughput, stream, split_points, .. } = new;
     let spec = TableSpec { schema, options, throughput, stream, split_points };
-    call.shared.store.create_table(&call.instance, spec, call.deadline).await?;
+    call.shared.store.create_table(&call.instance, spec).await?;
     Ok(CreateTableResponse {})
 }
 

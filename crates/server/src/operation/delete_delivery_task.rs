@@ -13,6 +13,6 @@ pub async fn answer(
     let table = TableName::parse(request.table_name())?;
     let task = TaskName::parse(request.task_name())?;
     let table = call.table(&table)?;
-    call.shared.delivery.delete(&table, &task, call.deadline).await?;
+    call.shared.delivery.delete(&table, &task).await?;
     Ok(DeleteDeliveryTaskResponse {})
 }

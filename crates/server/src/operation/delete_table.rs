@@ -9,7 +9,7 @@ use crate::error::ApiError;
 pub async fn answer(call: Call, request: DeleteTableRequest) -> Result<DeleteTableResponse, ApiError> {
     let name = TableName::parse(&request.table_name)?;
     // No task is made between the look for tasks and the deletion.
-    let _held = call.shared.hold_tasks(call.deadline).await?;
+    let _held = call.shared.hold_tables(call.deadline).await?;
     let table = call.table(&name)?;
     let tasks = call.shared.delivery.task_names(&table);
     if !tasks.is_empty() {

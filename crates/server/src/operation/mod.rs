@@ -120,8 +120,11 @@ mod tests {
 
     #[test]
     fn what_the_parity_table_calls_served_is_answered_and_nothing_else() {
-        let served: Vec<_> =
-            Operation::ALL.iter().copied().filter(|operation| operation.support() == Support::Served).collect();
+        let served: Vec<_> = Operation::ALL
+            .iter()
+            .copied()
+            .filter(|operation| operation.support() == Support::Served)
+            .collect();
         for operation in &served {
             assert!(ANSWERED.contains(operation), "{operation} is called served");
         }

@@ -27,7 +27,10 @@ enum Columns<'a> {
     All,
     /// Names in order, each once. `key_asked`: whether a primary key column is among them, so that the row is
     /// shown also if it has none of the others.
-    Named { names: Vec<&'a str>, key_asked: bool },
+    Named {
+        names: Vec<&'a str>,
+        key_asked: bool,
+    },
 }
 
 /// Refuses what reads cannot do yet.
@@ -40,7 +43,9 @@ pub fn refuse_unserved(options: &ReadOptions) -> Result<(), ApiError> {
         return Err(not_yet("A filter", "read without it and leave out rows in the caller"));
     }
     if options.token.is_some() {
-        return Err(ApiError::parameter("The token is not one of this server's: rows are always answered whole."));
+        return Err(ApiError::parameter(
+            "The token is not one of this server's: rows are always answered whole.",
+        ));
     }
     Ok(())
 }
@@ -89,7 +94,8 @@ impl<'a> Lens<'a> {
                 if self.end_column.is_some_and(|end| cell.name >= end) {
                     break;
                 }
-                is_wanted = self.start_column.is_none_or(|start| cell.name >= start) && wanted.take(cell.name);
+                is_wanted =
+                    self.start_column.is_none_or(|start| cell.name >= start) && wanted.take(cell.name);
             }
             let in_time = self.time_range.is_none_or(|range| range.contains(cell.timestamp_ms));
             if !is_wanted || !in_time || shown == self.versions_max {
@@ -174,7 +180,8 @@ mod tests {
     fn a_cursor_finds_the_columns_that_are_asked_for_and_no_others() {
         let names = ["b", "d", "e"];
         let mut cursor = Cursor(Some(&names));
-        let taken: Vec<&str> = ["a", "b", "c", "e", "f"].into_iter().filter(|name| cursor.take(name)).collect();
+        let taken: Vec<&str> =
+            ["a", "b", "c", "e", "f"].into_iter().filter(|name| cursor.take(name)).collect();
         assert_eq!(taken, ["b", "e"]);
         assert!(Cursor(None).take("anything"));
     }

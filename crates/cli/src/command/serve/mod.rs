@@ -29,8 +29,8 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// Runs a server until it is told to stop.
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let (ephemeral, restarted) = (args.ephemeral, args.restarted);
-    let settings = settings(args)
-        .map_err(|error| Failure::usage("the settings cannot be used").caused_by(error))?;
+    let settings =
+        settings(args).map_err(|error| Failure::usage("the settings cannot be used").caused_by(error))?;
     tracing::info!(settings = %serde_json::to_string(&settings).unwrap_or_default(), "starting");
     let stop_limit = Duration::from_secs(settings.stop_s_max) + STOP_GRACE;
     let stop = Stop::listen("stopping; Ctrl-C again ends at once", Some(stop_limit))?;

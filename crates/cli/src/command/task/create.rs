@@ -97,8 +97,11 @@ fn field(column: &ColumnArg, table: &TableSchema) -> Result<Field, Failure> {
         Some(kind) => kind,
         None => {
             let source = &column.source;
-            return Err(Failure::usage(format!("table {} declares no type for column `{source}`", table.name))
-                .hint(format!("say it: --column {source}:{}:TYPE", column.target.as_ref().unwrap_or(source))));
+            return Err(Failure::usage(format!(
+                "table {} declares no type for column `{source}`",
+                table.name
+            ))
+            .hint(format!("say it: --column {source}:{}:TYPE", column.target.as_ref().unwrap_or(source))));
         }
     };
     Ok(Field {
@@ -140,7 +143,8 @@ mod tests {
 
     fn typed(more: &str) -> CreateTask {
         let line = format!("lakeferry task create --table t --name to-lake --bucket b --prefix p {more}");
-        let Command::Task(TaskCommand::Create(args)) = Args::parse_from(line.split_whitespace()).command else {
+        let Command::Task(TaskCommand::Create(args)) = Args::parse_from(line.split_whitespace()).command
+        else {
             unreachable!("`task create` was typed")
         };
         *args
@@ -150,7 +154,10 @@ mod tests {
         TableSchema {
             name: TableName::parse("t").unwrap(),
             primary_key: vec![KeyColumn { name: "id".into(), kind: KeyKind::Binary, auto_increment: false }],
-            defined_columns: vec![DefinedColumn { name: "price".into(), kind: DefinedKind(ValueKind::Double) }],
+            defined_columns: vec![DefinedColumn {
+                name: "price".into(),
+                kind: DefinedKind(ValueKind::Double),
+            }],
         }
     }
 

@@ -42,7 +42,10 @@ fn add_setup(facts: &mut Facts, spec: &TaskSpec) {
     };
     let age = text::duration(Duration::from_millis(tuning.object_age_ms_max));
     let size = text::size(tuning.object_bytes_max);
-    facts.add("objects", format!("cut after {age} or at {size}, {compression}, names end with '{}'", to.suffix));
+    facts.add(
+        "objects",
+        format!("cut after {age} or at {size}, {compression}, names end with '{}'", to.suffix),
+    );
     facts.add("lanes", format!("{} to {}", tuning.lanes_min, tuning.lanes_max));
     facts.add("access", format!("endpoint {}, role {}", to.endpoint, to.role));
     facts.add_all("columns", columns(&spec.schema));
@@ -101,7 +104,8 @@ fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
     let undelivered = status.undelivered_columns.iter();
     facts.add_all(
         "not delivered",
-        undelivered.map(|(column, times)| format!("column {column}, {}", text::counted(*times, ("time", "times")))),
+        undelivered
+            .map(|(column, times)| format!("column {column}, {}", text::counted(*times, ("time", "times")))),
     );
     facts.add_all("warning", status.warnings.iter().cloned());
 }

@@ -29,7 +29,8 @@ pub async fn run(args: ListTasks) -> Result<(), Failure> {
         console::note("there is no task yet; `lakeferry task create --help` shows how to make one");
         return Ok(());
     }
-    let mut columns = Columns::new(["TABLE", "TASK", "MODE", "PHASE", ">WAITING", ">DELIVERED", ">OBJECTS", "ERROR"]);
+    let mut columns =
+        Columns::new(["TABLE", "TASK", "MODE", "PHASE", ">WAITING", ">DELIVERED", ">OBJECTS", "ERROR"]);
     for answer in answers {
         let Task { table, spec, status } = api::read(answer)?;
         columns.row([

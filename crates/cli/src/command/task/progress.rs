@@ -141,7 +141,10 @@ pub mod tests {
             ..status()
         };
         let line = line(&status, 1_000_000);
-        assert!(line.ends_with("; INVALID_OSS_BUCKET: there is no bucket `b`; add it (next try in 4.0s)"), "{line}");
+        assert!(
+            line.ends_with("; INVALID_OSS_BUCKET: there is no bucket `b`; add it (next try in 4.0s)"),
+            "{line}"
+        );
     }
 
     #[test]

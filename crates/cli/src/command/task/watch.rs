@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_problem_is_told_once_however_often_it_is_tried_again() {
-        let at = |next| TaskStatus { detail: "the store is away".into(), next_try_at: Some(next), ..status() };
+        let at =
+            |next| TaskStatus { detail: "the store is away".into(), next_try_at: Some(next), ..status() };
         assert_eq!(told(Some(&status()), &at(1_000_000)), ["the store is away"]);
         assert!(told(Some(&at(1_000_000)), &at(9_000_000)).is_empty());
     }

@@ -1,0 +1,387 @@
+//! All delivery tasks, by table and name: making, finding and deleting them.
+//!
+//! Making and deleting take turns, over all tables: two tasks whose objects could share a name cannot both
+//! exist, and that takes one look at all of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use lakeferry_durable::Place;
+use lakeferry_lake::{ObjectSchema, Prefix, Zone, check_suffix};
+use lakeferry_model::delivery::{Mode, SchemaSpec, TaskSpec, TaskStatus};
+use lakeferry_model::{RoleEntry, RoleName, TableSchema, TaskName, Violation};
+use lakeferry_store::catalog::Number;
+use lakeferry_store::{Table, TableId};
+use parking_lot::Mutex;
+
+use crate::error::Error;
+use crate::janitor::sweep;
+use crate::source::StoreTable;
+use crate::space::{Stage, StoredTask, TaskEntry, TaskId, TaskSpace, Totals, Writes};
+use crate::stop::Stopped;
+use crate::task::{Env, RunReason, Task, soon};
+
+/// By whom a task is asked for, which decides how strict the rules are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateVia {
+    /// An SDK on the wire: what the official samples do is taken, doubts become warnings.
+    Wire,
+    /// Our own program or console: doubts are refused, with a way out.
+    Own,
+}
+
+/// A task as described to whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskDescription {
+    /// What was asked for.
+    pub spec: TaskSpec,
+    /// How it is doing.
+    pub status: TaskStatus,
+}
+
+/// All tasks.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    env: Arc<Env>,
+    tables: Mutex<HashMap<TableId, TableTasks>>,
+    /// Held while a task is made or deleted.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug)]
+struct TableTasks {
+    space: TaskSpace,
+    tasks: BTreeMap<TaskName, Living>,
+}
+
+/// A task and its life in the background.
+#[derive(Debug, Clone)]
+struct Living {
+    task: Arc<Task>,
+    /// Becomes true when the life has ended.
+    ended: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Registry {
+    pub(crate) fn new(env: Arc<Env>) -> Self {
+        Self { env, tables: Mutex::new(HashMap::new()), turn: Arc::default() }
+    }
+
+    /// Reads the tasks of all tables, finishes what a crash has left of deletions, and begins to live.
+    pub(crate) async fn start(&self) -> Result<(), Error> {
+        let engine = self.env.store.engine();
+        let spaces = engine.spaces(soon()).await.map_err(Error::ReadTasks)?;
+        let mut loaded = Vec::new();
+        for table_id in spaces.iter().filter_map(TaskSpace::table_id) {
+            let space = TaskSpace::open(engine, table_id).await?;
+            let stored = space.load().await?;
+            let Some(table) = self.env.store.table_by_id(TableId(table_id)) else {
+                // The table is gone, and so are its tasks; abandoned names may be left.
+                if stored.abandoned.is_empty() {
+                    engine.drop_space(&TaskSpace::id(table_id), soon()).await.map_err(Error::ReadTasks)?;
+                } else {
+                    self.table_tasks(TableId(table_id), &space);
+                }
+                continue;
+            };
+            self.table_tasks(table.id(), &space);
+            for stored in stored.tasks {
+                loaded.push(self.load(&table, &space, stored).await?);
+            }
+        }
+        for (table, task) in loaded.into_iter().flatten() {
+            self.begin(table, task);
+        }
+        self.env.janitor.wake();
+        Ok(())
+    }
+
+    /// A task as it is written down; nothing if it is deleted, which is then finished.
+    async fn load(
+        &self,
+        table: &Table,
+        space: &TaskSpace,
+        stored: StoredTask,
+    ) -> Result<Option<(TableId, Arc<Task>)>, Error> {
+        let is_deleted = stored.entry.stage == Stage::Deleted;
+        let source = StoreTable::shared(table.clone());
+        let task = Task::new(Arc::clone(&self.env), source, space.clone(), stored)?;
+        if is_deleted {
+            task.burn(&*task.book.lock().await).await?;
+            task.clear_away().await.map_err(|Stopped| Error::Closed)?;
+            return Ok(None);
+        }
+        task.show_progress().await?;
+        Ok(Some((table.id(), task)))
+    }
+
+    /// Makes a task. When this answers, its log is pinned.
+    pub(crate) async fn create(&self, table: &Table, spec: TaskSpec, via: CreateVia) -> Result<(), Error> {
+        let deadline = soon();
+        let schema = table.info().schema.clone();
+        let (prefix, warnings) = check(&spec, &schema, via)?;
+        let turn = self.take_turn(deadline).await?;
+        self.check_is_free(table, &spec, &prefix)?;
+        self.make_service_role().await?;
+        let space = match self.space_of(table.id()) {
+            Some(space) => space,
+            None => TaskSpace::open(self.env.store.engine(), table.id().0).await?,
+        };
+        self.table_tasks(table.id(), &space);
+        let number = self.env.store.catalog().give_numbers(Number::Task, 1).await?;
+        let entry = TaskEntry::new(TaskId::of_number(number), spec, self.env.clock.now_micros(), warnings);
+        let stored = StoredTask {
+            entry: entry.clone(),
+            schema: None,
+            pins: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            ranges: BTreeMap::new(),
+            totals: Totals::default(),
+        };
+        let source = StoreTable::shared(table.clone());
+        let task = Task::new(Arc::clone(&self.env), source, space.clone(), stored)?;
+        let mut writes = Writes::default();
+        writes.put_entry(&entry);
+        if let Err(error) = space.write(writes).await {
+            // It may be there all the same: nobody may take the name before it is surely gone.
+            let closing = self.env.closing.handle();
+            tokio::spawn(async move {
+                let mut writes = Writes::default();
+                writes.remove_task(&*task.book.lock().await);
+                let _ = task.space.write_surely(writes, &closing).await;
+                drop(turn);
+            });
+            return Err(error);
+        }
+        Place::TaskEntered.pass();
+        self.begin(table.id(), Arc::clone(&task));
+        drop(turn);
+        task.wait_until_live(deadline).await
+    }
+
+    /// Deletes a task. What is still under way after the wait is ended in the background.
+    pub(crate) async fn delete(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
+        let turn = self.take_turn(soon()).await?;
+        let living = self.find(table, name)?;
+        living.task.mark_deleted().await?;
+        living.task.end();
+        if let Some(tasks) = self.tables.lock().get_mut(&table.id()) {
+            tasks.tasks.remove(name);
+        }
+        drop(turn);
+        let task = Arc::clone(&living.task);
+        let mut ended = living.ended;
+        let cleared = tokio::spawn(async move {
+            // Lanes write nothing any more; but as long as one may upload, names are abandoned too early.
+            let _ = ended.wait_for(|ended| *ended).await;
+            let _ = task.clear_away().await;
+        });
+        if tokio::time::timeout(self.env.settings.delete_wait, cleared).await.is_err() {
+            tracing::warn!(task = %living.task.id, "a deleted task's uploads end in the background");
+        }
+        Ok(())
+    }
+
+    /// Names and modes of a table's tasks, by name.
+    pub(crate) fn list(&self, table: TableId) -> Vec<(TaskName, Mode)> {
+        let tables = self.tables.lock();
+        let tasks = tables.get(&table).into_iter().flat_map(|tasks| &tasks.tasks);
+        tasks.map(|(name, living)| (name.clone(), living.task.board.entry().spec.mode)).collect()
+    }
+
+    pub(crate) fn describe(&self, table: &Table, name: &TaskName) -> Result<TaskDescription, Error> {
+        let task = self.find(table, name)?.task;
+        let spec = task.board.entry().spec.clone();
+        Ok(TaskDescription { spec, status: task.board.status(&*task.source, &*self.env.clock) })
+    }
+
+    pub(crate) fn deliver_now(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
+        self.find(table, name)?.task.deliver_now();
+        Ok(())
+    }
+
+    pub(crate) async fn deliver_again(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
+        let task = self.find(table, name)?.task;
+        let entry = task.board.entry();
+        if entry.phase == lakeferry_model::delivery::Phase::Init {
+            return Err(Error::Initializing(name.clone()));
+        }
+        task.begin_run(entry.run, RunReason::Asked).await;
+        Ok(())
+    }
+
+    /// The lowest positions that any task of the table may still read, by partition; nothing if no task
+    /// follows the log.
+    pub(crate) fn low_positions(&self, table: TableId) -> Option<HashMap<lakeferry_store::PartitionId, u64>> {
+        let tables = self.tables.lock();
+        let tasks = tables.get(&table)?.tasks.values().map(|living| &living.task);
+        let mut lowest: Option<HashMap<_, u64>> = None;
+        for task in tasks.filter(|task| task.board.entry().follows_log()) {
+            let lowest = lowest.get_or_insert_default();
+            let mut lows = task.board.lows();
+            // Before its pins are written, a task may need everything.
+            if task.board.entry().stage == Stage::Entered {
+                lows = task.source.partitions().into_iter().map(|partition| (partition, 0)).collect();
+            }
+            for (partition, low) in lows {
+                let known = lowest.entry(partition).or_insert(low);
+                *known = low.min(*known);
+            }
+        }
+        lowest
+    }
+
+    /// Looks after abandoned names until delivery is closed.
+    pub(crate) async fn look_after_abandoned(self: Arc<Self>) {
+        let stop = self.env.closing.handle();
+        while self.env.janitor.next_round(&stop).await.is_ok() {
+            let spaces: Vec<(TableId, TaskSpace)> =
+                self.tables.lock().iter().map(|(table, tasks)| (*table, tasks.space.clone())).collect();
+            for (table, space) in spaces {
+                let now = self.env.clock.now_micros();
+                let Ok(left) = sweep(&space, &self.env.destinations, now, &stop).await else { return };
+                if left == 0 && self.env.store.table_by_id(table).is_none() {
+                    self.tables.lock().remove(&table);
+                    let dropped = self.env.store.engine().drop_space(&TaskSpace::id(table.0), soon()).await;
+                    if let Err(error) = dropped {
+                        tracing::warn!(table = table.0, %error, "the tasks' space of a deleted table stays");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends all lives, and waits for them until the deadline.
+    pub(crate) async fn close(&self, deadline: Instant) {
+        let living: Vec<Living> =
+            self.tables.lock().values().flat_map(|tasks| tasks.tasks.values().cloned()).collect();
+        for living in &living {
+            living.task.end();
+        }
+        self.env.closing.stop();
+        for mut living in living {
+            let ended = living.ended.wait_for(|ended| *ended);
+            if tokio::time::timeout_at(deadline.into(), ended).await.is_err() {
+                tracing::warn!(task = %living.task.id, "a task did not end in time");
+            }
+        }
+    }
+
+    async fn take_turn(&self, deadline: Instant) -> Result<tokio::sync::OwnedMutexGuard<()>, Error> {
+        self.env.closing.handle().check().map_err(|Stopped| Error::Closed)?;
+        let turn = Arc::clone(&self.turn).lock_owned();
+        tokio::time::timeout_at(deadline.into(), turn).await.map_err(|_| Error::Deadline)
+    }
+
+    fn check_is_free(&self, table: &Table, spec: &TaskSpec, prefix: &Prefix) -> Result<(), Error> {
+        let tables = self.tables.lock();
+        for (id, tasks) in tables.iter() {
+            let Some(living) = tasks.tasks.get(&spec.name) else { continue };
+            if *id == table.id() {
+                let (table, task) = (table.info().schema.name.clone(), spec.name.clone());
+                return Err(Error::Exists { table, task });
+            }
+            if living.task.may_share_names(spec, prefix) {
+                return Err(Error::NamesShared {
+                    table: living.task.source.schema().name,
+                    task: spec.name.clone(),
+                    bucket: spec.destination.bucket.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The service-linked role is made with the first task ever, as in the original. An operator who deletes
+    /// it finds it deleted until it is made again.
+    async fn make_service_role(&self) -> Result<(), Error> {
+        let catalog = self.env.store.catalog();
+        if !catalog.burned(SERVICE_ROLE_MADE).is_empty() {
+            return Ok(());
+        }
+        let name = RoleName::parse(RoleEntry::SERVICE_LINKED)?;
+        self.env.store.put_role(RoleEntry { name, created_at: self.env.clock.now_micros() }).await?;
+        Ok(catalog.burn(vec![(SERVICE_ROLE_MADE.to_owned(), 1)]).await?)
+    }
+
+    fn space_of(&self, table: TableId) -> Option<TaskSpace> {
+        self.tables.lock().get(&table).map(|tasks| tasks.space.clone())
+    }
+
+    fn table_tasks(&self, table: TableId, space: &TaskSpace) {
+        let tasks = || TableTasks { space: space.clone(), tasks: BTreeMap::new() };
+        self.tables.lock().entry(table).or_insert_with(tasks);
+    }
+
+    /// Registers a task and lets it live.
+    fn begin(&self, table: TableId, task: Arc<Task>) {
+        let (end, ended) = tokio::sync::watch::channel(false);
+        let name = task.board.entry().name().clone();
+        if let Some(tasks) = self.tables.lock().get_mut(&table) {
+            tasks.tasks.insert(name, Living { task: Arc::clone(&task), ended });
+        }
+        tokio::spawn(async move {
+            task.live().await;
+            end.send_replace(true);
+        });
+    }
+
+    fn find(&self, table: &Table, name: &TaskName) -> Result<Living, Error> {
+        let tables = self.tables.lock();
+        let living = tables.get(&table.id()).and_then(|tasks| tasks.tasks.get(name)).cloned();
+        let missing =
+            || Error::NoSuchTask { table: table.info().schema.name.clone(), task: name.clone() };
+        living.ok_or_else(missing)
+    }
+}
+
+/// Checks what can be checked without looking at other tasks or at the bucket. Answers the prefix, and what
+/// is accepted with a doubt.
+fn check(spec: &TaskSpec, table: &TableSchema, via: CreateVia) -> Result<(Prefix, Vec<String>), Violation> {
+    if via == CreateVia::Own {
+        TaskName::parse_documented(spec.name.as_str())?;
+    }
+    let destination = &spec.destination;
+    for (what, text) in [("ossEndpoint", &destination.endpoint), ("ossStsRole", &destination.role)] {
+        if text.is_empty() {
+            // The Java SDK cannot describe a task without them.
+            return Err(Violation::parameter(format!("The field '{what}' of a delivery task is empty.")));
+        }
+    }
+    let prefix = Prefix::parse(&destination.prefix)?;
+    Zone::parse(&destination.zone)?;
+    check_suffix(&destination.suffix)?;
+    check_tuning(spec)?;
+    let mut warnings = prefix.warnings();
+    if let SchemaSpec::Manual(fields) = &spec.schema {
+        match via {
+            CreateVia::Own => ObjectSchema::check_strict(fields, table, &prefix)?,
+            CreateVia::Wire => warnings.extend(ObjectSchema::check_wire(fields, table, &prefix)?),
+        }
+    }
+    Ok((prefix, warnings))
+}
+
+fn check_tuning(spec: &TaskSpec) -> Result<(), Violation> {
+    let tuning = &spec.tuning;
+    let wrong = if tuning.object_age_ms_max == 0 {
+        "object_age_ms_max must be at least 1"
+    } else if tuning.object_bytes_max == 0 || tuning.object_bytes_max > OBJECT_BYTES_MAX {
+        "object_bytes_max must be 1 to 1073741824"
+    } else if tuning.lanes_min == 0 || tuning.lanes_min > LANES_MAX {
+        "lanes_min must be 1 to 1024"
+    } else if tuning.lanes_max < tuning.lanes_min {
+        "lanes_max must be at least lanes_min"
+    } else {
+        return Ok(());
+    };
+    Err(Violation::parameter(format!("Invalid delivery task: {wrong}.")))
+}
+
+/// Among the catalog's numbers that never go back: that the service-linked role was made once.
+const SERVICE_ROLE_MADE: &str = "service role";
+/// Bytes of records that one object may gather at most: it is encoded in memory.
+const OBJECT_BYTES_MAX: u64 = 1 << 30;
+/// Lanes of one task at most.
+const LANES_MAX: u32 = 1024;
