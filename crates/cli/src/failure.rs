@@ -78,7 +78,8 @@ impl Display for Failure {
         f.write_str(&self.message)?;
         let mut cause = self.source.as_ref().map(|source| &**source as &dyn Error);
         while let Some(error) = cause {
-            write!(f, "\n  because: {error}")?;
+            let text = error.to_string();
+            write!(f, "\n  because: {}", text.trim_end().replace('\n', "\n    "))?;
             cause = error.source();
         }
         self.hints.iter().try_for_each(|hint| write!(f, "\n  hint: {hint}"))

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lakeferry_model::Micros;
 use tokio::sync::MutexGuard;
 
+use crate::janitor::sweep;
 use crate::progress::ProgressChange;
 use crate::space::{
     Abandoned, CutKind, LaneCounters, PreparedCut, ScanRange, Stage, StoredTask, TaskId, Writes,
@@ -127,11 +129,18 @@ impl Task {
         let mut writes = Writes::default();
         let is_scan = |cut: &PreparedCut| cut.kind == CutKind::Scan;
         let until = self.abandoned_until();
-        abandon(&mut book, &mut writes, until, is_scan);
+        if !abandon(&mut book, &mut writes, until, is_scan) {
+            return Ok(());
+        }
         self.space.write_surely(writes, stop).await?;
         drop(book);
         self.env.janitor.wake();
-        Ok(())
+        // A first sweep before the scan goes on, so that readers do not see rows twice for longer than they must.
+        let sweep = sweep(&self.space, &self.env.destinations, self.env.clock.now_micros(), stop);
+        match tokio::time::timeout(FIRST_SWEEP_MAX, sweep).await {
+            Ok(Err(Stopped)) => Err(Stopped),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
     }
 
     /// Until when names that are abandoned now are looked after.
@@ -141,13 +150,17 @@ impl Task {
     }
 }
 
-/// Turns the names of prepared cuts into abandoned ones.
+/// How long a scan waits for what it gave up to be deleted; the janitor goes on with it.
+const FIRST_SWEEP_MAX: Duration = Duration::from_secs(5);
+
+/// Turns the names of prepared cuts into abandoned ones. Whether there were any.
 pub(crate) fn abandon(
     book: &mut StoredTask,
     writes: &mut Writes,
     until: Micros,
     which: impl Fn(&PreparedCut) -> bool,
-) {
+) -> bool {
+    let mut has_any = false;
     let task: TaskId = book.entry.id;
     let bucket = &book.entry.spec.destination.bucket;
     for (number, lane) in &mut book.lanes {
@@ -156,5 +169,7 @@ pub(crate) fn abandon(
             writes.put_abandoned(&Abandoned { task, bucket: bucket.clone(), name: object.name, until });
         }
         writes.remove_prepared(task, *number);
+        has_any = true;
     }
+    has_any
 }

@@ -88,7 +88,8 @@ impl Destinations {
         if !needs_role(entry) {
             return Ok(());
         }
-        let role = RoleName::parse(&destination.role).map_err(|error| Trouble::Unauthorized(error.message))?;
+        let role =
+            RoleName::parse(&destination.role).map_err(|error| Trouble::Unauthorized(error.message))?;
         match self.store.role(&role) {
             Some(_) => Ok(()),
             None => Err(Trouble::Unauthorized(format!(

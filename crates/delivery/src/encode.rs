@@ -158,10 +158,6 @@ impl RecordEncoder {
         self.record_bytes
     }
 
-    pub(crate) fn rows(&self) -> u64 {
-        self.encoder.rows()
-    }
-
     pub(crate) fn finish(self) -> Result<Encoded, Failure> {
         let EncodedObject { bytes, rows, crc32, dirty, undelivered, undelivered_others } =
             self.encoder.finish()?;
@@ -209,4 +205,3 @@ impl Encoded {
         }
     }
 }
-

@@ -29,7 +29,9 @@ pub enum Error {
         task: TaskName,
     },
     /// A task of another table has the same name, bucket and folders, so that their objects could share names.
-    #[error("task '{task}' of table '{table}' delivers under the same names into bucket '{bucket}'; choose another task name or prefix")]
+    #[error(
+        "task '{task}' of table '{table}' delivers under the same names into bucket '{bucket}'; choose another task name or prefix"
+    )]
     NamesShared {
         /// The other task's table.
         table: TableName,

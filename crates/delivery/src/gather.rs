@@ -109,6 +109,7 @@ impl Gather {
     }
 
     /// Memory that waiting records hold.
+    #[cfg(test)]
     pub(crate) fn held(&self) -> u64 {
         self.iter().map(|folder| folder.held).sum()
     }
@@ -173,8 +174,7 @@ impl Gather {
                 })
             })
             .collect();
-        let mut taken: Vec<GatheredFolder> =
-            chosen.into_iter().filter_map(|at| self.take_out(at)).collect();
+        let mut taken: Vec<GatheredFolder> = chosen.into_iter().filter_map(|at| self.take_out(at)).collect();
         taken.sort_by(|a, b| a.path.as_str().cmp(b.path.as_str()));
         let held = taken.iter().map(|folder| folder.held).sum();
         (taken, self.lease.split(held))
@@ -205,14 +205,7 @@ impl Gather {
 
 impl GatheredFolder {
     fn begun(path: FolderPath, now: Duration) -> Self {
-        Self {
-            path,
-            parts: BTreeMap::new(),
-            bytes: 0,
-            rows: 0,
-            since: now,
-            held: FOLDER_BYTES,
-        }
+        Self { path, parts: BTreeMap::new(), bytes: 0, rows: 0, since: now, held: FOLDER_BYTES }
     }
 
     /// The sequence and commit time of the partition's first record here.

@@ -18,6 +18,7 @@ use lakeferry_lake::{ColumnScout, FolderPath, ManifestRange, ManifestSpan};
 use lakeferry_model::Micros;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
 
 use crate::cut::LaneTicket;
 use crate::gather::{CutReason, CutRules, Gather, Gathered, SealedFolder, Slot};
@@ -25,13 +26,13 @@ use crate::memory::Lease;
 use crate::placement::Placement;
 use crate::progress::{Folder, Progress};
 use crate::sample::look;
-use lakeferry_store::{LogBlock, LogHead, PartitionId};
 use crate::space::{CutKind, LaneCounters, PreparedCut, PreparedObject};
 use crate::status::{LaneView, Position, Who};
 use crate::stop::{Stop, Stopped};
 use crate::task::{RunReason, Task};
 use crate::trouble::Trouble;
 use crate::upload::{Content, Delivered, Ended, Upload};
+use lakeferry_store::{LogBlock, LogHead, PartitionId};
 
 /// The shortest time between a read that reached the log's end and the next one: the rows of many small
 /// commits are read together.
@@ -58,7 +59,8 @@ pub(crate) struct Lane {
     asked_upto: Option<BTreeMap<PartitionId, u64>>,
     /// The partition that was read last: the next one comes first.
     latest: PartitionId,
-    advanced_at: Duration,
+    /// Progress is not moved again before this without an object.
+    advance_after: Instant,
 }
 
 /// A partition's log as the lane reads it.
@@ -69,7 +71,14 @@ struct Input {
     /// Whether the last block ended before the log did.
     has_more: bool,
     /// Not read again before this, by the monotonic clock of the runtime.
-    pause_until: tokio::time::Instant,
+    pause_until: Instant,
+}
+
+impl Input {
+    /// Whether records lie behind the last block that was read.
+    fn is_backlog(&self) -> bool {
+        self.has_more && self.heads.borrow().sequence > self.read
+    }
 }
 
 /// A cut on its way.
@@ -162,7 +171,7 @@ impl Lane {
             let book = task.book_for(&ticket).await?;
             book.lanes.get(&number).cloned().unwrap_or_default()
         };
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         let input = |partition| Input {
             heads: task.source.watch(partition),
             read: stored.progress.low(partition),
@@ -184,10 +193,12 @@ impl Lane {
             in_flight: None,
             asked_upto: None,
             latest: PartitionId(0),
-            advanced_at: Duration::ZERO,
+            advance_after: now,
             task,
         };
-        lane.asked.mark_unchanged();
+        if lane.task.is_asked_in_run() {
+            lane.asked.mark_changed();
+        }
         if let Some(cut) = stored.prepared {
             lane.redo(cut).await?;
         }
@@ -220,14 +231,14 @@ impl Lane {
 
     /// Whether everything that was asked for is read.
     fn is_asked(&self) -> bool {
-        self.asked_upto.as_ref().is_some_and(|upto| {
-            upto.iter().all(|(partition, head)| self.inputs[partition].read >= *head)
-        })
+        self.asked_upto
+            .as_ref()
+            .is_some_and(|upto| upto.iter().all(|(partition, head)| self.inputs[partition].read >= *head))
     }
 
     fn view(&self) -> View {
         let now = self.task.now();
-        let in_backlog = self.inputs.values().any(|input| input.has_more);
+        let in_backlog = self.inputs.values().any(Input::is_backlog);
         View {
             in_flight: match &self.in_flight {
                 None => Flight::None,
@@ -238,7 +249,7 @@ impl Lane {
             due_in: self.gather.due_in(now, &self.rules),
             has_rows: !self.gather.is_empty(),
             is_asked: self.is_asked(),
-            may_advance: now.saturating_sub(self.advanced_at) >= ADVANCE_PAUSE.min(self.task.env.settings.tick)
+            may_advance: self.advance_after <= Instant::now()
                 && self.lows().iter().any(|(partition, low)| *low > self.progress.low(*partition)),
             readable: self.readable(),
             has_room: self.task.account.has_room(2 * self.task.env.settings.read_bytes as u64),
@@ -253,7 +264,7 @@ impl Lane {
             let heads = self.inputs.iter().map(|(id, input)| (*id, input.heads.borrow().sequence));
             self.asked_upto = Some(heads.collect());
             for input in self.inputs.values_mut() {
-                input.pause_until = tokio::time::Instant::now();
+                input.pause_until = Instant::now();
             }
         }
         if self.is_asked() && self.gather.is_empty() {
@@ -263,9 +274,10 @@ impl Lane {
 
     /// The next partition in turn that has records to read.
     fn readable(&self) -> Option<PartitionId> {
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         let has_news = |input: &Input| {
-            input.heads.borrow().sequence > input.read && (input.has_more || input.pause_until <= now)
+            let has_unread = input.heads.borrow().sequence > input.read;
+            has_unread && (input.has_more || input.pause_until <= now)
         };
         let after = self.inputs.range((std::ops::Bound::Excluded(self.latest), std::ops::Bound::Unbounded));
         let turn = after.chain(self.inputs.range(..=self.latest));
@@ -281,7 +293,7 @@ impl Lane {
         input.read = read;
         input.has_more = block.more();
         if !input.has_more {
-            input.pause_until = tokio::time::Instant::now() + READ_PAUSE;
+            input.pause_until = Instant::now() + READ_PAUSE;
         }
         match gathered {
             Ok(()) => Ok(()),
@@ -446,8 +458,7 @@ impl Lane {
             Err(Ended::NamesTaken(taken)) => {
                 for at in taken {
                     let sequence = self.counters.take_sequence();
-                    let name =
-                        self.task.object_name(&flight.folders[at].path, self.ticket.lane, sequence);
+                    let name = self.task.object_name(&flight.folders[at].path, self.ticket.lane, sequence);
                     upload.rename(at, name, sequence);
                 }
                 self.task.prepare(&self.ticket, upload.cut(), self.counters, &self.stop).await?;
@@ -465,7 +476,7 @@ impl Lane {
         self.task.commit_log(&self.ticket, &change, delivered, &self.stop).await?;
         Place::CutCommitted.pass();
         self.progress.apply(&change);
-        self.advanced_at = self.task.now();
+        self.advance_after = Instant::now() + ADVANCE_PAUSE.min(self.task.env.settings.tick);
         Ok(())
     }
 
@@ -473,7 +484,7 @@ impl Lane {
         let change = self.progress.change(&[], &BTreeMap::new(), &self.lows());
         self.task.advance(&self.ticket, &change, &self.stop).await?;
         self.progress.apply(&change);
-        self.advanced_at = self.task.now();
+        self.advance_after = Instant::now() + ADVANCE_PAUSE.min(self.task.env.settings.tick);
         Ok(())
     }
 
@@ -494,7 +505,7 @@ impl Lane {
     }
 
     async fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         let mut sleep_until = now + time;
         let mut news = Vec::new();
         for input in self.inputs.values_mut() {
@@ -508,7 +519,11 @@ impl Lane {
             if news.is_empty() {
                 std::future::pending::<()>().await;
             }
-            futures::future::select_all(news).await;
+            let (moved, ..) = futures::future::select_all(news).await;
+            if moved.is_err() {
+                // The partition is closed: nothing new will come from it.
+                std::future::pending::<()>().await;
+            }
         };
         let in_flight = &mut self.in_flight;
         let landed = async {

@@ -66,6 +66,7 @@ impl Progress {
     }
 
     /// Whether no folder is ahead anywhere.
+    #[cfg(test)]
     pub(crate) fn is_level(&self) -> bool {
         self.partitions.values().all(|progress| progress.ahead.is_empty())
     }
@@ -133,6 +134,7 @@ impl Progress {
 
 impl ProgressChange {
     /// Whether there is nothing to write.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.lows.is_empty() && self.ahead.is_empty() && self.level.is_empty()
     }

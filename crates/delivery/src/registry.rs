@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use lakeferry_durable::Place;
 use lakeferry_lake::{ObjectSchema, Prefix, Zone, check_suffix};
-use lakeferry_model::delivery::{Mode, SchemaSpec, TaskSpec, TaskStatus};
+use lakeferry_model::delivery::{Mode, Phase, SchemaSpec, TaskSpec, TaskStatus};
 use lakeferry_model::{RoleEntry, RoleName, TableSchema, TaskName, Violation};
 use lakeferry_store::catalog::Number;
-use lakeferry_store::{Table, TableId};
+use lakeferry_store::{LogKeeper, PartitionId, Table, TableId};
 use parking_lot::Mutex;
 
 use crate::error::Error;
@@ -112,7 +112,7 @@ impl Registry {
             task.clear_away().await.map_err(|Stopped| Error::Closed)?;
             return Ok(None);
         }
-        task.show_progress().await?;
+        task.show_progress().await;
         Ok(Some((table.id(), task)))
     }
 
@@ -169,6 +169,7 @@ impl Registry {
         if let Some(tasks) = self.tables.lock().get_mut(&table.id()) {
             tasks.tasks.remove(name);
         }
+        self.let_log_go(table).await;
         drop(turn);
         let task = Arc::clone(&living.task);
         let mut ended = living.ended;
@@ -181,6 +182,19 @@ impl Registry {
             tracing::warn!(task = %living.task.id, "a deleted task's uploads end in the background");
         }
         Ok(())
+    }
+
+    /// Switches the table's log off on our account, if no task follows it any more.
+    async fn let_log_go(&self, table: &Table) {
+        if self.low_positions(table.id()).is_some() {
+            return;
+        }
+        for partition in table.partitions() {
+            if let Err(error) = partition.keep_log(LogKeeper::Readers, false, soon()).await {
+                // It is trimmed all the same, since nobody reads it.
+                tracing::warn!(partition = partition.id().0, %error, "a log that nobody reads stays on");
+            }
+        }
     }
 
     /// Names and modes of a table's tasks, by name.
@@ -204,7 +218,7 @@ impl Registry {
     pub(crate) async fn deliver_again(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
         let task = self.find(table, name)?.task;
         let entry = task.board.entry();
-        if entry.phase == lakeferry_model::delivery::Phase::Init {
+        if entry.phase == Phase::Init {
             return Err(Error::Initializing(name.clone()));
         }
         task.begin_run(entry.run, RunReason::Asked).await;
@@ -213,7 +227,7 @@ impl Registry {
 
     /// The lowest positions that any task of the table may still read, by partition; nothing if no task
     /// follows the log.
-    pub(crate) fn low_positions(&self, table: TableId) -> Option<HashMap<lakeferry_store::PartitionId, u64>> {
+    pub(crate) fn low_positions(&self, table: TableId) -> Option<HashMap<PartitionId, u64>> {
         let tables = self.tables.lock();
         let tasks = tables.get(&table)?.tasks.values().map(|living| &living.task);
         let mut lowest: Option<HashMap<_, u64>> = None;
@@ -330,8 +344,7 @@ impl Registry {
     fn find(&self, table: &Table, name: &TaskName) -> Result<Living, Error> {
         let tables = self.tables.lock();
         let living = tables.get(&table.id()).and_then(|tasks| tasks.tasks.get(name)).cloned();
-        let missing =
-            || Error::NoSuchTask { table: table.info().schema.name.clone(), task: name.clone() };
+        let missing = || Error::NoSuchTask { table: table.info().schema.name.clone(), task: name.clone() };
         living.ok_or_else(missing)
     }
 }

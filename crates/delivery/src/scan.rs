@@ -25,13 +25,13 @@ use tokio::task::JoinHandle;
 use crate::builder::{Builder, Piece};
 use crate::cut::LaneTicket;
 use crate::memory::Lease;
-use lakeferry_store::{PartitionId, RowBlock};
 use crate::space::{CutKind, LaneCounters, PreparedCut, PreparedObject, ScanRange, Writes};
 use crate::status::{LaneView, Who};
 use crate::stop::{Stop, Stopped};
 use crate::task::{RunReason, Task};
 use crate::trouble::Trouble;
 use crate::upload::{Content, Delivered, Ended, Upload};
+use lakeferry_store::{PartitionId, RowBlock};
 
 /// Ranges per lane: with a few more than lanes, no lane is left with a long tail alone.
 const RANGES_PER_LANE: usize = 4;
@@ -308,7 +308,7 @@ impl ScanLane {
     fn must_cut(&self) -> bool {
         let builder = self.builder.as_ref().expect("the builder is here between two blocks");
         let has_room = self.task.account.has_room(2 * self.task.scan_block_bytes() as u64);
-        builder.is_full(self.task.cut_rules().object_bytes_max) || (!has_room && builder.rows() > 0)
+        builder.is_full(self.task.cut_rules().object_bytes_max) || (!has_room && builder.held_bytes() > 0)
     }
 
     /// Cuts everything that is built, once the cut before it is committed.
@@ -374,12 +374,14 @@ impl ScanLane {
         };
         let ranges = moved.iter().map(range).collect();
         let rows = pieces.iter().map(|piece| piece.encoded.rows).sum();
+        let bytes = pieces.iter().map(|piece| piece.encoded.byte_count).sum();
         let contents = pieces.into_iter().map(|piece| Content::Encoded(piece.encoded)).collect();
         let who = Who::ScanLane(self.ticket.lane);
         let (task, stop) = (Arc::clone(&self.task), self.stop.clone());
         let upload = Upload::new(task, self.ticket, who, cut, ranges, contents, stop);
         let upload = tokio::spawn(upload.run());
-        // What the builder held is given back with the cut.
+        // What the cut holds is given back with it.
+        self.lease.set(bytes);
         let lease = std::mem::replace(&mut self.lease, self.task.account.lease());
         self.in_flight = Some(InFlight { upload, moved, rows, _lease: lease });
     }

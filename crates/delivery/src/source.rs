@@ -13,8 +13,8 @@ use bytes::Bytes;
 use lakeferry_lake::Operation;
 use lakeferry_model::{Micros, TableSchema, ValueRef};
 use lakeferry_store::{
-    Action, Error, LogBlock, LogHead, LogKeeper, Partition, PartitionId, RecordView, RowBlock, RowView, Table,
-    Told, Visibility,
+    Action, Error, LogBlock, LogHead, LogKeeper, Partition, PartitionId, RecordView, RowBlock, RowView,
+    Table, Told, Visibility,
 };
 use tokio::sync::watch;
 
@@ -43,7 +43,8 @@ pub(crate) trait Source: Send + Sync + fmt::Debug + 'static {
     fn closed_time(&self, partition: PartitionId) -> Micros;
 
     /// The records behind the sequence `after`, about `bytes_max` of them.
-    async fn read_log(&self, partition: PartitionId, after: u64, bytes_max: usize) -> Result<LogBlock, Error>;
+    async fn read_log(&self, partition: PartitionId, after: u64, bytes_max: usize)
+    -> Result<LogBlock, Error>;
 
     /// The rows behind the row key `after` and up to `until`, which is among them; about `bytes_max` of them.
     async fn scan(
@@ -144,9 +145,7 @@ impl Record for ScannedRow<'_> {
     fn cells(&self) -> impl Iterator<Item = Result<(&str, ValueRef<'_>), Error>> {
         let visibility = self.visibility;
         self.row.cells().filter_map(move |cell| match cell {
-            Ok(cell) => {
-                (cell.version == 0 && visibility.shows(&cell)).then_some(Ok((cell.name, cell.value)))
-            }
+            Ok(cell) => (cell.version == 0 && visibility.shows(&cell)).then_some(Ok((cell.name, cell.value))),
             Err(error) => Some(Err(error)),
         })
     }
@@ -197,7 +196,12 @@ impl Source for StoreTable {
         self.partition(partition).closed_time()
     }
 
-    async fn read_log(&self, partition: PartitionId, after: u64, bytes_max: usize) -> Result<LogBlock, Error> {
+    async fn read_log(
+        &self,
+        partition: PartitionId,
+        after: u64,
+        bytes_max: usize,
+    ) -> Result<LogBlock, Error> {
         self.partition(partition).read_log(after, bytes_max, deadline()).await
     }
 

@@ -23,8 +23,8 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::progress::{Folder, Progress, ProgressChange};
-use lakeferry_store::PartitionId;
 use crate::stop::{Stop, Stopped};
+use lakeferry_store::PartitionId;
 
 /// The format of the entries here; a newer one is refused.
 const FORMAT: u32 = 1;
@@ -40,10 +40,16 @@ const WRITE_AGAIN: Duration = Duration::from_millis(200);
 pub struct TaskId(u64);
 
 impl TaskId {
-    /// A new id. It keeps below 2^53, so that every reader of JSON gets it right.
+    /// The id of the task with this number, which the catalog gives once. Below 2^53, so that every reader
+    /// of JSON gets it right.
+    pub(crate) fn of_number(number: u64) -> Self {
+        let (random, _) = Uuid::new_v4().as_u64_pair();
+        Self((random >> 32) << NUMBER_BITS | number & ((1 << NUMBER_BITS) - 1))
+    }
+
+    #[cfg(test)]
     pub(crate) fn random() -> Self {
-        let (high, low) = Uuid::new_v4().as_u64_pair();
-        Self((high ^ low) >> 11)
+        Self::of_number(Uuid::new_v4().as_u64_pair().1)
     }
 
     pub(crate) fn number(self) -> u64 {
@@ -491,7 +497,8 @@ impl<'a> KeyReader<'a> {
 fn stored(entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Stored, Error> {
     let mut stored = Stored::default();
     // Task entries come first, so that what hangs on them finds them.
-    let (heads, parts): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| key.first() == Some(&b'e'));
+    let (heads, parts): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|(key, _)| key.first() == Some(&b'e'));
     for (_, value) in heads {
         let entry: TaskEntry = json(&value)?;
         if entry.format > FORMAT {

@@ -193,7 +193,11 @@ impl Board {
             bytes_delivered: totals.bytes,
             objects: totals.objects,
             dirty_fields: totals.dirty_fields + totals.event_time_dirty,
-            undelivered_columns: totals.undelivered.iter().map(|(name, count)| (name.clone(), *count)).collect(),
+            undelivered_columns: totals
+                .undelivered
+                .iter()
+                .map(|(name, count)| (name.clone(), *count))
+                .collect(),
             last_object_at: totals.last_object_at,
             last_object: totals.last_object.clone(),
             next_cut_in_ms: next_cut_at

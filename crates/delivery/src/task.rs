@@ -10,7 +10,7 @@
 //! A *run* goes through 3 to 5. "Deliver again", and a bucket that was made again, begin a new one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lakeferry_durable::Place;
@@ -75,6 +75,8 @@ pub(crate) struct Task {
     is_over: AtomicBool,
     /// How often everything gathered was asked for.
     asked: watch::Sender<u64>,
+    /// How often that was when the run began.
+    asked_before: AtomicU64,
     /// Whether the pins are written.
     is_live: watch::Sender<bool>,
 }
@@ -113,6 +115,7 @@ impl Task {
             run: Mutex::new(Stopper::new()),
             is_over: AtomicBool::new(false),
             asked: watch::channel(0).0,
+            asked_before: AtomicU64::new(0),
             is_live: watch::channel(stored.entry.stage != Stage::Entered).0,
             book: tokio::sync::Mutex::new(stored),
             env,
@@ -146,6 +149,7 @@ impl Task {
         if self.is_over.load(Ordering::SeqCst) {
             return None;
         }
+        self.asked_before.store(*self.asked.borrow(), Ordering::SeqCst);
         *run = Stopper::new();
         Some(run.handle())
     }
@@ -243,7 +247,7 @@ impl Task {
     }
 
     /// Shows how far the task is, before any of its lanes is begun: the first record that waits tells.
-    pub(crate) async fn show_progress(&self) -> Result<(), lakeferry_store::Error> {
+    pub(crate) async fn show_progress(&self) {
         let book = self.book.lock().await;
         self.show_pins(&book);
         let lanes = book.lanes.values();
@@ -251,13 +255,17 @@ impl Task {
         for (partition, low) in lows {
             let mut position = Position { certain: 0, ..Position::at(low, 0) };
             if self.source.head(partition).sequence > low {
-                let block = self.source.read_log(partition, low, 1).await?;
-                let first = block.records().next().transpose()?;
-                position.waiting_since = first.map(|record| record.commit_time());
+                match self.source.read_log(partition, low, 1).await {
+                    Ok(block) => {
+                        let first = block.records().next().and_then(Result::ok);
+                        position.waiting_since = first.map(|record| record.commit_time());
+                    }
+                    // The lane that reads it will say the same, and go on trying.
+                    Err(error) => tracing::warn!(task = %self.id, %error, "the log could not be read"),
+                }
             }
             self.board.set_position(partition, position);
         }
-        Ok(())
     }
 
     /// INIT: samples the columns and tries the destination once, both for a bounded time.
@@ -387,7 +395,10 @@ impl Task {
         let destination = &book.entry.spec.destination;
         let names = burned_names(destination, book.entry.name());
         let burned = self.env.store.catalog().burned(&names);
-        burned.iter().filter_map(|(text, highest)| Some((text[names.len()..].parse().ok()?, *highest))).collect()
+        burned
+            .iter()
+            .filter_map(|(text, highest)| Some((text[names.len()..].parse().ok()?, *highest)))
+            .collect()
     }
 
     /// Follows the log with all incremental lanes, until told to stop.
@@ -556,6 +567,11 @@ impl Task {
         self.asked.subscribe()
     }
 
+    /// Whether everything was asked for since the run began, perhaps before its lanes were there.
+    pub(crate) fn is_asked_in_run(&self) -> bool {
+        *self.asked.borrow() > self.asked_before.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn cut_rules(&self) -> CutRules {
         let tuning = &self.board.entry().spec.tuning;
         CutRules {
@@ -652,11 +668,7 @@ fn burned_names(destination: &Destination, task: &TaskName) -> String {
 }
 
 /// The schema that a task begins with.
-fn first_schema(
-    spec: &TaskSpec,
-    source: &dyn Source,
-    settings: &Settings,
-) -> Result<ObjectSchema, Error> {
+fn first_schema(spec: &TaskSpec, source: &dyn Source, settings: &Settings) -> Result<ObjectSchema, Error> {
     let table = source.schema();
     Ok(match &spec.schema {
         SchemaSpec::Manual(fields) => ObjectSchema::manual(fields, &table)?,

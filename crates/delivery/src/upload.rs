@@ -140,7 +140,8 @@ impl Upload {
     async fn upload_objects(&mut self, bucket: &Bucket) -> Result<(), Miss> {
         let missing: Vec<usize> = (0..self.landed.len()).filter(|at| self.landed[*at].is_none()).collect();
         let this = &*self;
-        let uploads = stream::iter(missing).map(|at| async move { (at, this.upload_object(bucket, at).await) });
+        let uploads =
+            stream::iter(missing).map(|at| async move { (at, this.upload_object(bucket, at).await) });
         // All are tried, also when one fails: what has landed need not be tried again.
         let ended: Vec<(usize, Result<Option<Encoded>, Trouble>)> =
             uploads.buffer_unordered(this.task.env.settings.uploads_max.max(1)).collect().await;

@@ -27,7 +27,9 @@ pub use decode::{DecodeError, DecodedObject, read_metadata, read_object};
 pub use encode::{EncodeError, EncodedObject, ObjectEncoder, Operation, RowMeta};
 pub use event_time::EventTimeError;
 pub use folder::{FolderFinder, FolderPath, Zone};
-pub use manifest::{Manifest, ManifestError, ManifestObject, ManifestRange, ManifestSpan, SyncMarks, folder_done_name};
+pub use manifest::{
+    Manifest, ManifestError, ManifestObject, ManifestRange, ManifestSpan, SyncMarks, folder_done_name,
+};
 pub use name::{ObjectName, ObjectParts, check_suffix, object_name, recognise};
 pub use name_table::ColumnScout;
 pub use prefix::Prefix;

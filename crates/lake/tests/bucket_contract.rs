@@ -33,8 +33,8 @@ async fn an_s3_endpoint_keeps_the_contract() {
 }
 
 async fn contract(site: &impl Site) {
-    site.make("b");
-    let bucket = site.open("b");
+    site.make("lake");
+    let bucket = site.open("lake");
     bucket.clean_temporary().await.unwrap();
     an_object_comes_back_whole(&bucket).await;
     a_name_that_is_taken_is_left_alone(&bucket).await;
@@ -146,7 +146,8 @@ async fn metadata_is_read_from_the_end(bucket: &Bucket) {
     }
     assert_eq!(bucket.metadata("absent").await.unwrap(), None);
     bucket.replace("not-parquet", Bytes::from_static(b"something else")).await.unwrap();
-    assert!(matches!(bucket.metadata("not-parquet").await, Err(BucketError::Other { retryable: false, .. })));
+    let error = bucket.metadata("not-parquet").await.unwrap_err();
+    assert!(matches!(error, BucketError::Other { retryable: false, .. }), "{error:?}");
 }
 
 async fn a_probe_leaves_nothing(bucket: &Bucket) {

@@ -38,8 +38,8 @@ async fn errors_of_every_call(bucket: &Bucket) -> Vec<BucketError> {
 #[tokio::test]
 async fn a_wrong_key_is_denied() {
     let server = S3Server::start().await;
-    server.make_bucket("b");
-    let bucket = Bucket::open(&server.entry("b", "wrong"), Path::new("unused")).unwrap();
+    server.make_bucket("lake");
+    let bucket = Bucket::open(&server.entry("lake", "wrong"), Path::new("unused")).unwrap();
     for error in errors_of_every_call(&bucket).await {
         assert!(error.is_denied(), "{error:?}");
         assert!(!error.in_full().contains("wrong"), "a secret is told: {}", error.in_full());
@@ -51,7 +51,7 @@ async fn a_store_that_cannot_be_reached_is_not_missing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let bucket = Bucket::open(&entry(&url, "b", KEY_SECRET), Path::new("unused")).unwrap();
+    let bucket = Bucket::open(&entry(&url, "lake", KEY_SECRET), Path::new("unused")).unwrap();
     for error in errors_of_every_call(&bucket).await {
         assert!(matches!(error, BucketError::Other { retryable: true, .. }), "{error:?}");
     }
@@ -61,7 +61,7 @@ async fn a_store_that_cannot_be_reached_is_not_missing() {
 async fn a_store_that_never_answers_ends_in_a_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let bucket = Bucket::open_with(&entry(&url, "b", KEY_SECRET), Path::new("unused"), HASTY).unwrap();
+    let bucket = Bucket::open_with(&entry(&url, "lake", KEY_SECRET), Path::new("unused"), HASTY).unwrap();
     for error in errors_of_every_call(&bucket).await {
         assert!(matches!(error, BucketError::Other { retryable: true, .. }), "{error:?}");
     }
@@ -69,7 +69,7 @@ async fn a_store_that_never_answers_ends_in_a_time_out() {
 
 #[tokio::test]
 async fn a_store_that_asks_for_a_role_is_denied_rather_than_looked_for() {
-    let mut entry = entry("http://127.0.0.1:1", "b", KEY_SECRET);
+    let mut entry = entry("http://127.0.0.1:1", "lake", KEY_SECRET);
     entry.location = BucketLocation::S3 {
         bucket: "b".to_owned(),
         endpoint: Some("http://127.0.0.1:1".to_owned()),
@@ -140,8 +140,8 @@ async fn names_that_leave_the_bucket_are_refused() {
     fs::create_dir(lake.path().join("b")).unwrap();
     fs::write(lake.path().join("secret"), b"s").unwrap();
     let server = S3Server::start().await;
-    server.make_bucket("b");
-    let remote = Bucket::open(&server.entry("b", KEY_SECRET), Path::new("unused")).unwrap();
+    server.make_bucket("lake");
+    let remote = Bucket::open(&server.entry("lake", KEY_SECRET), Path::new("unused")).unwrap();
     for bucket in [local(lake.path()), remote] {
         for name in ["../secret", "a/../../secret", "a//b"] {
             assert!(

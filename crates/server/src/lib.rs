@@ -28,6 +28,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use http::StatusCode;
 use lakeferry_delivery::Delivery;
 use lakeferry_durable::{Place, Sync};
@@ -196,7 +197,9 @@ impl Server {
                 stopping.notify_one();
             }
         };
-        let serving = axum::serve(self.listener, app).tcp_nodelay(true).with_graceful_shutdown(signal);
+        // Answers are small and written whole: nothing is gained by waiting for more.
+        let listener = self.listener.tap_io(|stream| _ = stream.set_nodelay(true));
+        let serving = axum::serve(listener, app).with_graceful_shutdown(signal);
         let requests_ended = async {
             stopping.notified().await;
             // Half of the time goes to requests under way, the rest to delivery and the engine.
@@ -218,7 +221,7 @@ fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/health", get(|| async { "ok\n" }))
         .route("/metrics", get(metrics_text))
-        .nest("/api/v1", api::router(shared))
+        .merge(api::router(shared))
         .fallback(front::protocol)
         .with_state(shared.clone())
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lakeferry_engine::{Area, Batch, Engine, Scan, Space, SpaceId};
+use lakeferry_engine::{Area, Batch, Engine, Scan, Space, SpaceId, WriteError};
 use lakeferry_model::{
     AccessKey, BucketEntry, BucketName, InstanceEntry, InstanceName, Micros, RoleEntry, RoleName,
 };
@@ -38,8 +38,12 @@ pub struct Catalog {
     space: Arc<dyn Space>,
     entries: RwLock<Entries>,
     // One write at a time: what is written is what is then seen, in the same order.
-    writing: tokio::sync::Mutex<()>,
+    writing: tokio::sync::Mutex<Unsettled>,
 }
+
+/// Changes of which nobody knows whether they were written. They are written again with the next one, so that
+/// what is in memory and what is on disk agree again.
+type Unsettled = Vec<Change>;
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -85,7 +89,8 @@ pub enum Number {
     Task,
 }
 
-/// A change of the catalog.
+/// A change of the catalog. Written twice it is the same as written once.
+#[derive(Debug, Clone)]
 enum Change {
     Instance(InstanceEntry),
     Table(Box<TableRecord>),
@@ -127,7 +132,7 @@ impl Catalog {
             let Some(last) = block.last_key().filter(|_| block.more) else { break };
             from = [last, &[0]].concat().into();
         }
-        Ok(Self { space, entries: RwLock::new(entries), writing: tokio::sync::Mutex::new(()) })
+        Ok(Self { space, entries: RwLock::new(entries), writing: tokio::sync::Mutex::default() })
     }
 
     /// All instances, by name.
@@ -282,9 +287,9 @@ impl Catalog {
             Number::Partition => "partition",
             Number::Task => "task",
         };
-        let _writing = self.writing.lock().await;
+        let mut writing = self.writing.lock().await;
         let last = self.entries.read().numbers.get(name).copied().unwrap_or(0);
-        self.write(vec![Change::Number(name.to_owned(), last + count)]).await?;
+        self.write(&mut writing, vec![Change::Number(name.to_owned(), last + count)]).await?;
         Ok(last + 1)
     }
 
@@ -293,13 +298,20 @@ impl Catalog {
     /// # Errors
     /// If it cannot be written.
     pub async fn burn(&self, numbers: Vec<(String, u64)>) -> Result<(), Error> {
-        let _writing = self.writing.lock().await;
-        let greater = |(text, number): &(String, u64)| {
-            self.entries.read().burned.get(text).is_none_or(|kept| kept < number)
+        let mut writing = self.writing.lock().await;
+        // What may be written already counts as written.
+        let maybe = |text: &str| {
+            let burned = writing.iter().filter_map(|change| match change {
+                Change::Burned(of, number) if of == text => Some(*number),
+                _ => None,
+            });
+            burned.max()
         };
+        let kept = |text: &str| self.entries.read().burned.get(text).copied().max(maybe(text));
+        let greater = |(text, number): &(String, u64)| kept(text).is_none_or(|kept| kept < *number);
         let changes: Vec<Change> =
             numbers.into_iter().filter(greater).map(|(text, number)| Change::Burned(text, number)).collect();
-        if changes.is_empty() { Ok(()) } else { self.write(changes).await }
+        if changes.is_empty() { Ok(()) } else { self.write(&mut writing, changes).await }
     }
 
     /// Raises the floor of closed times.
@@ -311,8 +323,8 @@ impl Catalog {
     }
 
     async fn change(&self, changes: Vec<Change>) -> Result<(), Error> {
-        let _writing = self.writing.lock().await;
-        self.write(changes).await
+        let mut writing = self.writing.lock().await;
+        self.write(&mut writing, changes).await
     }
 
     async fn change_if(
@@ -320,27 +332,39 @@ impl Catalog {
         check: impl FnOnce(&Entries) -> Result<(), Error>,
         changes: impl FnOnce() -> Vec<Change>,
     ) -> Result<(), Error> {
-        let _writing = self.writing.lock().await;
+        let mut writing = self.writing.lock().await;
         check(&self.entries.read())?;
-        self.write(changes()).await
+        self.write(&mut writing, changes()).await
     }
 
-    /// Writes, then shows. The caller holds `writing`.
-    async fn write(&self, changes: Vec<Change>) -> Result<(), Error> {
+    /// Writes, then shows.
+    async fn write(&self, unsettled: &mut Unsettled, changes: Vec<Change>) -> Result<(), Error> {
+        let mut all = unsettled.clone();
+        all.extend(changes);
         let mut batch = Batch::default();
-        for change in &changes {
+        for change in &all {
             let (key, value) = change.entry();
             match value {
                 Some(value) => batch.put(key, value),
                 None => batch.delete(key),
             }
         }
-        self.space.write(batch, Instant::now() + Duration::from_secs(WRITE_S_MAX)).await?;
-        let mut entries = self.entries.write();
-        for change in changes {
-            entries.apply(change);
+        // A caller that goes away in the middle leaves an outcome that nobody knows, too.
+        let settled = std::mem::replace(unsettled, all);
+        match self.space.write(batch, Instant::now() + Duration::from_secs(WRITE_S_MAX)).await {
+            Ok(()) => {
+                let mut entries = self.entries.write();
+                for change in unsettled.drain(..) {
+                    entries.apply(change);
+                }
+                Ok(())
+            }
+            Err(WriteError::NotWritten(error)) => {
+                *unsettled = settled;
+                Err(WriteError::NotWritten(error).into())
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 }
 

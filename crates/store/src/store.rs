@@ -1,7 +1,7 @@
 //! The store: instances and tables on an engine.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use lakeferry_engine::{Engine, Room};
@@ -31,13 +31,29 @@ pub struct Settings {
     pub waiting_bytes_max: usize,
     /// How long one call on the engine for a table's making or deleting may take.
     pub table_call: Duration,
+    /// Bytes that a row may take with all its columns and versions. Every change of a row writes it whole, so
+    /// large rows make small changes dear.
+    pub row_bytes_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { waiting_bytes_max: 64 * 1024 * 1024, table_call: Duration::from_secs(30) }
+        Self {
+            waiting_bytes_max: 64 * 1024 * 1024,
+            table_call: Duration::from_secs(30),
+            row_bytes_max: limits::ROW_BYTES_MAX,
+        }
     }
 }
+
+impl Settings {
+    fn waiting_kib_max(&self) -> u32 {
+        u32::try_from(self.waiting_bytes_max / 1024).unwrap_or(u32::MAX).clamp(1, KIB_MAX)
+    }
+}
+
+/// What a semaphore can count, on any machine.
+const KIB_MAX: u32 = u32::MAX >> 3;
 
 /// A table to make.
 #[derive(Debug, Clone)]
@@ -69,6 +85,17 @@ pub struct TableUpdate {
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Inner>);
 
+/// A store that may be gone: what background work holds, so that it ends with the store.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakStore(Weak<Inner>);
+
+impl WeakStore {
+    /// The store, if anybody still has it.
+    pub(crate) fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(Store)
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     engine: Arc<dyn Engine>,
@@ -96,7 +123,7 @@ impl Store {
     ) -> Result<Self, Error> {
         let catalog = Catalog::open(&engine, deadline).await?;
         let time = SharedTime::new(BelievedClock::new(clock.clone()), catalog.floor());
-        let waiting = Arc::new(Semaphore::new(settings.waiting_bytes_max / 1024));
+        let waiting = Arc::new(Semaphore::new(settings.waiting_kib_max() as usize));
         let store = Self(Arc::new(Inner {
             engine,
             clock,
@@ -117,14 +144,14 @@ impl Store {
                 store.0.tables.write().insert(name, table);
             }
         }
-        let floor = tokio::spawn(keep_floor_ahead(store.clone()));
+        let floor = tokio::spawn(keep_floor_ahead(store.downgrade()));
         store.0.background.lock().push(floor);
         Ok(store)
     }
 
     /// Starts trimming logs. Before this no log is let go, since nobody can tell who still reads it.
     pub fn start_background(&self, readers: Arc<dyn LogReaders>) {
-        let trimming = tokio::spawn(trim_logs(self.clone(), readers));
+        let trimming = tokio::spawn(trim_logs(self.downgrade(), readers));
         self.0.background.lock().push(trimming);
     }
 
@@ -142,7 +169,7 @@ impl Store {
             }
         }
         // All permits are back when nothing waits any more.
-        let all = u32::try_from(self.0.settings.waiting_bytes_max / 1024).unwrap_or(u32::MAX);
+        let all = self.0.settings.waiting_kib_max();
         if tokio::time::timeout_at(deadline.into(), self.0.waiting.acquire_many(all)).await.is_err() {
             tracing::warn!("writes were still under way when the store was closed");
         }
@@ -167,6 +194,10 @@ impl Store {
     /// Whether there is room for more rows.
     pub fn room(&self) -> Room {
         self.0.engine.room()
+    }
+
+    fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.0))
     }
 
     pub(crate) fn time(&self) -> &Arc<SharedTime> {
@@ -202,6 +233,7 @@ impl Store {
             return Err(Error::TableQuota(instance.clone()));
         }
         let record = self.new_record(instance, spec).await?;
+        self.clear_half_made(&name).await?;
         self.0.catalog.put_table(record.clone()).await?;
         let table = self.open_table(&record, Instant::now() + self.0.settings.table_call).await?;
         self.0.tables.write().insert(name, table.clone());
@@ -253,6 +285,7 @@ impl Store {
         let table = self.table(instance, name)?;
         let now = self.0.clock.now_micros();
         let mut info = (*table.info()).clone();
+        let stream_named = update.stream.is_some();
         if let Some(options) = update.options {
             info.options = options;
         }
@@ -267,18 +300,20 @@ impl Store {
             });
         }
         let kept = info.stream.is_some();
-        let switched = kept != table.info().stream.is_some();
-        let record = self.0.catalog.tables().into_iter().find(|record| record.info.id == table.id());
-        let record = record.ok_or_else(|| Error::NoSuchTable(name.clone()))?;
-        self.0.catalog.put_table(TableRecord { info: info.clone(), ..record }).await?;
+        let record = self.record(&table)?;
+        let written = self.0.catalog.put_table(TableRecord { info: info.clone(), ..record }).await;
+        if matches!(written, Err(Error::NotWritten(_))) {
+            return written.map(|()| table);
+        }
+        // A change that may be written is written again with the next one: it counts as made.
         table.set_info(info);
-        if switched {
+        if stream_named {
             let deadline = Instant::now() + self.0.settings.table_call;
             for partition in table.partitions() {
                 partition.keep_log(LogKeeper::Stream, kept, deadline).await?;
             }
         }
-        Ok(table)
+        written.map(|()| table)
     }
 
     /// Deletes a table with all its rows. Its name is free at once.
@@ -288,15 +323,34 @@ impl Store {
     pub async fn delete_table(&self, instance: &InstanceName, name: &TableName) -> Result<(), Error> {
         let _changing = self.0.changing.lock().await;
         let table = self.table(instance, name)?;
-        let record = self.0.catalog.tables().into_iter().find(|record| record.info.id == table.id());
-        let record = record.ok_or_else(|| Error::NoSuchTable(name.clone()))?;
-        let record = TableRecord { deleting: true, ..record };
-        self.0.catalog.put_table(record.clone()).await?;
+        let record = TableRecord { deleting: true, ..self.record(&table)? };
+        let written = self.0.catalog.put_table(record.clone()).await;
+        if matches!(written, Err(Error::NotWritten(_))) {
+            return written;
+        }
+        // One that may be marked takes no rows any more: the next start may finish the job.
         self.0.tables.write().remove(&(instance.clone(), name.clone()));
         for partition in table.partitions() {
             partition.close();
         }
+        written?;
         self.clear_away(&record).await
+    }
+
+    fn record(&self, table: &Table) -> Result<TableRecord, Error> {
+        let found = self.0.catalog.tables().into_iter().find(|record| record.info.id == table.id());
+        found.ok_or_else(|| Error::NoSuchTable(table.info().schema.name.clone()))
+    }
+
+    /// Clears away what tables of that name left that nobody can reach: their making or deleting ended in an
+    /// error.
+    async fn clear_half_made(&self, name: &(InstanceName, TableName)) -> Result<(), Error> {
+        let mut records = self.0.catalog.tables();
+        records.retain(|record| (&record.info.instance, &record.info.schema.name) == (&name.0, &name.1));
+        for record in records {
+            self.clear_away(&record).await?;
+        }
+        Ok(())
     }
 
     async fn new_record(&self, instance: &InstanceName, spec: TableSpec) -> Result<TableRecord, Error> {
@@ -339,6 +393,8 @@ impl Store {
                 engine: self.0.engine.clone(),
                 time: self.0.time.clone(),
                 waiting: self.0.waiting.clone(),
+                waiting_kib_max: self.0.settings.waiting_kib_max(),
+                row_bytes_max: self.0.settings.row_bytes_max,
             };
             partitions.push(Partition::open(opening, deadline).await?);
         }

@@ -12,7 +12,7 @@ use lakeferry_model::Micros;
 
 use crate::error::Error;
 use crate::partition::{Partition, PartitionId};
-use crate::store::Store;
+use crate::store::{Store, WeakStore};
 use crate::table::{Table, TableId};
 
 /// The pause between two rounds.
@@ -34,9 +34,10 @@ pub trait LogReaders: Send + Sync + 'static {
 }
 
 /// Trims all logs, round after round, until the store is gone.
-pub(crate) async fn trim_logs(store: Store, readers: Arc<dyn LogReaders>) {
+pub(crate) async fn trim_logs(store: WeakStore, readers: Arc<dyn LogReaders>) {
     loop {
         tokio::time::sleep(ROUND).await;
+        let Some(store) = store.upgrade() else { return };
         for table in store.all_tables() {
             match trim_table(&store, &table, &*readers).await {
                 Ok(()) => {}
@@ -47,9 +48,9 @@ pub(crate) async fn trim_logs(store: Store, readers: Arc<dyn LogReaders>) {
     }
 }
 
-/// Raises the floor of closed times before anybody reaches it.
-pub(crate) async fn keep_floor_ahead(store: Store) {
-    loop {
+/// Raises the floor of closed times before anybody reaches it, until the store is gone.
+pub(crate) async fn keep_floor_ahead(store: WeakStore) {
+    while let Some(store) = store.upgrade() {
         let time = store.time();
         let now = time.now();
         if time.take_wanted() && time.floor() < now + FLOOR_MARGIN {
@@ -59,17 +60,19 @@ pub(crate) async fn keep_floor_ahead(store: Store) {
                 Err(error) => tracing::warn!(%error, "the floor of closed times cannot be raised"),
             }
         }
+        drop(store);
         tokio::time::sleep(FLOOR_ROUND).await;
     }
 }
 
 async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> Result<(), Error> {
+    // Before the readers are asked: one that comes later begins at a head that is no less than this.
+    let heads: Vec<u64> = table.partitions().iter().map(|partition| partition.head().sequence).collect();
     let low = readers.low_positions(table.id()).await?;
     let stream = table.info().stream.clone();
     let hour: Micros = 3_600_000_000;
     let expired_at = stream.map(|stream| store.time().now() - Micros::from(stream.spec.expiration_hours) * hour);
-    for partition in table.partitions() {
-        let head = partition.head().sequence;
+    for (partition, head) in table.partitions().iter().zip(heads) {
         let unread = match &low {
             // A partition that the readers do not know yet is not theirs to let go.
             Some(low) => low.get(&partition.id()).copied().unwrap_or(0),
@@ -80,8 +83,10 @@ async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> R
             None => head,
         };
         let below = unread.min(expired);
-        if below > partition.trimmed() {
-            partition.trim(below, Instant::now() + CALL).await?;
+        let deadline = Instant::now() + CALL;
+        // What was let go before may not be given back yet: the engine may have failed meanwhile.
+        if below > partition.trimmed() || partition.has_log(deadline).await? {
+            partition.trim(below.max(partition.trimmed()), deadline).await?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! When a sync point is shown, everything committed before it is in the lake. So an object that is listed
 //! only later, or vanishes and comes again, holds nothing that was committed before that sync point.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,17 +36,22 @@ impl Seen {
     ) -> Result<Self, Failure> {
         let mut seen = Self::default();
         while !stop.load(Ordering::Relaxed) {
-            let target = Target::at(&keeper.address().await?, DEV_KEY)?;
+            let (address, life) = keeper.life(1).await?;
+            let target = Target::at(&address, DEV_KEY)?;
             // In this order: what is listed after the sync point was shown includes all it speaks of.
             if let Ok(state) = target.task(TABLE, task).await {
-                seen.note(state, &lake)?;
+                let names = lake.names();
+                // While a power cut rebuilds the lake, nobody serves it.
+                if keeper.is_in(life) {
+                    seen.note(state, names)?;
+                }
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(seen)
     }
 
-    fn note(&mut self, state: TaskState, lake: &Lake) -> Result<(), Failure> {
+    fn note(&mut self, state: TaskState, names: BTreeSet<PathBuf>) -> Result<(), Failure> {
         if let Some(last) = self.last.as_ref().filter(|last| last.run == state.run) {
             if state.sync_point < last.sync_point {
                 let (from, to) = (last.sync_point, state.sync_point);
@@ -57,7 +62,6 @@ impl Seen {
             }
         }
         let before = self.last.as_ref().map_or(0, |last| last.sync_point);
-        let names = lake.names();
         self.shown_before.retain(|name, _| names.contains(name));
         for name in names {
             self.shown_before.entry(name).or_insert(before);

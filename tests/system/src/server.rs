@@ -83,6 +83,11 @@ impl Keeper {
         Ok(self.life(0).await?.0)
     }
 
+    /// Whether the program is in its `life`-th life right now.
+    pub fn is_in(&self, life: u32) -> bool {
+        matches!(&*self.state.borrow(), State::Up(_, lives) if *lives == life)
+    }
+
     /// The address of its `life`-th life, counted from 1, or of a later one.
     ///
     /// # Errors

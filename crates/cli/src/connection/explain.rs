@@ -22,7 +22,7 @@ pub fn explain(error: Error, asked: &Asked<'_>) -> Failure {
             .caused_by(error)
             .hint("write it as http://HOST:PORT"),
         Error::Connect { .. } => Failure::broken(format!("no server answers at {endpoint}"))
-            .caused_by(error)
+            .caused_by(root(&error))
             .hint("start one with: lakeferry serve")
             .hint("or say where it is, with --endpoint or TABLESTORE_ENDPOINT"),
         Error::Untrusted { .. } => {
@@ -36,6 +36,15 @@ pub fn explain(error: Error, asked: &Asked<'_>) -> Failure {
         }
         error => Failure::broken("the request failed").caused_by(error),
     }
+}
+
+/// What the system says, without the layers between, which all say that they could not connect.
+fn root(error: &Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// The server said no, or that something is broken.

@@ -53,12 +53,10 @@ pub(super) fn commit_group(
         return Ok(());
     }
     let mut form = Form::new(shared, opened, &group);
-    for member in &mut group {
-        if let Err(error) = form.add(&member.space, std::mem::take(&mut member.operations)) {
-            let failed = Failed(format!("a log's segment could not be made: {error}"));
-            refuse_all(group, &failed);
-            return Err(failed);
-        }
+    if let Err(error) = shared.busy.during(|| form.add_all(&mut group)) {
+        let failed = Failed(format!("a log's segment could not be made: {error}"));
+        refuse_all(group, &failed);
+        return Err(failed);
     }
     let Form { batch, growth, .. } = form;
     let outcome = shared.busy.during(|| catch_unwind(AssertUnwindSafe(|| batch.commit())));
@@ -204,6 +202,12 @@ impl<'a> Form<'a> {
         let durability = Sync::EngineCommit.is_on().then_some(PersistMode::SyncData);
         let batch = OwnedWriteBatch::with_capacity(opened.db.clone(), count).durability(durability);
         Self { opened, segment_bytes: shared.settings.segment_bytes, batch, growth: Vec::new() }
+    }
+
+    fn add_all(&mut self, group: &mut [Member]) -> fjall::Result<()> {
+        group
+            .iter_mut()
+            .try_for_each(|member| self.add(&member.space, std::mem::take(&mut member.operations)))
     }
 
     fn add(&mut self, space: &Arc<SpaceData>, operations: Vec<Operation>) -> fjall::Result<()> {

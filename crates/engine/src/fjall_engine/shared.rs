@@ -101,12 +101,14 @@ impl Ticket {
 #[derive(Debug)]
 pub(super) struct Busy {
     origin: Instant,
-    /// Milliseconds after the origin, plus one; 0 while it is in none.
+    /// Milliseconds after the origin, plus one; 0 while it is in none, [`LOST`](Self::LOST) when it is dead.
     since: AtomicU64,
     stuck: AtomicBool,
 }
 
 impl Busy {
+    const LOST: u64 = u64::MAX;
+
     pub(super) fn new() -> Self {
         Self { origin: Instant::now(), since: AtomicU64::new(0), stuck: AtomicBool::new(false) }
     }
@@ -122,8 +124,14 @@ impl Busy {
     /// Looks whether the call has taken longer than this. True only the first time it is found so.
     pub(super) fn found_stuck(&self, after: Duration) -> bool {
         let since = self.since.load(Ordering::Acquire);
-        let is_stuck = since > 0 && Duration::from_millis(self.now().saturating_sub(since - 1)) >= after;
+        let is_long = || Duration::from_millis(self.now().saturating_sub(since - 1)) >= after;
+        let is_stuck = since == Self::LOST || (since > 0 && is_long());
         is_stuck && !self.stuck.swap(true, Ordering::AcqRel)
+    }
+
+    /// Notes that the writer panicked and will never come back.
+    pub(super) fn lose(&self) {
+        self.since.store(Self::LOST, Ordering::Release);
     }
 
     pub(super) fn is_stuck(&self) -> bool {
@@ -159,5 +167,12 @@ mod tests {
             assert!(busy.is_stuck());
         });
         assert!(!busy.is_stuck());
+    }
+
+    #[test]
+    fn a_writer_that_died_counts_as_stuck_at_once() {
+        let busy = Busy::new();
+        busy.lose();
+        assert!(busy.found_stuck(Duration::MAX));
     }
 }

@@ -97,15 +97,26 @@ impl Upkeep {
         segments: Vec<Arc<Segment>>,
     ) -> Result<(), Failed> {
         self.drop_later(id, segments);
-        let (now, later) = std::mem::take(&mut self.trimmed).into_iter().partition(|(of, _)| of == id);
+        let (now, later): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.trimmed).into_iter().partition(|(of, _)| of == id);
         self.trimmed = later;
         self.drop_segments(opened, now)
+    }
+
+    /// Drops what waits to be dropped, as far as there is time.
+    pub(super) fn drop_trimmed(&mut self, opened: &Opened, until: Instant) -> Result<(), Failed> {
+        while Instant::now() < until
+            && let Some(segment) = self.trimmed.pop_front()
+        {
+            self.drop_segments(opened, [segment])?;
+        }
+        Ok(())
     }
 
     fn drop_segments(
         &mut self,
         opened: &Opened,
-        segments: VecDeque<(SpaceId, Arc<Segment>)>,
+        segments: impl IntoIterator<Item = (SpaceId, Arc<Segment>)>,
     ) -> Result<(), Failed> {
         for (id, segment) in segments {
             self.owes_checkpoint = true;
@@ -199,7 +210,7 @@ impl Upkeep {
         for space in opened.spaces() {
             self.drop_later(&space.id, space.log.trim_idle(now));
         }
-        let some = self.trimmed.drain(..self.trimmed.len().min(DROPPED_PER_TICK)).collect();
+        let some: Vec<_> = self.trimmed.drain(..self.trimmed.len().min(DROPPED_PER_TICK)).collect();
         self.drop_segments(opened, some)?;
         if self.must_checkpoint(opened, now) {
             self.last_checkpoint = Some(now);

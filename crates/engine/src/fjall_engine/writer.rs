@@ -10,10 +10,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::commit::commit_group;
+use super::commit::{commit_group, probe};
 use super::opened::{Life, Opened};
 use super::queue::Popped;
 use super::shared::{Request, Shared, closed};
@@ -57,7 +58,10 @@ struct EndGuard<'a>(&'a Shared);
 
 impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
-        self.0.closing.store(true, std::sync::atomic::Ordering::Release);
+        if std::thread::panicking() {
+            self.0.busy.lose();
+        }
+        self.0.closing.store(true, Ordering::Release);
         self.0.requests.end();
         self.0.jobs.end();
         while let Popped::Item(request) = self.0.requests.pop(None) {
@@ -181,12 +185,13 @@ impl Writer<'_> {
         let until = deadline.checked_sub(DROPPING).unwrap_or(deadline);
         let shared = self.shared;
         let result = shared.busy.during(|| {
+            self.upkeep.drop_trimmed(&opened, until)?;
             self.upkeep.checkpoint(&opened)?;
             while !opened.is_flushed() {
                 if Instant::now() >= until {
                     return Err(Failed("there was no time to flush everything".into()));
                 }
-                super::commit::probe(&opened)?;
+                probe(&opened)?;
                 sleep(Duration::from_millis(2));
             }
             opened.empty_journal(&shared.dir).map_err(|error| Failed(error.to_string()))
@@ -232,13 +237,18 @@ fn refuse(request: Request, cause: Error) {
     }
 }
 
-/// What the watching thread does until the engine ends: it calls when a call into fjall does not come back.
-/// It never calls fjall itself.
+/// What the watching thread does until the engine ends: it calls when a call into fjall does not come back, or
+/// the writer is dead. It never calls fjall itself.
 pub(super) fn watch(shared: &Shared, on_stuck: impl Fn()) {
-    while !*shared.ended.borrow() {
+    loop {
+        // Read first: a writer that dies says so before it has ended.
+        let has_ended = *shared.ended.borrow();
         if shared.busy.found_stuck(shared.settings.stuck_after) {
-            tracing::error!(after = ?shared.settings.stuck_after, "a call into the database does not come back");
+            tracing::error!("the writer of the database does not come back");
             on_stuck();
+        }
+        if has_ended {
+            return;
         }
         std::thread::park_timeout(TICK);
     }

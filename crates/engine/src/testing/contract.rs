@@ -1,6 +1,7 @@
 //! The contract suite: what every engine promises, as tests over the seam.
 //!
 //! [`engine_contract!`](crate::engine_contract) makes a test of each, on a home of the caller's.
+#![expect(missing_docs, reason = "each name is the promise that the function proves")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -118,7 +119,6 @@ async fn log_numbers(space: &dyn Space, from: u64, to: Option<u64>, backward: bo
     entries.iter().map(|(key, _)| String::from_utf8_lossy(key).parse().unwrap()).collect()
 }
 
-#[allow(missing_docs)]
 pub async fn what_is_written_is_read_back(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     write(&*space, "a=1 c=3 +l=9").await;
@@ -132,7 +132,6 @@ pub async fn what_is_written_is_read_back(home: &dyn Home) {
     assert_eq!(read(Area::Table, &[]).await.unwrap(), []);
 }
 
-#[allow(missing_docs)]
 pub async fn of_two_changes_of_one_key_the_later_stays(home: &dyn Home) {
     let (engine, space) = open(home).await;
     write(&*space, "a=1 -a a=2 b=1 -b -c c=1 d=1").await;
@@ -146,14 +145,12 @@ pub async fn of_two_changes_of_one_key_the_later_stays(home: &dyn Home) {
     assert_eq!(text(&*space, Area::Table, "").await, "a=2 d=2");
 }
 
-#[allow(missing_docs)]
 pub async fn an_empty_batch_is_written(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     write(&*space, "").await;
     assert_eq!(text(&*space, Area::Table, "").await, "");
 }
 
-#[allow(missing_docs)]
 pub async fn a_large_value_is_written(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     let value = Bytes::from(vec![7; 20 << 20]);
@@ -166,7 +163,6 @@ pub async fn a_large_value_is_written(home: &dyn Home) {
     assert!(read[1].as_ref() == Some(&value), "the large value is not the same");
 }
 
-#[allow(missing_docs)]
 pub async fn a_scan_keeps_to_its_bounds(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     write(&*space, "a=1 b=2 c=3 d=4").await;
@@ -188,7 +184,6 @@ pub async fn a_scan_keeps_to_its_bounds(home: &dyn Home) {
     }
 }
 
-#[allow(missing_docs)]
 pub async fn a_scan_says_whether_there_is_more(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     write(&*space, "a=11111 b=22222 c=33333").await;
@@ -209,7 +204,6 @@ pub async fn a_scan_says_whether_there_is_more(home: &dyn Home) {
     assert_eq!(scan(0, 1_000, None).await, (0, true));
 }
 
-#[allow(missing_docs)]
 pub async fn blocks_follow_each_other_in_both_directions(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     let words: Vec<String> = (0..500).map(|number| format!("{number:03}={number}")).collect();
@@ -223,7 +217,6 @@ pub async fn blocks_follow_each_other_in_both_directions(home: &dyn Home) {
     }
 }
 
-#[allow(missing_docs)]
 pub async fn a_log_is_read_in_order_in_both_directions(home: &dyn Home) {
     let (engine, space) = open(home).await;
     append(&*space, 0..1_000).await;
@@ -244,7 +237,6 @@ pub async fn a_log_is_read_in_order_in_both_directions(home: &dyn Home) {
     assert_eq!(log_numbers(&*space, 900, None, false).await, (900..1_200).collect::<Vec<_>>());
 }
 
-#[allow(missing_docs)]
 pub async fn a_log_entry_is_read_by_its_key(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     append(&*space, 10..600).await;
@@ -254,7 +246,6 @@ pub async fn a_log_entry_is_read_by_its_key(home: &dyn Home) {
     assert_eq!(found, [false, true, true, true, false]);
 }
 
-#[allow(missing_docs)]
 pub async fn a_batch_is_seen_whole_or_not_at_all(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     let number_all = |number: u64| {
@@ -301,7 +292,6 @@ pub async fn a_batch_is_seen_whole_or_not_at_all(home: &dyn Home) {
     writer.await.unwrap();
 }
 
-#[allow(missing_docs)]
 pub async fn batches_of_one_caller_are_applied_in_order(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     for number in 0..100 {
@@ -311,7 +301,6 @@ pub async fn batches_of_one_caller_are_applied_in_order(home: &dyn Home) {
     assert_eq!(collect(&*space, Area::Log, b"", None, false, 9).await.unwrap().len(), 100);
 }
 
-#[allow(missing_docs)]
 pub async fn many_callers_write_at_once(home: &dyn Home) {
     let engine = home.open().await;
     let mut callers = JoinSet::new();
@@ -331,7 +320,6 @@ pub async fn many_callers_write_at_once(home: &dyn Home) {
     }
 }
 
-#[allow(missing_docs)]
 pub async fn spaces_do_not_see_each_other(home: &dyn Home) {
     let (engine, one) = open(home).await;
     let other = space_of(&*engine, "s-2").await;
@@ -343,7 +331,6 @@ pub async fn spaces_do_not_see_each_other(home: &dyn Home) {
     assert_eq!(one.id().as_str(), "s");
 }
 
-#[allow(missing_docs)]
 pub async fn spaces_are_listed_in_order(home: &dyn Home) {
     let engine = home.open().await;
     for id in ["b", "a-2", "c", "a"] {
@@ -358,7 +345,6 @@ pub async fn spaces_are_listed_in_order(home: &dyn Home) {
     assert_eq!(engine.spaces(soon()).await.unwrap(), expected, "a space without entries is a space too");
 }
 
-#[allow(missing_docs)]
 pub async fn a_dropped_space_is_gone(home: &dyn Home) {
     let (engine, space) = open(home).await;
     write(&*space, "a=1 +l=1").await;
@@ -379,7 +365,6 @@ pub async fn a_dropped_space_is_gone(home: &dyn Home) {
     }
 }
 
-#[allow(missing_docs)]
 pub async fn a_space_made_again_has_nothing_of_the_old_one(home: &dyn Home) {
     let (engine, space) = open(home).await;
     write(&*space, "a=1").await;
@@ -396,7 +381,6 @@ pub async fn a_space_made_again_has_nothing_of_the_old_one(home: &dyn Home) {
     assert_eq!(text(&*space, Area::Log, "").await, "l=1");
 }
 
-#[allow(missing_docs)]
 pub async fn a_trim_keeps_what_is_not_below_it(home: &dyn Home) {
     let (engine, space) = open(home).await;
     write(&*space, "a=1").await;
@@ -412,7 +396,6 @@ pub async fn a_trim_keeps_what_is_not_below_it(home: &dyn Home) {
     assert_eq!(log_numbers(&*space, 999, None, true).await, [999]);
 }
 
-#[allow(missing_docs)]
 pub async fn a_log_goes_on_after_it_was_trimmed_to_its_end(home: &dyn Home) {
     let (engine, space) = open(home).await;
     space.trim(log_key(5), soon()).await.unwrap();
@@ -429,7 +412,6 @@ pub async fn a_log_goes_on_after_it_was_trimmed_to_its_end(home: &dyn Home) {
     assert_eq!(log_numbers(&*space, 1_500, None, false).await, [1_500]);
 }
 
-#[allow(missing_docs)]
 pub async fn trimmed_bytes_leave_the_log(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     assert_eq!(space.log_bytes(soon()).await.unwrap(), 0);
@@ -444,7 +426,6 @@ pub async fn trimmed_bytes_leave_the_log(home: &dyn Home) {
     }
 }
 
-#[allow(missing_docs)]
 pub async fn everything_answered_is_there_after_a_close(home: &dyn Home) {
     let (engine, space) = open(home).await;
     for round in 0..3 {
@@ -462,7 +443,6 @@ pub async fn everything_answered_is_there_after_a_close(home: &dyn Home) {
     assert_eq!(text(&*space, Area::Table, "").await, "again=3 round-1=x round-2=x");
 }
 
-#[allow(missing_docs)]
 pub async fn everything_answered_is_there_after_a_crash(home: &dyn Home) {
     for round in 0..4 {
         let (_engine, space) = open(home).await;
@@ -476,7 +456,6 @@ pub async fn everything_answered_is_there_after_a_crash(home: &dyn Home) {
     }
 }
 
-#[allow(missing_docs)]
 pub async fn a_closed_engine_refuses_everything(home: &dyn Home) {
     let (engine, space) = open(home).await;
     write(&*space, "a=1").await;
@@ -495,7 +474,6 @@ pub async fn a_closed_engine_refuses_everything(home: &dyn Home) {
     assert_eq!(text(&*space, Area::Table, "").await, "a=1");
 }
 
-#[allow(missing_docs)]
 pub async fn a_write_at_a_closing_ends_as_it_is_answered(home: &dyn Home) {
     let (engine, space) = open(home).await;
     let mut writes = JoinSet::new();
@@ -521,7 +499,6 @@ pub async fn a_write_at_a_closing_ends_as_it_is_answered(home: &dyn Home) {
     }
 }
 
-#[allow(missing_docs)]
 pub async fn a_call_past_its_deadline_ends(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     let past = Instant::now();

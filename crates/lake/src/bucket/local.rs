@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::error::BucketError;
-use super::{ListedObject, Part, PutMode, PutOutcome, ReadObject, Store};
+use super::{BucketLimits, ListedObject, Part, PutMode, PutOutcome, ReadObject, Store, within};
 use crate::SERVICE_FOLDER;
 
 /// Blocking calls on one bucket at a time. Disks gain nothing from more.
@@ -39,10 +39,11 @@ const FOLDERS_MAX: usize = 4096;
 pub(super) struct LocalStore {
     disk: Arc<Disk>,
     calls: Arc<Semaphore>,
+    limits: BucketLimits,
 }
 
 impl LocalStore {
-    pub(super) fn new(lake_dir: &Path, name: &BucketName) -> Self {
+    pub(super) fn new(lake_dir: &Path, name: &BucketName, limits: BucketLimits) -> Self {
         let disk = Disk {
             root: lake_dir.join(name.as_str()),
             parent: lake_dir.to_owned(),
@@ -51,7 +52,7 @@ impl LocalStore {
             naming: Mutex::default(),
         };
         disk.note_device();
-        Self { disk: Arc::new(disk), calls: Arc::new(Semaphore::new(CALLS_MAX)) }
+        Self { disk: Arc::new(disk), calls: Arc::new(Semaphore::new(CALLS_MAX)), limits }
     }
 
     pub(super) async fn create(&self) -> Result<(), BucketError> {
@@ -84,7 +85,13 @@ impl Store for LocalStore {
 
     async fn read(&self, name: &str, part: Part) -> Result<Option<ReadObject>, BucketError> {
         let name = name.to_owned();
-        self.run(move |disk| disk.read(&name, part)).await
+        let size = {
+            let name = name.clone();
+            within(self.limits.call, self.run(move |disk| disk.size(&name))).await??
+        };
+        let Some(size) = size else { return Ok(None) };
+        let limit = self.limits.transfer(usize::try_from(size).unwrap_or(usize::MAX));
+        within(limit, self.run(move |disk| disk.read(&name, part))).await?
     }
 
     async fn delete(&self, name: &str) -> Result<(), BucketError> {
@@ -99,7 +106,8 @@ impl Store for LocalStore {
     ) -> Result<(), BucketError> {
         let mut folders = vec![folder.to_owned()];
         while let Some(folder) = folders.pop() {
-            let (objects, below) = self.run(move |disk| disk.list(&folder)).await?;
+            let (objects, below) =
+                within(self.limits.call, self.run(move |disk| disk.list(&folder))).await??;
             folders.extend(below);
             objects.into_iter().for_each(&mut *show);
         }
@@ -228,6 +236,15 @@ impl Disk {
             parent = child;
         }
         Ok(())
+    }
+
+    fn size(&self, name: &str) -> Result<Option<u64>, BucketError> {
+        self.check_root()?;
+        match fs::metadata(self.path(name)?) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) => Err(failed("read", name, error)),
+        }
     }
 
     fn read(&self, name: &str, part: Part) -> Result<Option<ReadObject>, BucketError> {
@@ -408,7 +425,7 @@ mod tests {
     use super::*;
 
     fn disk(lake_dir: &Path) -> Disk {
-        let store = LocalStore::new(lake_dir, &BucketName::parse("b").unwrap());
+        let store = LocalStore::new(lake_dir, &BucketName::parse("b").unwrap(), BucketLimits::default());
         Arc::into_inner(store.disk).unwrap()
     }
 

@@ -27,8 +27,9 @@ use crate::decode::{Footer, read_metadata};
 pub use endpoint::endpoint_agrees;
 pub use error::BucketError;
 
-/// Bytes of an object's end that are read for its metadata at first.
-const FOOTER_BYTES: u64 = 64 * 1024;
+/// Bytes of an object's end that are read for its metadata at first: how long the rest of it is. Stores have
+/// their own ideas of an end that is longer than the object, so no more is asked for than is surely there.
+const FOOTER_BYTES: u64 = 8;
 
 /// A place that keeps objects under names. Names are segments between slashes.
 #[async_trait]
@@ -36,14 +37,15 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Writes an object, whole or not at all. With [`PutMode::Create`] a name that is taken stays as it is.
     async fn put(&self, name: &str, bytes: Bytes, mode: PutMode) -> Result<PutOutcome, BucketError>;
 
-    /// Reads an object or its end; nothing if the store says that there is no such object.
+    /// Reads an object or its end; nothing if the store says that there is no such object. How long it may
+    /// take, only the answer tells, so the store sees to the time limit by itself.
     async fn read(&self, name: &str, part: Part) -> Result<Option<ReadObject>, BucketError>;
 
     /// Removes an object. One that is not there is fine.
     async fn delete(&self, name: &str) -> Result<(), BucketError>;
 
     /// Shows every object below a folder, in no order; an empty folder is the whole bucket. Objects that come
-    /// or go meanwhile may be among them or not.
+    /// or go meanwhile may be among them or not. The store limits the time of each step by itself.
     async fn visit(
         &self,
         folder: &str,
@@ -117,7 +119,8 @@ impl Default for BucketLimits {
 }
 
 impl BucketLimits {
-    fn put(&self, bytes: usize) -> Duration {
+    /// The time that a call with so many bytes may take.
+    fn transfer(&self, bytes: usize) -> Duration {
         let per_s = self.bytes_per_s_min.max(1) as usize;
         self.call + Duration::from_secs((bytes / per_s) as u64)
     }
@@ -161,7 +164,7 @@ impl Bucket {
         limits: BucketLimits,
     ) -> Result<Self, BucketError> {
         let store: Arc<dyn Store> = match &entry.location {
-            BucketLocation::Local => Arc::new(local::LocalStore::new(lake_dir, &entry.name)),
+            BucketLocation::Local => Arc::new(local::LocalStore::new(lake_dir, &entry.name, limits)),
             BucketLocation::S3 { bucket, endpoint, region, credentials } => {
                 let endpoint = endpoint.as_deref();
                 Arc::new(s3::S3Store::new(bucket, endpoint, region, credentials.as_ref(), limits)?)
@@ -182,7 +185,9 @@ impl Bucket {
     /// What the system says.
     pub async fn create(entry: &BucketEntry, lake_dir: &Path) -> Result<(), BucketError> {
         match &entry.location {
-            BucketLocation::Local => local::LocalStore::new(lake_dir, &entry.name).create().await,
+            BucketLocation::Local => {
+                local::LocalStore::new(lake_dir, &entry.name, BucketLimits::default()).create().await
+            }
             BucketLocation::S3 { .. } => Ok(()),
         }
     }
@@ -197,8 +202,8 @@ impl Bucket {
     /// # Errors
     /// What the store says. The object may be there all the same, then or later.
     pub async fn put_new(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, BucketError> {
-        let limit = self.limits.put(bytes.len());
-        within(limit, self.store.put(name, bytes, PutMode::Create)).await
+        let limit = self.limits.transfer(bytes.len());
+        within(limit, self.store.put(name, bytes, PutMode::Create)).await?
     }
 
     /// Writes an object, over one of the same name if there is one. Readers see the old or the new, whole.
@@ -206,8 +211,8 @@ impl Bucket {
     /// # Errors
     /// What the store says. The object may be there all the same, then or later.
     pub async fn replace(&self, name: &str, bytes: Bytes) -> Result<(), BucketError> {
-        let limit = self.limits.put(bytes.len());
-        within(limit, self.store.put(name, bytes, PutMode::Replace)).await.map(|_| ())
+        let limit = self.limits.transfer(bytes.len());
+        within(limit, self.store.put(name, bytes, PutMode::Replace)).await?.map(|_| ())
     }
 
     /// Removes an object. One that is not there is fine.
@@ -215,7 +220,7 @@ impl Bucket {
     /// # Errors
     /// What the store says.
     pub async fn delete(&self, name: &str) -> Result<(), BucketError> {
-        within(self.limits.call, self.store.delete(name)).await
+        within(self.limits.call, self.store.delete(name)).await?
     }
 
     /// Reads a whole object; nothing if there is none.
@@ -223,9 +228,7 @@ impl Bucket {
     /// # Errors
     /// What the store says.
     pub async fn read(&self, name: &str) -> Result<Option<Bytes>, BucketError> {
-        // How much it is, only the answer tells: as much as the largest object that delivery makes.
-        let limit = self.limits.put(256 * 1024 * 1024);
-        Ok(within(limit, self.store.read(name, Part::Whole)).await?.map(|object| object.bytes))
+        Ok(self.store.read(name, Part::Whole).await?.map(|object| object.bytes))
     }
 
     /// Every object below a folder, by name; an empty folder is the whole bucket.
@@ -259,7 +262,7 @@ impl Bucket {
     pub async fn metadata(&self, name: &str) -> Result<Option<Vec<(String, String)>>, BucketError> {
         let mut end = FOOTER_BYTES;
         loop {
-            let read = within(self.limits.call, self.store.read(name, Part::End(end))).await?;
+            let read = self.store.read(name, Part::End(end)).await?;
             let Some(ReadObject { bytes, object_bytes }) = read else { return Ok(None) };
             let whole = bytes.len() as u64 == object_bytes;
             match read_metadata(&bytes, object_bytes) {
@@ -282,7 +285,7 @@ impl Bucket {
     pub async fn probe(&self) -> Result<(), BucketError> {
         // Some stores make a missing bucket with the first put, so it is looked for by listing.
         let folder = format!("{SERVICE_FOLDER}/probe");
-        within(self.limits.call, self.store.visit(&folder, &mut |_| ())).await?;
+        self.store.visit(&folder, &mut |_| ()).await?;
         let name = format!("{folder}/{}", Uuid::new_v4());
         self.replace(&name, Bytes::from_static(b"probe")).await?;
         self.delete(&name).await
@@ -293,7 +296,7 @@ impl Bucket {
     /// # Errors
     /// What the store says, or `Other` if the identity cannot be read.
     pub async fn identity(&self) -> Result<Option<BucketIdentity>, BucketError> {
-        let read = within(self.limits.call, self.store.read(&identity_name(), Part::Whole)).await?;
+        let read = self.store.read(&identity_name(), Part::Whole).await?;
         let Some(ReadObject { bytes, .. }) = read else { return Ok(None) };
         let unreadable =
             |error| BucketError::lasting_from("the bucket's identity cannot be read".to_owned(), error);
@@ -324,7 +327,7 @@ impl Bucket {
     /// # Errors
     /// What the store says.
     pub async fn clean_temporary(&self) -> Result<(), BucketError> {
-        within(self.limits.call, self.store.clean_temporary()).await
+        within(self.limits.call, self.store.clean_temporary()).await?
     }
 }
 
@@ -332,9 +335,7 @@ fn identity_name() -> String {
     format!("{SERVICE_FOLDER}/identity")
 }
 
-async fn within<T>(
-    limit: Duration,
-    call: impl Future<Output = Result<T, BucketError>>,
-) -> Result<T, BucketError> {
-    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(BucketError::timed_out(limit)))
+/// The outcome of a call, if it comes in time.
+async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, BucketError> {
+    tokio::time::timeout(limit, call).await.map_err(|_| BucketError::timed_out(limit))
 }

@@ -18,7 +18,7 @@ use object_store::{
 };
 
 use super::error::BucketError;
-use super::{BucketLimits, ListedObject, Part, PutMode, PutOutcome, ReadObject, Store};
+use super::{BucketLimits, ListedObject, Part, PutMode, PutOutcome, ReadObject, Store, within};
 
 /// A bucket reached over HTTP.
 #[derive(Debug)]
@@ -80,10 +80,12 @@ impl S3Store {
             }
         }
         // Names are used once by one service, so looking first does where the store cannot.
-        if self.read_path(path, Part::End(1)).await?.is_some() {
-            return Ok(PutOutcome::Exists);
+        match self.store.head(path).await {
+            Ok(_) => Ok(PutOutcome::Exists),
+            // Also if the bucket is missing: then the put says so.
+            Err(object_store::Error::NotFound { .. }) => self.replace(path, bytes).await,
+            Err(error) => Err(explain("look for", path, error)),
         }
-        self.replace(path, bytes).await
     }
 
     async fn replace(&self, path: &ObjectPath, bytes: Bytes) -> Result<PutOutcome, BucketError> {
@@ -96,13 +98,17 @@ impl S3Store {
             Part::Whole => None,
             Part::End(bytes) => Some(GetRange::Suffix(bytes)),
         };
-        let result = match self.store.get_opts(path, GetOptions { range, ..GetOptions::default() }).await {
+        let options = GetOptions { range, ..GetOptions::default() };
+        // The first words of the answer tell how much will come, and so how long it may take.
+        let result = match within(self.limits.call, self.store.get_opts(path, options)).await? {
             Ok(result) => result,
             Err(error) if answer(&error).is_some_and(|answer| answer.code == "NoSuchKey") => return Ok(None),
             Err(error) => return Err(explain("read", path, error)),
         };
         let object_bytes = result.meta.size;
-        let bytes = result.bytes().await.map_err(|error| explain("read", path, error))?;
+        let body_bytes = usize::try_from(result.range.end - result.range.start).unwrap_or(usize::MAX);
+        let body = within(self.limits.transfer(body_bytes), result.bytes()).await?;
+        let bytes = body.map_err(|error| explain("read", path, error))?;
         Ok(Some(ReadObject { bytes, object_bytes }))
     }
 }
@@ -138,8 +144,7 @@ impl Store for S3Store {
         let path = parse(folder)?;
         let mut listing = self.store.list((!folder.is_empty()).then_some(&path));
         loop {
-            let next = tokio::time::timeout(self.limits.call, listing.next()).await;
-            match next.map_err(|_| BucketError::timed_out(self.limits.call))? {
+            match within(self.limits.call, listing.next()).await? {
                 Some(Ok(object)) => {
                     show(ListedObject { name: object.location.to_string(), bytes: object.size });
                 }

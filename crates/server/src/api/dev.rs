@@ -1,15 +1,21 @@
 //! What only a server for development does: emptying itself between two tests.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::{Extension, Json};
+use lakeferry_delivery::ErrorKind;
+use lakeferry_model::TaskName;
+use lakeferry_store::Table;
 use lakeferry_wire::code::ErrorCode;
 use serde_json::{Value, json};
 
 use super::door::Caller;
 use crate::error::ApiError;
 use crate::shared::Shared;
+
+const INITIALIZING_WAIT: Duration = Duration::from_millis(20);
 
 /// Deletes all tasks, tables and instances. Keys, buckets and roles stay, and so does what was delivered.
 pub async fn reset(
@@ -25,7 +31,7 @@ pub async fn reset(
     let _held = shared.hold_tables(caller.deadline).await?;
     for table in shared.store.all_tables() {
         for task in shared.delivery.task_names(&table) {
-            shared.delivery.delete(&table, &task).await?;
+            delete_task(&shared, &table, &task, caller.deadline).await?;
         }
         let info = table.info();
         shared.store.delete_table(&info.instance, &info.schema.name).await?;
@@ -34,4 +40,21 @@ pub async fn reset(
         shared.store.catalog().remove_instance(&instance.name).await?;
     }
     Ok(Json(json!({})))
+}
+
+/// Deletes a task as soon as it lets itself be deleted, which takes a moment for one that was just made.
+async fn delete_task(
+    shared: &Shared,
+    table: &Table,
+    task: &TaskName,
+    deadline: Instant,
+) -> Result<(), ApiError> {
+    loop {
+        match shared.delivery.delete(table, task).await {
+            Err(error) if error.kind() == ErrorKind::Initializing && Instant::now() < deadline => {
+                tokio::time::sleep(INITIALIZING_WAIT).await;
+            }
+            other => return Ok(other?),
+        }
+    }
 }

@@ -97,9 +97,6 @@ async fn admit(
     signer: &mut Option<Signer>,
 ) -> Result<Request, ApiError> {
     let (mut parts, mut body) = request.into_parts();
-    // The router has cut the prefix off; the signature is over the path as it was sent.
-    let sent = parts.extensions.get::<axum::extract::OriginalUri>().map(|uri| uri.0.clone());
-    let uri = std::mem::replace(&mut parts.uri, sent.unwrap_or_default());
     let deadline = Instant::now() + Duration::from_secs(shared.settings.request_s_max);
     let admitted = check(shared, &parts, &mut body, deadline, signer).await;
     let (key, held) = match admitted {
@@ -109,7 +106,6 @@ async fn admit(
             return Err(error);
         }
     };
-    parts.uri = uri;
     parts.extensions.insert(Caller { key, deadline });
     Ok(Request::from_parts(parts, Body::from(held.bytes)))
 }

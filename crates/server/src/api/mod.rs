@@ -31,29 +31,31 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 
 use crate::shared::Shared;
 
 pub use tasks::all as all_tasks;
 
-/// The routes below `/api/v1`, behind their door.
+/// The routes, behind their door. They carry their whole paths, since signatures are over these.
 pub fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    let table = "/instances/{instance}/tables/{table}";
+    const API: &str = "/api/v1";
+    let api = |path: &str| format!("{API}{path}");
+    let table = api("/instances/{instance}/tables/{table}");
     Router::new()
-        .route("/instances", get(instances::list).post(instances::create))
-        .route("/buckets", get(buckets::list).post(buckets::create))
-        .route("/roles", get(roles::list).post(roles::create))
-        .route("/roles/{name}", delete(roles::remove))
-        .route("/keys", get(keys::list).post(keys::create))
-        .route("/keys/{id}", delete(keys::remove))
-        .route("/instances/{instance}/tables", get(tables::list))
-        .route(table, get(tables::describe))
+        .route(&api("/instances"), get(instances::list).post(instances::create))
+        .route(&api("/buckets"), get(buckets::list).post(buckets::create))
+        .route(&api("/roles"), get(roles::list).post(roles::create))
+        .route(&api("/roles/{name}"), delete(roles::remove))
+        .route(&api("/keys"), get(keys::list).post(keys::create))
+        .route(&api("/keys/{id}"), delete(keys::remove))
+        .route(&api("/instances/{instance}/tables"), get(tables::list))
+        .route(&table, get(tables::describe))
         .route(&format!("{table}/tasks"), get(tasks::list).post(tasks::create))
         .route(&format!("{table}/tasks/{{task}}"), get(tasks::describe).delete(tasks::remove))
         .route(&format!("{table}/tasks/{{task}}/deliver-now"), post(tasks::deliver_now))
         .route(&format!("{table}/tasks/{{task}}/deliver-again"), post(tasks::deliver_again))
-        .route("/dev/reset", post(dev::reset))
-        .fallback(door::no_such_path)
+        .route(&api("/dev/reset"), post(dev::reset))
+        .route(&api("/{*path}"), any(door::no_such_path))
         .layer(middleware::from_fn_with_state(shared.clone(), door::pass))
 }

@@ -3,7 +3,8 @@
 //! A page ends at the rows asked for, at 5000 rows read, shown or not, at 4 MiB, or at the range's end. Only
 //! in the last case the answer has no key to go on from.
 
-use lakeferry_model::{KeyBound, PrimaryKey, limits};
+use bytes::Bytes;
+use lakeferry_model::{KeyBound, KeyValue, PrimaryKey, TableSchema, limits};
 use lakeferry_store::{RangeLimits, RangePage, RowBlock};
 use lakeferry_wire::plain_buffer::{RowWriter, encode};
 use lakeferry_wire::proto::{CompressType, DataBlockType, GetRangeRequest, GetRangeResponse};
@@ -28,12 +29,10 @@ pub async fn answer(call: Call, request: GetRangeRequest) -> Result<GetRangeResp
             next => break next,
         }
     };
-    let columns = info.schema.primary_key.iter().map(|column| column.name.as_str());
-    let next = next.map(|key| encode::key(columns.zip(key.values().iter().map(|value| value.as_ref()))));
     Ok(GetRangeResponse {
         consumed: capacity::read(page.size),
         rows: page.rows.finish(),
-        next_start_primary_key: next,
+        next_start_primary_key: next.map(|key| next_start(&info.schema, &key)),
         next_token: None,
         data_block_type: Some(DataBlockType::PlainBuffer.into()),
         compress_type: Some(CompressType::None.into()),
@@ -86,6 +85,11 @@ impl Page {
         }
         Ok(())
     }
+}
+
+fn next_start(schema: &TableSchema, key: &PrimaryKey) -> Bytes {
+    let names = schema.primary_key.iter().map(|column| column.name.as_str());
+    encode::key(names.zip(key.values().iter().map(KeyValue::as_ref)))
 }
 
 fn bound_at(key: &PrimaryKey) -> Vec<KeyBound> {

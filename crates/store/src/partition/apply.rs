@@ -132,7 +132,8 @@ impl Rules<'_> {
                     Changed::Put(self.timestamp(*timestamp, cell_ms)?, value.as_ref())
                 }
                 ColumnUpdate::Increment(by) => {
-                    Changed::Put(cell_ms, ValueRef::Integer(incremented(&columns, name, *by)?))
+                    let (ms, sum) = incremented(&columns, name, *by, cell_ms)?;
+                    Changed::Put(ms, ValueRef::Integer(sum))
                 }
                 ColumnUpdate::DeleteVersion(ms) => Changed::DeleteVersion(*ms),
                 ColumnUpdate::DeleteAll => Changed::DeleteAll,
@@ -231,23 +232,23 @@ fn remove_version(columns: &mut Vec<Column<'_>>, name: &str, ms: i64) {
     }
 }
 
-fn incremented(columns: &[Column<'_>], name: &str, by: i64) -> Result<i64, Error> {
-    let current = match find(columns, name) {
-        Err(_) => 0,
-        Ok(at) => match columns[at].versions.first() {
-            Some((_, ValueRef::Integer(value))) => *value,
-            None => 0,
-            Some((_, other)) => {
-                return Err(Violation::parameter(format!(
-                    "The column '{name}' is {} and cannot be incremented; only VT_INTEGER can.",
-                    other.kind().protocol_name()
-                ))
-                .into());
-            }
-        },
+/// The sum, and its version: above the one it was made from, else it would count for nothing.
+fn incremented(columns: &[Column<'_>], name: &str, by: i64, cell_ms: i64) -> Result<(i64, i64), Error> {
+    let newest = find(columns, name).ok().and_then(|at| columns[at].versions.first());
+    let (ms, current) = match newest {
+        None => (cell_ms, 0),
+        Some((ms, ValueRef::Integer(value))) => (cell_ms.max(ms.saturating_add(1)), *value),
+        Some((_, other)) => {
+            return Err(Violation::parameter(format!(
+                "The column '{name}' is {} and cannot be incremented; only VT_INTEGER can.",
+                other.kind().protocol_name()
+            ))
+            .into());
+        }
     };
     let message = || format!("Incrementing the column '{name}' by {by} leaves the range of VT_INTEGER.");
-    current.checked_add(by).ok_or_else(|| Violation::parameter(message()).into())
+    let sum = current.checked_add(by).ok_or_else(|| Violation::parameter(message()))?;
+    Ok((ms, sum))
 }
 
 fn find(columns: &[Column<'_>], name: &str) -> Result<usize, usize> {

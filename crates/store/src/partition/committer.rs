@@ -5,10 +5,10 @@
 //! durable. While a group is in the engine, the next one gathers in the queue; the engine merges groups of
 //! several partitions into one sync.
 //!
-//! After a group that failed, what waits is based on rows that may never be. It is refused, the engine is asked
-//! until an empty write succeeds, so that nothing is under way any more, and the head is read again: it was
-//! written with the group, so it tells whether the group was. Sequences that were given once are never given
-//! again.
+//! After a group that failed, what waits is based on rows that may never be, and is refused. If it is not known
+//! whether the group was written, the engine is asked until an empty write succeeds, so that nothing is under
+//! way any more, and the head is read again: it was written with the group, so it tells whether the group was.
+//! Meanwhile everything that comes is refused at once. Sequences that were given once are never given again.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -56,8 +56,8 @@ pub struct Write {
     pub bytes: usize,
     /// Answered when it is durable.
     pub reply: oneshot::Sender<Result<(), Error>>,
-    /// Its place in the budget of bytes that wait.
-    pub _held: OwnedSemaphorePermit,
+    /// Its share of the budget of bytes that wait, given back with the request.
+    pub _budget: Option<OwnedSemaphorePermit>,
 }
 
 /// A row as it will be, and its record, both without their heads.
@@ -69,6 +69,13 @@ pub struct PreparedRow {
     pub entry: Option<Bytes>,
     /// The change record.
     pub record: Bytes,
+}
+
+impl PreparedRow {
+    /// Bytes of it, roughly.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.record.len() + self.entry.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// The committer of one partition.
@@ -93,18 +100,31 @@ impl Committer {
     pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Request>) {
         let mut next = queue.recv().await;
         while let Some(request) = next.take() {
-            match request {
-                Request::Write(write) => next = self.write_group(write, &mut queue).await,
+            let outcome = match request {
+                Request::Write(write) => {
+                    let group;
+                    (group, next) = self.group(write, &mut queue);
+                    self.commit(group).await
+                }
                 Request::KeepLog(keeper, on, reply) => {
                     let changed = Head { kept: self.head.kept.with(keeper, on), ..self.head };
                     let outcome = self.write_head(changed).await;
                     // Whoever asked may be gone; the switch holds all the same.
-                    let _ = reply.send(outcome.map(|()| self.head.log_head()));
+                    let _ = reply.send(answer(&outcome).map(|()| self.head.log_head()));
+                    outcome
                 }
                 Request::NoteTrimmed(trimmed, reply) => {
                     let changed = Head { trimmed: trimmed.max(self.head.trimmed), ..self.head };
-                    let _ = reply.send(self.write_head(changed).await);
+                    let outcome = self.write_head(changed).await;
+                    let _ = reply.send(answer(&outcome));
+                    outcome
                 }
+            };
+            if let Err(WriteError::Unknown(_)) = outcome {
+                if let Some(request) = next.take() {
+                    request.refuse();
+                }
+                self.settle(&mut queue).await;
             }
             if next.is_none() {
                 next = queue.recv().await;
@@ -112,35 +132,27 @@ impl Committer {
         }
     }
 
-    /// Writes a request with those that wait behind it. Returns the one that did not fit into the group.
-    async fn write_group(
-        &mut self,
+    /// A request with those that wait behind it; and the one behind these that did not fit.
+    fn group(
+        &self,
         first: Write,
         queue: &mut mpsc::UnboundedReceiver<Request>,
-    ) -> Option<Request> {
+    ) -> (Group, Option<Request>) {
         let mut group = Group::default();
         self.admit(first, &mut group);
-        let mut left = None;
         while group.rows < GROUP_ROWS_MAX && group.bytes < GROUP_BYTES_MAX {
             match queue.try_recv() {
                 Ok(Request::Write(write)) => self.admit(write, &mut group),
-                Ok(other) => {
-                    left = Some(other);
-                    break;
-                }
+                Ok(other) => return (group, Some(other)),
                 Err(_) => break,
             }
         }
-        if !group.writes.is_empty() {
-            self.commit(group).await;
-        }
-        left
+        (group, None)
     }
 
     fn admit(&self, write: Write, group: &mut Group) {
         if !self.rows.is_current(write.place.epoch) {
-            let reason = "an earlier write to this partition has failed".to_owned();
-            let _ = write.reply.send(Err(Error::NotWritten(reason)));
+            Request::Write(write).refuse();
             return;
         }
         group.rows += write.rows.len();
@@ -148,24 +160,53 @@ impl Committer {
         group.writes.push(write);
     }
 
-    async fn commit(&mut self, group: Group) {
-        let commit_time = self.times.begin_group(group.rows);
-        let (batch, head) = self.batch(&group, commit_time);
-        self.given = head.sequence;
-        let deadline = Instant::now() + Duration::from_secs(COMMIT_S_MAX);
-        match self.space.write(batch, deadline).await {
-            Ok(()) => {
-                self.head = head;
+    /// Writes the group and answers its requests.
+    async fn commit(&mut self, group: Group) -> Result<(), WriteError> {
+        let outcome = if group.rows == 0 { Ok(()) } else { self.write_group(&group).await };
+        if let Err(error) = &outcome {
+            tracing::warn!(space = %self.space.id(), %error, "a group of writes failed");
+            let known = matches!(error, WriteError::NotWritten(_));
+            self.rows.forget_pending(known);
+            if known {
                 self.times.end_group();
-                for write in group.writes {
-                    let keys = write.rows.into_iter().map(|row| row.key);
-                    self.rows.committed(write.place.ticket, keys);
-                    let _ = write.reply.send(Ok(()));
-                }
-                self.watch.send_replace(self.head.log_head());
             }
-            Err(error) => self.fail(group, &error).await,
         }
+        for write in group.writes {
+            if outcome.is_ok() {
+                self.rows.committed(write.place.ticket, write.rows.iter().map(|row| &row.key));
+            }
+            // Whether the outcome is known or not, requests are answered before the engine is back.
+            let _ = write.reply.send(answer(&outcome));
+        }
+        outcome
+    }
+
+    async fn write_group(&mut self, group: &Group) -> Result<(), WriteError> {
+        let commit_time = self.times.begin_group(group.rows);
+        let (batch, head) = self.batch(group, commit_time);
+        self.given = head.sequence;
+        self.space.write(batch, Instant::now() + Duration::from_secs(COMMIT_S_MAX)).await?;
+        self.times.end_group();
+        // Before anybody is answered: who has its answer finds its change in the log.
+        self.show(head);
+        Ok(())
+    }
+
+    async fn write_head(&mut self, head: Head) -> Result<(), WriteError> {
+        let mut batch = Batch::default();
+        batch.put(HEAD_KEY, head.encode());
+        let outcome = self.space.write(batch, Instant::now() + Duration::from_secs(COMMIT_S_MAX)).await;
+        match &outcome {
+            Ok(()) => self.show(head),
+            Err(WriteError::NotWritten(_)) => {}
+            Err(WriteError::Unknown(_)) => self.rows.forget_pending(false),
+        }
+        outcome
+    }
+
+    fn show(&mut self, head: Head) {
+        self.head = head;
+        self.watch.send_replace(head.log_head());
     }
 
     /// The group's batch, and the head after it.
@@ -214,65 +255,67 @@ impl Committer {
         (batch, head)
     }
 
-    async fn fail(&mut self, group: Group, error: &WriteError) {
-        tracing::warn!(space = %self.space.id(), %error, "a group of writes failed");
-        self.rows.forget_pending();
-        // Whether the outcome is known or not, the requests are answered before the engine is back.
-        for write in group.writes {
-            let _ = write.reply.send(Err(error.clone().into()));
-        }
-        self.settle().await;
-    }
-
-    async fn write_head(&mut self, head: Head) -> Result<(), Error> {
-        let mut batch = Batch::default();
-        batch.put(HEAD_KEY, head.encode());
-        let deadline = Instant::now() + Duration::from_secs(COMMIT_S_MAX);
-        match self.space.write(batch, deadline).await {
-            Ok(()) => {
-                self.head = head;
-                self.watch.send_replace(head.log_head());
-                Ok(())
-            }
-            Err(error) => {
-                self.rows.forget_pending();
-                self.settle().await;
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Waits until nothing is under way in the engine, and takes the head from there.
-    async fn settle(&mut self) {
-        let mut pause = Duration::from_millis(RECOVER_MS.start);
-        loop {
-            match self.read_settled_head().await {
-                Ok(head) => {
-                    self.head = head;
-                    self.times.end_group();
-                    self.watch.send_replace(head.log_head());
-                    return;
-                }
-                // The engine is closed for good when the store is; the queue's senders are gone then too, and
-                // the runtime ends this task with the process.
-                Err(error) => {
-                    tracing::debug!(space = %self.space.id(), %error, "the engine is not back yet");
+    /// Waits until nothing is under way in the engine, and takes the head from there. Refuses what comes
+    /// meanwhile; gives up when nothing can come any more.
+    async fn settle(&mut self, queue: &mut mpsc::UnboundedReceiver<Request>) {
+        let head = {
+            let settled = settled_head(&*self.space);
+            tokio::pin!(settled);
+            loop {
+                tokio::select! {
+                    head = &mut settled => break head,
+                    request = queue.recv() => match request {
+                        Some(request) => request.refuse(),
+                        None => return,
+                    },
                 }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(RECOVER_MS.end));
+        };
+        // A head that was never written is the one before the first group.
+        self.show(head.unwrap_or(self.head));
+        self.times.end_group();
+        self.rows.settle();
+    }
+}
+
+/// The head in the engine once nothing is under way there, however long that takes.
+async fn settled_head(space: &dyn Space) -> Option<Head> {
+    let mut pause = Duration::from_millis(RECOVER_MS.start);
+    loop {
+        match try_settled_head(space).await {
+            Ok(head) => return head,
+            Err(error) => tracing::warn!(space = %space.id(), %error, "the engine is not back yet"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(RECOVER_MS.end));
+    }
+}
+
+async fn try_settled_head(space: &dyn Space) -> Result<Option<Head>, Error> {
+    let deadline = Instant::now() + Duration::from_secs(COMMIT_S_MAX);
+    // The engine writes in order: when this is durable, everything before it is settled.
+    let mut barrier = Batch::default();
+    barrier.put(BARRIER_KEY, Bytes::new());
+    space.write(barrier, deadline).await?;
+    let read = space.read(Area::Table, vec![Bytes::from_static(HEAD_KEY)], deadline).await?;
+    read.into_iter().flatten().next().map(|bytes| Head::decode(&bytes)).transpose()
+}
+
+impl Request {
+    /// Answers that nothing of it was written.
+    fn refuse(self) {
+        let error = || Error::NotWritten("an earlier write to this partition has failed".into());
+        // Whoever asked may be gone.
+        match self {
+            Self::Write(write) => drop(write.reply.send(Err(error()))),
+            Self::KeepLog(_, _, reply) => drop(reply.send(Err(error()))),
+            Self::NoteTrimmed(_, reply) => drop(reply.send(Err(error()))),
         }
     }
+}
 
-    async fn read_settled_head(&self) -> Result<Head, Error> {
-        let deadline = Instant::now() + Duration::from_secs(COMMIT_S_MAX);
-        // The engine writes in order: when this is durable, everything before it is settled.
-        let mut barrier = Batch::default();
-        barrier.put(BARRIER_KEY, Bytes::new());
-        self.space.write(barrier, deadline).await?;
-        let read = self.space.read(Area::Table, vec![Bytes::from_static(HEAD_KEY)], deadline).await?;
-        read.into_iter().flatten().next().map_or(Ok(self.head), |bytes| Head::decode(&bytes))
-    }
+fn answer(outcome: &Result<(), WriteError>) -> Result<(), Error> {
+    outcome.clone().map_err(Error::from)
 }
 
 /// Requests that are written together.

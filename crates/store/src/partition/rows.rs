@@ -4,17 +4,20 @@
 //! what it needs, where a row that waits in the committer counts as the row it will be; it leaves its own rows
 //! here as pending, queues them, and unlocks. The committer takes pending rows away when they are durable.
 //!
+//! A row that several wait for goes from hand to hand in the order in which they came; it is never free in
+//! between, so nobody starves and only one of them is woken.
+//!
 //! If a group fails, what waits is based on rows that may never be: the *epoch* moves on, everything pending is
-//! forgotten, and requests that looked before are refused when they come up.
+//! forgotten, and requests that looked before are refused when they come up. While the outcome of a group is
+//! not known, nobody may look: what the engine shows may change under them.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
 use crate::error::Error;
 
@@ -29,12 +32,15 @@ struct State {
     rows: HashMap<Bytes, RowState, RandomState>,
     epoch: u64,
     tickets: u64,
+    /// Whether the outcome of a group is not known.
+    unsettled: bool,
 }
 
 #[derive(Debug, Default)]
 struct RowState {
     locked: bool,
-    waiting: Option<Arc<Notify>>,
+    /// Those who wait for it, first come first. Told that the row is theirs under the state's lock.
+    waiting: VecDeque<oneshot::Sender<()>>,
     pending: Option<Pending>,
 }
 
@@ -46,12 +52,15 @@ struct Pending {
     entry: Option<Bytes>,
 }
 
-/// What a request that holds its rows knows of them.
+/// What a request that holds its rows knows of them. Dropping it gives them back.
 #[derive(Debug)]
 pub struct Held<'a> {
     rows: &'a Rows,
     keys: Vec<Bytes>,
+    /// How many of the keys are locked, from the first on.
     count: usize,
+    /// Tells when the next one is ours.
+    turn: Option<oneshot::Receiver<()>>,
 }
 
 /// A request's place among those that wait to be committed.
@@ -63,6 +72,10 @@ pub struct Place {
     pub ticket: u64,
 }
 
+/// Rows as they wait, in the order asked for: `None` for one that does not, `Some(None)` for one that will be
+/// gone, else the entry without its head.
+pub type PendingRows = Vec<Option<Option<Bytes>>>;
+
 impl Rows {
     /// Locks rows; `keys` are sorted and distinct. Waits for others until `deadline`.
     ///
@@ -70,44 +83,46 @@ impl Rows {
     /// [`Error::NotWritten`] when the deadline passes; no row is locked then.
     pub async fn hold(&self, keys: Vec<Bytes>, deadline: Instant) -> Result<Held<'_>, Error> {
         debug_assert!(keys.is_sorted_by(|a, b| a < b), "rows are locked in key order, each once");
-        let mut held = Held { rows: self, keys, count: 0 };
-        while let Some(busy) = held.advance() {
-            let notified = busy.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            // It may have been given back between looking and listening.
-            if held.next_is_free() {
-                continue;
-            }
-            if tokio::time::timeout_at(deadline.into(), notified).await.is_err() {
+        let mut held = Held { rows: self, keys, count: 0, turn: None };
+        while let Some(turn) = held.advance() {
+            let Ok(Ok(())) = tokio::time::timeout_at(deadline.into(), turn).await else {
                 return Err(Error::NotWritten("the row is being written by others".into()));
-            }
+            };
+            held.turn = None;
+            held.count += 1;
         }
         Ok(held)
     }
 
     /// Takes away what is durable.
-    pub fn committed(&self, ticket: u64, keys: impl Iterator<Item = Bytes>) {
+    pub fn committed<'k>(&self, ticket: u64, keys: impl Iterator<Item = &'k Bytes>) {
         let mut state = self.state.lock();
         for key in keys {
-            let Some(row) = state.rows.get_mut(&key) else { continue };
+            let Some(row) = state.rows.get_mut(key) else { continue };
             if row.pending.as_ref().is_some_and(|pending| pending.ticket == ticket) {
                 row.pending = None;
-                if !row.locked && row.waiting.is_none() {
-                    state.rows.remove(&key);
+                if !row.locked {
+                    state.rows.remove(key);
                 }
             }
         }
     }
 
-    /// Forgets everything pending, and refuses whoever has looked at it.
-    pub fn forget_pending(&self) {
+    /// Forgets everything pending, and refuses whoever has looked at it. If the outcome is not known, nobody may
+    /// look before it is [settled](Rows::settle).
+    pub fn forget_pending(&self, outcome_known: bool) {
         let mut state = self.state.lock();
         state.epoch += 1;
+        state.unsettled |= !outcome_known;
         state.rows.retain(|_, row| {
             row.pending = None;
-            row.locked || row.waiting.is_some()
+            row.locked
         });
+    }
+
+    /// What the engine shows is what is: rows may be looked at again.
+    pub fn settle(&self) {
+        self.state.lock().unsettled = false;
     }
 
     /// Whether what a request saw in that epoch still holds.
@@ -117,26 +132,29 @@ impl Rows {
 }
 
 impl Held<'_> {
-    /// The pending rows among those held: `Some(None)` for one that will be gone. And the place for this
-    /// request's own.
-    pub fn look(&self) -> (Vec<Option<Option<Bytes>>>, Place) {
+    /// A new place for this request's own rows. What it sees of pending rows and in the engine from now on holds
+    /// as long as the place's epoch does.
+    ///
+    /// # Errors
+    /// [`Error::NotWritten`] while the outcome of an earlier group is not known.
+    pub fn place(&self) -> Result<Place, Error> {
         let mut state = self.rows.state.lock();
+        if state.unsettled {
+            return Err(Error::NotWritten("the outcome of an earlier write is not known yet".into()));
+        }
         state.tickets += 1;
-        let place = Place { epoch: state.epoch, ticket: state.tickets };
-        let pending = self.keys.iter().map(|key| {
-            let row = state.rows.get(key)?;
-            row.pending.as_ref().map(|pending| pending.entry.clone())
-        });
-        (pending.collect(), place)
+        Ok(Place { epoch: state.epoch, ticket: state.tickets })
     }
 
-    /// The keys of the rows, sorted.
-    pub fn keys(&self) -> &[Bytes] {
-        &self.keys
+    /// The pending rows among these keys, all of which must be held.
+    pub fn pending<'k>(&self, keys: impl Iterator<Item = &'k Bytes>) -> PendingRows {
+        let state = self.rows.state.lock();
+        let pending = |key| state.rows.get(key)?.pending.as_ref().map(|pending| pending.entry.clone());
+        keys.map(pending).collect()
     }
 
-    /// Leaves rows as they will be, for those who look next. To be done before the request is queued: the
-    /// committer takes away what it finds here.
+    /// Leaves rows as they will be, for those who look next; of two for one key, the last stays. To be done
+    /// before the request is queued: the committer takes away what it finds here.
     pub fn leave<'b>(&self, place: Place, rows: impl Iterator<Item = (&'b Bytes, &'b Option<Bytes>)>) {
         let mut state = self.rows.state.lock();
         if state.epoch != place.epoch {
@@ -150,44 +168,58 @@ impl Held<'_> {
         }
     }
 
-    /// Locks as many further rows as are free. The first that is not, or `None` if all are held.
-    fn advance(&mut self) -> Option<Arc<Notify>> {
+    /// Locks as many further rows as are free. The turn to wait for at the first that is not; `None` if all are
+    /// held.
+    fn advance(&mut self) -> Option<&mut oneshot::Receiver<()>> {
         let mut state = self.rows.state.lock();
         while let Some(key) = self.keys.get(self.count) {
             let row = state.rows.entry(key.clone()).or_default();
             if row.locked {
-                return Some(row.waiting.get_or_insert_default().clone());
+                let (hand_over, turn) = oneshot::channel();
+                row.waiting.push_back(hand_over);
+                return Some(self.turn.insert(turn));
             }
             row.locked = true;
             self.count += 1;
         }
         None
     }
-
-    fn next_is_free(&self) -> bool {
-        let state = self.rows.state.lock();
-        state.rows.get(&self.keys[self.count]).is_none_or(|row| !row.locked)
-    }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let mut state = self.rows.state.lock();
+        // Who stops waiting may have been handed the row already. Rows are handed over under the lock that is
+        // held here, so nobody can hand it over after this look.
+        if self.turn.take().is_some_and(|mut turn| turn.try_recv().is_ok()) {
+            self.count += 1;
+        }
         for key in &self.keys[..self.count] {
-            let Some(row) = state.rows.get_mut(key) else { continue };
-            row.locked = false;
-            if let Some(waiting) = row.waiting.take() {
-                waiting.notify_waiters();
+            state.release(key);
+        }
+    }
+}
+
+impl State {
+    /// Hands the row to the next who waits for it; frees it if nobody does.
+    fn release(&mut self, key: &Bytes) {
+        let Some(row) = self.rows.get_mut(key) else { return };
+        while let Some(next) = row.waiting.pop_front() {
+            // Whoever stopped waiting is passed over.
+            if next.send(()).is_ok() {
+                return;
             }
-            if row.pending.is_none() {
-                state.rows.remove(key);
-            }
+        }
+        row.locked = false;
+        if row.pending.is_none() {
+            self.rows.remove(key);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
@@ -235,15 +267,15 @@ mod tests {
         let rows = Rows::default();
         let key = Bytes::from_static(b"a");
         let held = rows.hold(keys(&["a"]), soon()).await.unwrap();
-        let (seen, place) = held.look();
-        assert_eq!(seen, [None]);
+        let place = held.place().unwrap();
+        assert_eq!(held.pending([&key].into_iter()), [None]);
         held.leave(place, [(&key, &Some(Bytes::from_static(b"row")))].into_iter());
         drop(held);
 
         let held = rows.hold(keys(&["a"]), soon()).await.unwrap();
-        assert_eq!(held.look().0, [Some(Some(Bytes::from_static(b"row")))]);
-        rows.committed(place.ticket, [key.clone()].into_iter());
-        assert_eq!(held.look().0, [None]);
+        assert_eq!(held.pending([&key].into_iter()), [Some(Some(Bytes::from_static(b"row")))]);
+        rows.committed(place.ticket, [&key].into_iter());
+        assert_eq!(held.pending([&key].into_iter()), [None]);
     }
 
     #[tokio::test]
@@ -251,10 +283,53 @@ mod tests {
         let rows = Rows::default();
         let key = Bytes::from_static(b"a");
         let held = rows.hold(keys(&["a"]), soon()).await.unwrap();
-        let (_, place) = held.look();
-        rows.forget_pending();
+        let place = held.place().unwrap();
+        rows.forget_pending(true);
         held.leave(place, [(&key, &None)].into_iter());
         assert!(!rows.is_current(place.epoch));
-        assert_eq!(held.look().0, [None]);
+        assert_eq!(held.pending([&key].into_iter()), [None]);
+    }
+
+    #[tokio::test]
+    async fn nobody_looks_while_an_outcome_is_not_known() {
+        let rows = Rows::default();
+        let held = rows.hold(keys(&["a"]), soon()).await.unwrap();
+        rows.forget_pending(false);
+        assert!(matches!(held.place(), Err(Error::NotWritten(_))));
+        rows.settle();
+        assert!(rows.is_current(held.place().unwrap().epoch));
+    }
+
+    #[tokio::test]
+    async fn a_row_goes_to_those_who_wait_in_the_order_they_came() {
+        let rows = Rows::default();
+        let first = rows.hold(keys(&["a"]), soon()).await.unwrap();
+        let order = Mutex::new(Vec::new());
+        let wait = async |number: u32| {
+            let _held = rows.hold(keys(&["a"]), soon()).await.unwrap();
+            order.lock().push(number);
+        };
+        let give_back = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        tokio::join!(wait(1), wait(2), wait(3), give_back);
+        assert_eq!(*order.lock(), [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_waiting_leaves_no_lock_behind() {
+        let rows = Rows::default();
+        let first = rows.hold(keys(&["a", "b"]), soon()).await.unwrap();
+        let mut gives_up = Box::pin(rows.hold(keys(&["a", "b"]), soon()));
+        let mut handed_over = Box::pin(rows.hold(keys(&["b"]), soon()));
+        assert!(futures::poll!(&mut gives_up).is_pending());
+        assert!(futures::poll!(&mut handed_over).is_pending());
+        drop(gives_up);
+        drop(first);
+        // It was handed the row and goes away without having looked.
+        drop(handed_over);
+        rows.hold(keys(&["a", "b"]), Instant::now()).await.unwrap();
+        assert!(rows.state.lock().rows.is_empty(), "nothing is left of rows that nobody writes");
     }
 }

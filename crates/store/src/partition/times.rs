@@ -17,6 +17,8 @@ use crate::time::BelievedClock;
 #[derive(Debug)]
 pub struct SharedTime {
     clock: BelievedClock,
+    /// The floor at the start: up to there closed times may have been answered before it.
+    first_floor: Micros,
     floor: AtomicI64,
     wanted: AtomicBool,
 }
@@ -24,7 +26,7 @@ pub struct SharedTime {
 impl SharedTime {
     /// Begins above the floor that the catalog holds.
     pub fn new(clock: BelievedClock, floor: Micros) -> Arc<Self> {
-        Arc::new(Self { clock, floor: AtomicI64::new(floor), wanted: AtomicBool::new(false) })
+        Arc::new(Self { clock, first_floor: floor, floor: floor.into(), wanted: AtomicBool::new(false) })
     }
 
     /// Now, as commits are given it.
@@ -68,7 +70,7 @@ struct State {
 impl Times {
     /// Goes on after `last`, the commit time in the partition's head.
     pub fn new(shared: Arc<SharedTime>, last: Micros) -> Self {
-        let state = State { last, under_way: None, closed: shared.floor() };
+        let state = State { last, under_way: None, closed: shared.first_floor };
         Self { shared, state: Mutex::new(state) }
     }
 
@@ -134,6 +136,15 @@ mod tests {
         assert_eq!(times.closed(), first - 1);
         times.end_group();
         assert_eq!(times.closed(), 2_000);
+    }
+
+    #[test]
+    fn a_partition_that_is_made_later_does_not_start_in_the_future() {
+        let (_, times) = times(1_000, 400);
+        times.shared().raise_floor(9_000);
+        let made_now = Times::new(times.shared().clone(), 0);
+        assert_eq!(made_now.closed(), 1_000);
+        assert_eq!(made_now.begin_group(1), 1_001);
     }
 
     #[test]

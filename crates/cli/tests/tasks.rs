@@ -1,0 +1,121 @@
+//! Tables and tasks: from rows to objects, with the program's own commands.
+
+use std::path::Path;
+
+use lakeferry_client::{Client, ClientConfig, CreateTable, Key, Put, TableWrites};
+use lakeferry_model::{KeyKind, ValueKind};
+
+use crate::program::{Said, Server};
+
+const ROWS: i64 = 250;
+
+struct Shop {
+    server: Server,
+    data: tempfile::TempDir,
+}
+
+impl Shop {
+    /// A server with an instance, a bucket and a table of [`ROWS`] orders.
+    fn open() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let server = Server::start(data.path(), &[]);
+        let shop = Self { server, data };
+        shop.done("instance create shop");
+        shop.done("bucket create lake");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(write_orders(&shop.server.endpoint, shop.data.path()));
+        shop
+    }
+
+    fn ask(&self, line: &str) -> Said {
+        self.server.ask(self.data.path(), &format!("{line} --log error"))
+    }
+
+    fn done(&self, line: &str) -> Said {
+        let said = self.ask(line);
+        assert_eq!(said.code, Some(0), "{line}: {said:?}");
+        said
+    }
+
+    fn objects(&self) -> Vec<String> {
+        let mut found: Vec<_> = std::fs::read_dir(self.data.path().join("lake/lake/orders"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        found.sort();
+        found
+    }
+}
+
+async fn write_orders(endpoint: &str, data: &Path) {
+    let key = std::fs::read_to_string(data.join("operator-key.toml")).unwrap();
+    let key: toml::Table = key.parse().unwrap();
+    let half = |name: &str| key[name].as_str().unwrap().to_owned();
+    let config = ClientConfig::new(endpoint, "shop", half("access_key_id"), half("access_key_secret"));
+    let client = Client::new(config).unwrap();
+    let table = CreateTable::new("orders").key("id", KeyKind::Integer).column("price", ValueKind::Double);
+    client.create_table(table).await.unwrap();
+    let rows: Vec<_> = (0..ROWS).map(|id| Put::new(Key::new("id", id)).set("price", 1.5)).collect();
+    for batch in rows.chunks(200) {
+        let outcomes = client.batch_write_row(&[TableWrites::new("orders", batch.iter().cloned())]).await;
+        assert!(outcomes.unwrap().into_iter().flatten().all(|outcome| outcome.is_ok()));
+    }
+}
+
+#[test]
+fn a_table_is_listed_described_and_scanned() {
+    let shop = Shop::open();
+    assert_eq!(shop.done("table list --instance shop").answer, "orders\n");
+    let told = shop.done("table describe orders --instance shop").answer;
+    assert!(told.contains("id INTEGER") && told.contains("price DOUBLE"), "{told}");
+    let all = shop.done("table scan orders --instance shop").answer;
+    assert_eq!(all.lines().count(), 250);
+    assert_eq!(all.lines().next(), Some(r#"{"id":0,"price":1.5}"#));
+    let some = shop.done("table scan orders --instance shop --backward --limit 2").answer;
+    assert_eq!(some, "{\"id\":249,\"price\":1.5}\n{\"id\":248,\"price\":1.5}\n");
+    assert_eq!(shop.done("table scan orders --instance shop --column none").answer, "");
+}
+
+#[test]
+fn a_task_is_made_watched_described_steered_and_deleted() {
+    let shop = Shop::open();
+    shop.done(
+        "task create --instance shop --table orders --name to-lake --bucket lake --prefix orders \
+         --object-age 200ms --column id --column price:cost",
+    );
+    let watched = shop.done("task watch orders to-lake --instance shop --until-delivered").answer;
+    assert!(watched.contains("phase INCR") && watched.contains("delivered: 250 rows"), "{watched}");
+    let objects = shop.objects();
+    assert!(!objects.is_empty() && objects.iter().all(|name| name.ends_with(".parquet")), "{objects:?}");
+
+    let listed = shop.done("task list --instance shop").answer;
+    assert!(listed.contains("to-lake") && listed.contains("BASE_INC") && listed.contains("250"), "{listed}");
+    let told = shop.done("task describe orders to-lake --instance shop").answer;
+    assert!(told.contains("price as cost DOUBLE") && told.contains("$sequence INT64"), "{told}");
+    shop.done("task deliver-now orders to-lake --instance shop");
+
+    shop.done("task deliver-again orders to-lake --instance shop");
+    let watched = shop.done("task watch orders to-lake --instance shop --until-delivered").answer;
+    assert!(watched.contains("delivered: 250 rows"), "{watched}");
+    assert!(shop.done("task describe orders to-lake --instance shop").answer.contains("run            2"));
+
+    shop.done("task delete orders to-lake --instance shop");
+    assert_eq!(shop.ask("task describe orders to-lake --instance shop").code, Some(1));
+    assert!(shop.objects().len() > objects.len(), "what was delivered stays");
+}
+
+#[test]
+fn a_task_into_a_bucket_that_is_not_there_says_which_command_makes_it() {
+    let shop = Shop::open();
+    let made =
+        shop.ask("task create --instance shop --table orders --name astray --bucket nowhere --prefix orders");
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let told = loop {
+        let told = shop.done("task describe orders astray --instance shop").answer;
+        if !told.contains("INIT") {
+            break told;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    assert!(told.contains("INVALID_OSS_BUCKET") && told.contains("lakeferry bucket"), "{told}");
+}

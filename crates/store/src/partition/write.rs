@@ -1,0 +1,288 @@
+//! The one way of every row write.
+//!
+//! 1. [`rows`](super::rows): the request locks its rows, once and in key order.
+//! 2. It reads what its changes need, rows that wait first, and [`apply`](super::apply)s them in order.
+//! 3. It leaves its rows as pending, queues them for the [`committer`](super::committer), and unlocks.
+//! 4. It waits for the committer's answer.
+//!
+//! A request whose old rows are large does 2 and 3 piece by piece, so that its memory has a bound; its rows stay
+//! locked all the while. A caller that is gone before its rows are queued leaves nothing behind; afterwards they
+//! are committed all the same.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use lakeferry_engine::{Area, Room};
+use lakeferry_model::{RowChange, RowOperation};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::apply::{self, Rules};
+use super::committer::{PreparedRow, Request, Write};
+use super::head::row_key;
+use super::rows::{Held, Place};
+use super::{Partition, Written, wait};
+use crate::error::Error;
+
+/// Bytes of old rows that a request holds at a time, and one read more.
+const OLD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows of the first read where nothing is known of their size, and of every read at most.
+const FIRST_READ_ROWS: usize = 4;
+const READ_ROWS_MAX: usize = 64;
+
+/// A change with its row key's bytes.
+pub type Keyed<'a> = (Bytes, &'a RowChange);
+
+/// What the committer will say.
+type Answer = oneshot::Receiver<Result<(), Error>>;
+
+impl Partition {
+    /// Writes rows, each with its key's bytes. Each succeeds or fails alone; the answers come in the order of
+    /// the changes. Once queued it is committed, whatever becomes of the caller.
+    pub async fn write(&self, changes: &[Keyed<'_>], deadline: Instant) -> Vec<Result<Written, Error>> {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        if let Err(error) = self.write_pieces(changes, &mut outcomes, deadline).await {
+            outcomes.resize(changes.len(), Err(error));
+        }
+        outcomes
+    }
+
+    /// Adds the outcomes of pieces that are durable. An error is that of all changes behind these.
+    async fn write_pieces(
+        &self,
+        changes: &[Keyed<'_>],
+        outcomes: &mut Vec<Result<Written, Error>>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let inner = &*self.0;
+        if let Room::AtReserve { free, reserve } = inner.engine.room() {
+            return Err(Error::AtReserve { free, reserve });
+        }
+        let mut waiting = Some(self.wait_for_budget(changes, deadline).await?);
+        let mut keys: Vec<Bytes> = changes.iter().map(|(key, _)| key.clone()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let held = inner.rows.hold(keys, deadline).await?;
+        loop {
+            let rest = &changes[outcomes.len()..];
+            let place = held.place()?;
+            let piece = self.piece(rest, &held, deadline).await?;
+            let is_last = piece.outcomes.len() == rest.len();
+            let budget = if is_last { waiting.take() } else { None };
+            let answer = self.queue(piece.rows, piece.saw_pending, place, &held, budget)?;
+            if is_last {
+                drop(held);
+                wait_if_any(answer, deadline).await?;
+                outcomes.extend(piece.outcomes);
+                return Ok(());
+            }
+            wait_if_any(answer, deadline).await?;
+            outcomes.extend(piece.outcomes);
+        }
+    }
+
+    /// Waits until the changes, and the old rows they may need, fit into what may wait. One request at a time may
+    /// be larger than that.
+    async fn wait_for_budget(
+        &self,
+        changes: &[Keyed<'_>],
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, Error> {
+        let inner = &*self.0;
+        let updates = changes.iter().filter(|(_, change)| matches!(change.operation, RowOperation::Update(_)));
+        let old = updates.count().saturating_mul(inner.old_row_bytes.load(Ordering::Relaxed));
+        // Of the old rows, a piece is in memory at a time; of each, the new entry and the record too.
+        let bytes = room_for(changes) + 3 * old.min(OLD_BYTES_MAX);
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let kib = kib.min(inner.waiting_kib_max);
+        let permit = match inner.waiting.clone().try_acquire_many_owned(kib) {
+            Ok(permit) => return Ok(permit),
+            Err(_) => inner.waiting.clone().acquire_many_owned(kib),
+        };
+        match tokio::time::timeout_at(deadline.into(), permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Error::NotWritten("too many bytes wait to be written".into())),
+        }
+    }
+
+    /// Applies as many of the changes, from the first on, as their old rows allow; at least one.
+    async fn piece(
+        &self,
+        changes: &[Keyed<'_>],
+        held: &Held<'_>,
+        deadline: Instant,
+    ) -> Result<Piece, Error> {
+        let inner = &*self.0;
+        let info = inner.info.borrow().clone();
+        let now_ms = inner.times.shared().now() / 1000;
+        let rules = Rules {
+            options: &info.options,
+            origin_columns: info.stream.as_ref().map_or(&[], |stream| &stream.spec.origin_columns),
+            now_ms,
+            entry_bytes_max: inner.row_bytes_max,
+        };
+        if !changes.iter().any(|(_, change)| rules.need_old(change)) {
+            let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
+            return Ok(apply_all(&rules, changes, OldRows::default(), &cell_ms));
+        }
+        let (count, old) = self.read_old(changes, held, deadline).await?;
+        let changes = &changes[..count];
+        let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
+        Ok(apply_all(&rules, changes, old, &cell_ms))
+    }
+
+    /// The rows of the first changes as they are before them, and how many changes these are: at least one, and
+    /// no more than the bound of bytes allows.
+    async fn read_old(
+        &self,
+        changes: &[Keyed<'_>],
+        held: &Held<'_>,
+        deadline: Instant,
+    ) -> Result<(usize, OldRows), Error> {
+        let seen = &self.0.old_row_bytes;
+        let mut old = OldRows::default();
+        let (mut count, mut bytes) = (0, 0);
+        while count < changes.len() && (count == 0 || bytes < OLD_BYTES_MAX) {
+            let expected = seen.load(Ordering::Relaxed);
+            let step = match expected {
+                0 => FIRST_READ_ROWS,
+                row_bytes => (OLD_BYTES_MAX.saturating_sub(bytes) / row_bytes).clamp(1, READ_ROWS_MAX),
+            };
+            let end = changes.len().min(count + step);
+            let keys = changes[count..end].iter().map(|(key, _)| key);
+            let greatest = self.read_rows(keys, held, &mut old, &mut bytes, deadline).await?;
+            // It falls slowly, so that one small row does not make the next read a large one.
+            seen.store(greatest.max(expected - expected / 16).max(1), Ordering::Relaxed);
+            count = end;
+        }
+        Ok((count, old))
+    }
+
+    /// Adds rows, without the heads of their entries, to `old`, and their bytes to `bytes`. The greatest one's.
+    async fn read_rows<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k Bytes> + Clone,
+        held: &Held<'_>,
+        old: &mut OldRows,
+        bytes: &mut usize,
+        deadline: Instant,
+    ) -> Result<usize, Error> {
+        let mut missing = Vec::new();
+        for (key, pending) in keys.clone().zip(held.pending(keys)) {
+            match pending {
+                Some(entry) => {
+                    old.saw_pending = true;
+                    old.rows.insert(key.clone(), entry);
+                }
+                None if old.rows.contains_key(key) => {}
+                None => missing.push(key.clone()),
+            }
+        }
+        let entry_keys = missing.iter().map(|key| {
+            let mut entry_key = Vec::with_capacity(key.len() + 1);
+            row_key(key, &mut entry_key);
+            entry_key.into()
+        });
+        let mut greatest = 0;
+        if missing.is_empty() {
+            return Ok(greatest);
+        }
+        let read = self.0.space.read(Area::Table, entry_keys.collect(), deadline).await?;
+        for (key, entry) in missing.into_iter().zip(read) {
+            let size = entry.as_ref().map_or(0, Bytes::len);
+            *bytes += size;
+            greatest = greatest.max(size);
+            let columns = entry.map(|entry| {
+                let columns = apply::entry_columns(&entry)?;
+                Ok::<Bytes, Error>(entry.slice_ref(columns))
+            });
+            old.rows.insert(key, columns.transpose()?);
+        }
+        Ok(greatest)
+    }
+
+    /// Leaves rows as pending and queues them, both or neither. No answer where there is nothing to wait for.
+    fn queue(
+        &self,
+        rows: Vec<PreparedRow>,
+        saw_pending: bool,
+        place: Place,
+        held: &Held<'_>,
+        budget: Option<OwnedSemaphorePermit>,
+    ) -> Result<Option<Answer>, Error> {
+        // Changes that failed on account of rows that wait may be told so only once these are durable.
+        if rows.is_empty() && !saw_pending {
+            return Ok(None);
+        }
+        let closed = || Error::NotWritten("the partition is closed".into());
+        let queue = self.0.queue.lock();
+        let queue = queue.as_ref().ok_or_else(closed)?;
+        held.leave(place, rows.iter().map(|row| (&row.key, &row.entry)));
+        let bytes = rows.iter().map(PreparedRow::bytes).sum();
+        let (reply, answer) = oneshot::channel();
+        let write = Write { place, rows, bytes, reply, _budget: budget };
+        queue.send(Request::Write(write)).map_err(|_| closed())?;
+        Ok(Some(answer))
+    }
+}
+
+async fn wait_if_any(answer: Option<Answer>, deadline: Instant) -> Result<(), Error> {
+    match answer {
+        Some(answer) => wait(answer, deadline).await,
+        None => Ok(()),
+    }
+}
+
+/// Rows as they are before the changes: entries without their heads, `None` for rows that are not there.
+#[derive(Debug, Default)]
+struct OldRows {
+    rows: HashMap<Bytes, Option<Bytes>, RandomState>,
+    /// Whether one of them is not durable yet.
+    saw_pending: bool,
+}
+
+/// Changes that were applied together.
+struct Piece {
+    outcomes: Vec<Result<Written, Error>>,
+    rows: Vec<PreparedRow>,
+    saw_pending: bool,
+}
+
+/// Applies the changes in order; a later one sees what an earlier one made of the same row.
+fn apply_all(rules: &Rules<'_>, changes: &[Keyed<'_>], mut old: OldRows, cell_ms: &[i64]) -> Piece {
+    let mut outcomes = Vec::with_capacity(changes.len());
+    let mut places = Vec::with_capacity(changes.len());
+    let mut arena = Vec::with_capacity(room_for(changes));
+    let know_old = !old.rows.is_empty();
+    for ((key, change), cell_ms) in changes.iter().zip(cell_ms) {
+        let before = if know_old { old.rows.get(key).and_then(Option::as_deref) } else { None };
+        match rules.apply(before, change, key, *cell_ms, &mut arena) {
+            Ok(applied) => {
+                if know_old {
+                    let after = applied.entry.clone().map(|entry| Bytes::copy_from_slice(&arena[entry]));
+                    old.rows.insert(key.clone(), after);
+                }
+                outcomes.push(Ok(Written { returned: applied.returned }));
+                places.push((key, applied.entry, applied.record));
+            }
+            Err(error) => outcomes.push(Err(error)),
+        }
+    }
+    let arena = Bytes::from(arena);
+    let prepared = places.into_iter().map(|(key, entry, record)| PreparedRow {
+        key: key.clone(),
+        entry: entry.map(|entry| arena.slice(entry)),
+        record: arena.slice(record),
+    });
+    Piece { outcomes, rows: prepared.collect(), saw_pending: old.saw_pending }
+}
+
+/// Bytes that the changes' entries and records take, roughly.
+fn room_for(changes: &[Keyed<'_>]) -> usize {
+    let size = |change: &RowChange| {
+        change.size(&[] as &[&str]) + 16 * change.operation.cells().len()
+    };
+    changes.iter().map(|(key, change)| 2 * (key.len() + size(change)) + 128).sum()
+}
