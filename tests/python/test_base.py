@@ -64,8 +64,13 @@ class Base(unittest.TestCase):
         cls.expected = by_key(as_dict(row) for row in read_range(cls.ots, cls.table, KEY_NAMES))
         assert len(cls.expected) == ROWS
 
+    def task(self, *arguments, **settings):
+        task = Task(*arguments, **settings)
+        self.addCleanup(task.delete)
+        return task
+
     def test_every_row_is_delivered_once_with_equal_values(self):
-        task = Task(self.table, "BASE", COLUMNS + RESERVED, prefix="data/$yyyy/$MM/$dd/$HH")
+        task = self.task(self.table, "BASE", COLUMNS + RESERVED, prefix="data/$yyyy/$MM/$dd/$HH")
         task.wait_for_phase("INCR")
         for name, read in READERS.items():
             with self.subTest(reader=name):
@@ -79,14 +84,14 @@ class Base(unittest.TestCase):
         self.assertEqual((status["rows_delivered"], status["dirty_fields"]), (ROWS, 0))
 
     def test_a_folder_of_the_hive_kind_is_read_as_columns(self):
-        task = Task(self.table, "BASE", COLUMNS, prefix="hive/year=$yyyy/month=$MM")
+        task = self.task(self.table, "BASE", COLUMNS, prefix="hive/year=$yyyy/month=$MM")
         task.wait_for_phase("INCR")
         for name, read in READERS.items():
             with self.subTest(reader=name):
                 self.assertEqual(by_key(read(task)), self.expected)
 
     def test_an_automatic_schema_delivers_every_column(self):
-        task = Task(self.table, "BASE", None)
+        task = self.task(self.table, "BASE", None)
         task.wait_for_phase("INCR")
         for name, read in READERS.items():
             with self.subTest(reader=name):
@@ -95,7 +100,7 @@ class Base(unittest.TestCase):
     def test_later_changes_stay_out(self):
         table = create_table(self.ots, KEY)
         self.ots.put_row(table, row(7).row)
-        task = Task(table, "BASE", COLUMNS)
+        task = self.task(table, "BASE", COLUMNS)
         task.wait_for_phase("INCR")
         shown = task.status()["sync_point"]
         self.assertGreater(shown, 0)

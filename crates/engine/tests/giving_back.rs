@@ -15,6 +15,10 @@ use crate::homes::{Fjall, settings};
 
 const MIB: u64 = 1 << 20;
 
+/// What is written in all. Fjall by itself flushes idle spaces once its journals hold 256 MiB; it shall not come to
+/// that, so that it is the engine's doing that they go.
+const WRITTEN: u64 = 200 * MIB;
+
 /// What may remain of a log of any length: fjall's journal file of 64 MB and a little more, and the database's
 /// own files.
 const REMAINS_MAX: u64 = 72 * MIB;
@@ -22,13 +26,13 @@ const REMAINS_MAX: u64 = 72 * MIB;
 #[tokio::test]
 async fn of_one_space() {
     let home = Fjall::with(settings());
-    check(&home, home.open().await, 1, 320 * MIB).await;
+    check(&home, home.open().await, 1).await;
 }
 
 #[tokio::test]
 async fn of_many_spaces() {
     let home = Fjall::with(settings());
-    check(&home, home.open().await, 24, 320 * MIB).await;
+    check(&home, home.open().await, 24).await;
 }
 
 #[tokio::test]
@@ -48,7 +52,7 @@ async fn of_many_spaces_on_a_disk_at_its_reserve() {
     let parts = Parts { statvfs: Arc::new(AtReserve), ..Parts::default() };
     let engine = FjallEngine::open_with(&home.dir(), settings, parts).unwrap();
     assert_eq!(engine.room(), Room::AtReserve { free: 600, reserve: 1_000 });
-    check(&home, Arc::new(engine), 24, 160 * MIB).await;
+    check(&home, Arc::new(engine), 24).await;
 }
 
 #[tokio::test]
@@ -76,16 +80,16 @@ async fn of_all_but_the_end_of_each_log() {
     }
 }
 
-/// Fills the logs of so many spaces with so many bytes in all, trims them, and waits.
-async fn check(home: &Fjall, engine: Arc<dyn Engine>, space_count: u64, bytes: u64) {
+/// Fills the logs of so many spaces, trims them, and waits.
+async fn check(home: &Fjall, engine: Arc<dyn Engine>, space_count: u64) {
     let spaces = make_spaces(&*engine, space_count).await;
-    let entries = bytes / space_count / 1_024;
+    let entries = WRITTEN / space_count / 1_024 / 8 * 8;
     for round in 0..8 {
         for space in &spaces {
             append(&**space, entries / 8 * round..entries / 8 * (round + 1)).await;
         }
     }
-    assert!(disk_bytes(&home.dir()) > bytes, "less is on the disk than was written");
+    assert!(disk_bytes(&home.dir()) > WRITTEN - MIB, "less is on the disk than was written");
     for space in &spaces {
         space.trim(key(entries), soon()).await.unwrap();
     }

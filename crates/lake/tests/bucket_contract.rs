@@ -32,6 +32,12 @@ async fn an_s3_endpoint_keeps_the_contract() {
     contract(&S3Site { server: &server }).await;
 }
 
+#[tokio::test]
+async fn an_s3_endpoint_without_conditional_writes_keeps_the_contract() {
+    let server = S3Server::start_without_creates().await;
+    contract(&S3Site { server: &server }).await;
+}
+
 async fn contract(site: &impl Site) {
     site.make("lake");
     let bucket = site.open("lake");

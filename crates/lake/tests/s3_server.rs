@@ -7,8 +7,8 @@ use hyper_util::rt::TokioIo;
 use lakeferry_model::{BucketEntry, BucketLocation, BucketName, Secret, StoreCredentials};
 use s3s::auth::SimpleAuth;
 use s3s::dto::{
-    DeleteObjectsInput, DeleteObjectsOutput, GetObjectInput, GetObjectOutput, ListObjectsV2Input,
-    ListObjectsV2Output, PutObjectInput, PutObjectOutput,
+    DeleteObjectsInput, DeleteObjectsOutput, GetObjectInput, GetObjectOutput, HeadObjectInput,
+    HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, PutObjectInput, PutObjectOutput,
 };
 use s3s::service::S3ServiceBuilder;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
@@ -29,9 +29,18 @@ pub struct S3Server {
 
 impl S3Server {
     pub async fn start() -> Self {
+        Self::start_with(Creates::Known).await
+    }
+
+    /// A server that answers 501 to writes that must not replace anything, as OSS does on its S3 face.
+    pub async fn start_without_creates() -> Self {
+        Self::start_with(Creates::NotImplemented).await
+    }
+
+    async fn start_with(creates: Creates) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let files = FileSystem::new(directory.path()).unwrap();
-        let strict = StrictFiles { files, root: directory.path().to_owned() };
+        let strict = StrictFiles { files, root: directory.path().to_owned(), creates };
         let mut builder = S3ServiceBuilder::new(strict);
         builder.set_auth(SimpleAuth::from_single(KEY_ID, KEY_SECRET));
         let service = builder.build();
@@ -84,6 +93,13 @@ pub fn entry(url: &str, bucket: &str, secret: &str) -> BucketEntry {
 struct StrictFiles {
     files: FileSystem,
     root: PathBuf,
+    creates: Creates,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Creates {
+    Known,
+    NotImplemented,
 }
 
 impl StrictFiles {
@@ -96,12 +112,23 @@ impl StrictFiles {
 impl S3 for StrictFiles {
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         self.check(&request.input.bucket)?;
+        if self.creates == Creates::NotImplemented && request.input.if_none_match.is_some() {
+            return Err(s3_error!(NotImplemented));
+        }
         self.files.put_object(request).await
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         self.check(&request.input.bucket)?;
         self.files.get_object(request).await
+    }
+
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        self.check(&request.input.bucket)?;
+        self.files.head_object(request).await
     }
 
     async fn delete_objects(

@@ -145,7 +145,9 @@ impl Server {
         let listener =
             TcpListener::bind(address).await.map_err(|source| OpenError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| OpenError::Listen { address, source })?;
-        make_data_folder(&settings.data).map_err(|source| data_error(&settings.data, source))?;
+        // Local buckets are made within `lake`, never `lake` itself: one that is missing is a disk that is away.
+        let lake = settings.lake_dir();
+        make_data_folder(&lake).map_err(|source| data_error(&lake, source))?;
 
         let stuck = Arc::new(Notify::new());
         let engine = open_engine(&settings, &stuck).await?;

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use lakeferry_model::{Clock, KeyColumn, KeyKind, SystemClock, TableName, TableOptions, TableSchema};
+use lakeferry_model::{KeyColumn, KeyKind, SystemClock, TableName, TableOptions, TableSchema};
 use lakeferry_server::settings::{EngineLayer, Layer, Settings};
 use lakeferry_server::{Ended, KEY_FILE, Server};
 use lakeferry_wire::plain_buffer::{WireRow, decode_rows};

@@ -63,7 +63,7 @@ impl Ledger {
         last.is_none_or(|(_, outcome)| *outcome == Outcome::Unknown)
     }
 
-    /// Notes that the task is about to be asked for, while no change is under way.
+    /// Notes that the task, or a new run of it, is about to be asked for, while no change is under way.
     pub fn note_task(&mut self) {
         for steps in self.steps.values_mut() {
             steps.before_task = steps.all.len();
@@ -155,8 +155,8 @@ impl Steps {
         let mut may_be_there = false;
         for (change, outcome) in &self.all[..self.before_task] {
             match (change, outcome) {
-                (Change::Delete, Outcome::Answered) => (model, may_be_there) = (None, false),
-                (Change::Delete, Outcome::Unknown) => {}
+                // If an unknown delete has not happened, a BASE row says so.
+                (Change::Delete, _) => (model, may_be_there) = (None, false),
                 (other, outcome) => {
                     model = other.apply(model);
                     may_be_there |= *outcome == Outcome::Answered;

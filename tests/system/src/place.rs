@@ -72,26 +72,30 @@ fn place_behind(sync: Sync) -> Place {
 }
 
 async fn rows_and_task(setup: &Setup, place: Place) -> Result<(), Failure> {
-    let trial = Trial::begin(setup).await?;
-    let keeper = &trial.keeper;
+    let mut trial = Trial::begin(setup).await?;
     match place {
-        Place::RunBegun => {
-            until_task(keeper, "the full phase ends", |state| state.phase == "INCR").await?;
-            until_done(keeper, "deliver again", |target| async move {
-                // The answer may be lost although the run has begun.
-                match target.task(TABLE, TASK).await?.run {
-                    1 => target.deliver_again(TABLE, TASK).await,
-                    _ => Ok(()),
-                }
-            })
-            .await?;
-            until_task(keeper, "a second run", |state| state.run == 2).await?;
-        }
-        Place::TaskDeleted => second_task(keeper, setup).await?,
+        Place::RunBegun => second_run(&mut trial).await?,
+        Place::TaskDeleted => second_task(&trial.keeper, setup).await?,
         _ => {}
     }
-    died(keeper, place).await?;
+    died(&trial.keeper, place).await?;
     trial.end().await.map(drop)
+}
+
+/// The task delivers everything again.
+async fn second_run(trial: &mut Trial) -> Result<(), Failure> {
+    until_task(&trial.keeper, "the full phase ends", |state| state.phase == "INCR").await?;
+    let writers = trial.rest().await?;
+    until_done(&trial.keeper, "deliver again", |target| async move {
+        // The answer may be lost although the run has begun.
+        match target.task(TABLE, TASK).await?.run {
+            1 => target.deliver_again(TABLE, TASK).await,
+            _ => Ok(()),
+        }
+    })
+    .await?;
+    trial.resume(writers);
+    until_task(&trial.keeper, "a second run", |state| state.run == 2).await.map(drop)
 }
 
 /// A task beside the trial's own is made, deleted, and made again under its name.

@@ -58,7 +58,7 @@ pub struct Trial {
     ledger: Arc<Mutex<Ledger>>,
     stop_writers: Arc<AtomicBool>,
     stop_observer: Arc<AtomicBool>,
-    writers: Vec<JoinHandle<Result<(), Failure>>>,
+    writers: Vec<JoinHandle<Result<Writer, Failure>>>,
     observer: JoinHandle<Result<Seen, Failure>>,
 }
 
@@ -114,11 +114,35 @@ impl Trial {
 
         let lake = Arc::new(Lake::new(data.join("lake/lake/data")));
         let (stop_writers, stop_observer) = (Arc::default(), Arc::default());
-        let run = |writer: Writer| tokio::spawn(writer.run(Arc::clone(&keeper), Arc::clone(&stop_writers)));
-        let writers = writers.into_iter().map(run).collect();
         let watched = Seen::watch(TASK, Arc::clone(&lake), Arc::clone(&keeper), Arc::clone(&stop_observer));
         let observer = tokio::spawn(watched);
-        Ok(Self { keeper, lake, ledger, stop_writers, stop_observer, writers, observer })
+        let mut trial =
+            Self { keeper, lake, ledger, stop_writers, stop_observer, writers: Vec::new(), observer };
+        trial.resume(writers);
+        Ok(trial)
+    }
+
+    /// Stops the writers, and notes that a new run of the task is about to begin.
+    ///
+    /// # Errors
+    /// If a writer failed.
+    pub async fn rest(&mut self) -> Result<Vec<Writer>, Failure> {
+        self.stop_writers.store(true, Ordering::Relaxed);
+        let mut writers = Vec::new();
+        for writer in self.writers.drain(..) {
+            writers.push(writer.await.map_err(broken("run a writer"))??);
+        }
+        self.ledger.lock().note_task();
+        Ok(writers)
+    }
+
+    /// Lets writers run.
+    pub fn resume(&mut self, writers: Vec<Writer>) {
+        self.stop_writers.store(false, Ordering::Relaxed);
+        let run = |writer: Writer| {
+            tokio::spawn(writer.run(Arc::clone(&self.keeper), Arc::clone(&self.stop_writers)))
+        };
+        self.writers = writers.into_iter().map(run).collect();
     }
 
     /// Ends the writers, waits until the lake has everything, and compares.

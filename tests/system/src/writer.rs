@@ -54,11 +54,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Changes keys until `stop` is set.
+    /// Changes keys until `stop` is set, and returns, to go on later.
     ///
     /// # Errors
     /// If the server does not come back.
-    pub async fn run(mut self, keeper: Arc<Keeper>, stop: Arc<AtomicBool>) -> Result<(), Failure> {
+    pub async fn run(mut self, keeper: Arc<Keeper>, stop: Arc<AtomicBool>) -> Result<Self, Failure> {
         let (mut address, mut life) = keeper.life(1).await?;
         let mut target = Target::at(&address, DEV_KEY)?;
         while !stop.load(Ordering::Relaxed) {
@@ -71,7 +71,7 @@ impl Writer {
                 target = Target::at(&address, DEV_KEY)?;
             }
         }
-        Ok(())
+        Ok(self)
     }
 
     /// Changes each key once, as `choose` says: 0 to 4 a put, 5 to 8 an update, 9 a delete.

@@ -1,14 +1,15 @@
-//! Tests that break the database under the engine.
+//! Tests that break the database under the engine, or hold it where it can be held.
 
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use fjall::AbstractTree;
 use tempfile::TempDir;
 
 use super::*;
-use crate::seam::{Area, Batch, WriteError};
+use crate::seam::{Area, Batch, Scan, WriteError};
 use crate::testing::soon;
 
 struct Fixture {
@@ -53,6 +54,32 @@ impl Fixture {
             assert!(Instant::now() < until, "it does not open again: {error}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// Holds what `take` gives, on a thread of its own, until it is dropped.
+struct Hold(Option<(mpsc::Sender<()>, JoinHandle<()>)>);
+
+impl Hold {
+    fn new<T>(take: impl FnOnce(&dyn Fn()) -> T + Send + 'static) -> Self {
+        let (release, released) = mpsc::channel::<()>();
+        let (told, is_held) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            take(&|| {
+                told.send(()).unwrap();
+                let _ = released.recv();
+            });
+        });
+        is_held.recv().unwrap();
+        Self(Some((release, thread)))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let Some((release, thread)) = self.0.take() else { return };
+        drop(release);
+        thread.join().unwrap();
     }
 }
 
@@ -109,14 +136,11 @@ async fn a_commit_that_hangs_is_unknown_at_its_deadline_and_told() {
     let fixture = fixture().await;
     fixture.put("1", soon()).await.unwrap();
     let keyspaces = Arc::clone(&fixture.engine.shared.opened().unwrap().db.supervisor.keyspaces);
-    let (hold, held) = (mpsc::channel::<()>(), mpsc::channel::<()>());
-    let holder = std::thread::spawn(move || {
-        // A commit passes this lock after it has written the journal.
+    // A commit passes this lock after it has written the journal.
+    let hold = Hold::new(move |wait| {
         let _guard = keyspaces.write().unwrap();
-        held.0.send(()).unwrap();
-        hold.1.recv().unwrap();
+        wait();
     });
-    held.1.recv().unwrap();
     let outcome = fixture.put("2", Instant::now() + Duration::from_millis(50)).await;
     assert!(matches!(outcome, Err(WriteError::Unknown(Error::Deadline))), "{outcome:?}");
     // One behind it is not taken, so it is known not to be done.
@@ -126,8 +150,7 @@ async fn a_commit_that_hangs_is_unknown_at_its_deadline_and_told() {
     let stuck = fixture.stuck;
     tokio::task::spawn_blocking(move || stuck.recv_timeout(Duration::from_secs(60)).unwrap()).await.unwrap();
     assert!(fixture.engine.stuck());
-    hold.0.send(()).unwrap();
-    holder.join().unwrap();
+    drop(hold);
     let mut batch = Batch::default();
     batch.put("4", "value");
     fixture.space.write(batch, soon()).await.unwrap();
@@ -165,4 +188,98 @@ async fn a_space_dropped_before_a_failure_is_gone_after_it() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(matches!(fixture.has("1").await, Err(Error::SpaceGone(_))));
+}
+
+#[tokio::test]
+async fn a_write_given_up_while_fjall_flushes_is_not_done_with_its_group() {
+    let fixture = fixture().await;
+    let opened = fixture.engine.shared.opened().unwrap();
+    let space = opened.space(fixture.space.id()).unwrap();
+    drop(opened);
+    let keyspace = space.table.keyspace.clone();
+    let hold = Hold::new(move |wait| {
+        let _guard = keyspace.tree.get_flush_lock();
+        wait();
+    });
+    for key in ["1", "2", "3"] {
+        fixture.put(key, soon()).await.unwrap();
+        space.table.rotate().unwrap();
+    }
+    assert!(space.table.is_crowded());
+    // The first one holds the writer until the other two are behind it; those then form a group, in which one
+    // is given up and the other is not.
+    let after = |millis| Instant::now() + Duration::from_millis(millis);
+    let writes = async {
+        let (first, given_up) =
+            tokio::join!(fixture.put("first", after(200)), fixture.put("given-up", after(500)));
+        assert!(matches!(first, Err(WriteError::NotWritten(Error::Deadline))), "{first:?}");
+        assert!(matches!(given_up, Err(WriteError::NotWritten(Error::Deadline))), "{given_up:?}");
+        drop(hold);
+    };
+    let (kept, ()) = tokio::join!(
+        async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            fixture.put("kept", soon()).await
+        },
+        writes
+    );
+    kept.unwrap();
+    assert!(fixture.has("kept").await.unwrap());
+    assert!(!fixture.has("given-up").await.unwrap());
+    assert!(!fixture.has("first").await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_is_seen_whole_also_while_fjall_counts_up() {
+    let fixture = fixture().await;
+    let supervisor = fixture.engine.shared.opened().unwrap().db.supervisor.clone();
+    let stop = Arc::new(AtomicBool::new(false));
+    // As flushes and compactions do, in the midst of a batch, only more often.
+    let counter = std::thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                let number = supervisor.seqno.next();
+                supervisor.snapshot_tracker.set(number + 1);
+                std::thread::yield_now();
+            }
+        }
+    });
+    let number_all = |number: u64| {
+        let mut batch = Batch::default();
+        for key in 0..500 {
+            batch.put(format!("{key:03}"), number.to_string());
+        }
+        batch
+    };
+    fixture.space.write(number_all(0), soon()).await.unwrap();
+    let writer = tokio::spawn({
+        let space = Arc::clone(&fixture.space);
+        async move {
+            for number in 1..150 {
+                space.write(number_all(number), soon()).await.unwrap();
+            }
+        }
+    });
+    while !writer.is_finished() {
+        let keys = ["000", "100", "200", "300", "400", "499"].map(Bytes::from).to_vec();
+        let values = fixture.space.read(Area::Table, keys, soon()).await.unwrap();
+        assert!(values.iter().all(|value| *value == values[0]), "a read sees parts of two batches");
+        let scan = Scan {
+            area: Area::Table,
+            from: Bytes::new(),
+            to: None,
+            backward: false,
+            entries_max: 1_000,
+            bytes_max: 1 << 20,
+        };
+        let block = fixture.space.scan(scan, soon()).await.unwrap();
+        assert!(
+            block.iter().all(|(_, value)| value == block.entry(0).1),
+            "a block holds parts of two batches"
+        );
+    }
+    stop.store(true, Ordering::Relaxed);
+    counter.join().unwrap();
+    writer.await.unwrap();
 }
