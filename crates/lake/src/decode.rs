@@ -75,11 +75,11 @@ pub fn read_object(bytes: Bytes) -> Result<DecodedObject, DecodeError> {
     Ok(DecodedObject { columns, rows, metadata })
 }
 
-/// Reads the key-value metadata of an object from its last bytes.
+/// Reads the key-value metadata of an object of that size from its last bytes.
 ///
 /// # Errors
 /// What is wrong with the bytes.
-pub fn read_metadata(tail: &Bytes, object_bytes: u64) -> Result<Footer, DecodeError> {
+pub(crate) fn read_metadata(tail: &Bytes, object_bytes: u64) -> Result<Footer, DecodeError> {
     let mut reader = ParquetMetaDataReader::new();
     match reader.try_parse_sized(tail, object_bytes) {
         Ok(()) => Ok(Footer::Read(key_values(&reader.finish()?))),
@@ -90,7 +90,7 @@ pub fn read_metadata(tail: &Bytes, object_bytes: u64) -> Result<Footer, DecodeEr
 
 /// What the last bytes of an object tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Footer {
+pub(crate) enum Footer {
     /// The key-value metadata.
     Read(Vec<(String, String)>),
     /// That so many of its last bytes are needed.

@@ -23,7 +23,7 @@ mod prefix;
 mod schema;
 
 pub use bucket::{Bucket, BucketError, BucketIdentity, BucketLimits, ListedObject, PutOutcome};
-pub use decode::{DecodeError, DecodedObject, read_metadata, read_object};
+pub use decode::{DecodeError, DecodedObject, read_object};
 pub use encode::{EncodeError, EncodedObject, ObjectEncoder, Operation, RowMeta};
 pub use event_time::EventTimeError;
 pub use folder::{FolderFinder, FolderPath, Zone};
