@@ -50,7 +50,7 @@ impl Live {
             return Self { shown: Shown::Plain { next_at: Instant::now(), last: String::new() } };
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is a constant");
+        let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is a constant");
         bar.set_style(style.tick_chars("|/-\\ "));
         Self { shown: Shown::InPlace(bar) }
     }
@@ -85,6 +85,14 @@ impl Live {
         match &self.shown {
             Shown::InPlace(bar) => bar.suspend(|| answer(line)),
             Shown::Plain { .. } => answer(line),
+        }
+    }
+
+    /// Says something beside the answer, on stderr, above the line in place.
+    pub fn note(&self, line: impl Display) {
+        match &self.shown {
+            Shown::InPlace(bar) => bar.suspend(|| note(line)),
+            Shown::Plain { .. } => note(line),
         }
     }
 

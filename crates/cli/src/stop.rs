@@ -19,15 +19,14 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Takes both signals from now on, and says `on_first` when the first one comes.
-    ///
-    /// If the process is still there `limit` after that, it ends without order.
-    pub fn listen(on_first: &'static str, limit: Option<Duration>) -> Result<Self, Failure> {
+    /// Takes both signals from now on. If the process is still there `limit` after the first one, it ends
+    /// without order.
+    pub fn listen(limit: Option<Duration>) -> Result<Self, Failure> {
         let listen =
             |kind| signal(kind).map_err(|error| Failure::broken("listen for signals").caused_by(error));
         let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let (ask, asked) = watch::channel(false);
-        tokio::spawn(hear(interrupt, terminate, ask, on_first, limit));
+        tokio::spawn(hear(interrupt, terminate, ask, limit));
         Ok(Self { asked })
     }
 
@@ -42,14 +41,12 @@ async fn hear(
     mut interrupt: Signal,
     mut terminate: Signal,
     ask: watch::Sender<bool>,
-    on_first: &'static str,
     limit: Option<Duration>,
 ) {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    console::note(on_first);
     ask.send_replace(true);
     let over = async {
         match limit {

@@ -7,12 +7,16 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 /// The program, without anything of this process's environment that it would listen to.
 pub fn lakeferry() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lakeferry"));
-    let heard = std::env::vars().map(|(name, _)| name).filter(|name| {
-        name.starts_with("TABLESTORE_") || name.starts_with("LAKEFERRY_") || name == "RUST_LOG"
-    });
-    heard.for_each(|name| drop(command.env_remove(name)));
+    let names = std::env::vars().map(|(name, _)| name);
+    for name in names.filter(|name| is_heard(name)) {
+        command.env_remove(name);
+    }
     command.stdin(Stdio::null());
     command
+}
+
+fn is_heard(name: &str) -> bool {
+    name.starts_with("TABLESTORE_") || name.starts_with("LAKEFERRY_") || name == "RUST_LOG"
 }
 
 /// What a command said and how it ended.

@@ -97,7 +97,9 @@ fn a_task_is_made_watched_described_steered_and_deleted() {
     shop.done("task deliver-again orders to-lake --instance shop");
     let watched = shop.done("task watch orders to-lake --instance shop --until-delivered").answer;
     assert!(watched.contains("delivered: 250 rows"), "{watched}");
-    assert!(shop.done("task describe orders to-lake --instance shop").answer.contains("run            2"));
+    let told = shop.done("task describe orders to-lake --instance shop --json").answer;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["status"]["run"], 2);
 
     shop.done("task delete orders to-lake --instance shop");
     assert_eq!(shop.ask("task describe orders to-lake --instance shop").code, Some(1));

@@ -99,6 +99,17 @@ impl Destinations {
     }
 }
 
+/// The key-value metadata of an object; nothing if there is none, or if it is no Parquet and so not ours.
+pub(crate) async fn metadata_of(
+    bucket: &Bucket,
+    name: &str,
+) -> Result<Option<Vec<(String, String)>>, BucketError> {
+    match bucket.metadata(name).await {
+        Err(BucketError::Other { retryable: false, .. }) => Ok(None),
+        answered => answered,
+    }
+}
+
 /// A local bucket, or one with credentials of its own, needs no role, whatever string the task names.
 fn needs_role(entry: &BucketEntry) -> bool {
     match &entry.location {

@@ -10,7 +10,7 @@ use lakeferry_lake::Bucket;
 use lakeferry_model::Micros;
 use tokio::sync::Notify;
 
-use crate::destination::Destinations;
+use crate::destination::{Destinations, metadata_of};
 use crate::encode::is_of_task;
 use crate::space::{Abandoned, TaskSpace, Writes};
 use crate::stop::{Stop, Stopped};
@@ -47,15 +47,15 @@ pub(crate) async fn sweep(
     now: Micros,
     stop: &Stop,
 ) -> Result<usize, Stopped> {
-    let stored = match space.load().await {
-        Ok(stored) => stored,
+    let names = match space.abandoned().await {
+        Ok(names) => names,
         Err(error) => {
             tracing::warn!(%error, "abandoned names could not be read, trying again later");
             return Ok(usize::MAX);
         }
     };
-    let mut left = stored.abandoned.len();
-    for abandoned in &stored.abandoned {
+    let mut left = names.len();
+    for abandoned in &names {
         let is_gone = match destinations.find_by_name(&abandoned.bucket) {
             Some(bucket) => stop.or(delete_if_ours(&bucket, abandoned)).await?,
             // A bucket that is out of the table is none of our business any more.
@@ -74,7 +74,7 @@ pub(crate) async fn sweep(
 /// Whether the name bears no object of the task (any more).
 async fn delete_if_ours(bucket: &Bucket, abandoned: &Abandoned) -> bool {
     let deleted = async {
-        match bucket.metadata(&abandoned.name).await? {
+        match metadata_of(bucket, &abandoned.name).await? {
             Some(metadata) if is_of_task(abandoned.task, &metadata) => bucket.delete(&abandoned.name).await,
             _ => Ok(()),
         }

@@ -9,13 +9,17 @@
 //!
 //! What to do next is chosen by [`choose`] from a [`View`] alone; the lane then does it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod redo;
+mod step;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lakeferry_durable::Place;
 use lakeferry_lake::{ColumnScout, FolderPath, ManifestRange, ManifestSpan};
 use lakeferry_model::Micros;
+use lakeferry_store::{Error, LogBlock, LogHead, PartitionId};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
@@ -32,7 +36,7 @@ use crate::stop::{Stop, Stopped};
 use crate::task::{RunReason, Task};
 use crate::trouble::Trouble;
 use crate::upload::{Content, Delivered, Ended, Upload};
-use lakeferry_store::{LogBlock, LogHead, PartitionId};
+use step::{Flight, Step, View, choose};
 
 /// The shortest time between a read that reached the log's end and the next one: the rows of many small
 /// commits are read together.
@@ -92,76 +96,6 @@ struct InFlight {
 }
 
 type Uploaded = (Upload, Result<Delivered, Ended>);
-
-/// What a lane should do next. Choosing touches no store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Commit the cut that has been uploaded, or see why it was not.
-    Collect,
-    /// Read a block of this partition's log.
-    Read(PartitionId),
-    /// Cut folders.
-    Cut(CutReason),
-    /// Write down that rows which produced nothing are behind.
-    Advance,
-    /// Wait for news, at most this long.
-    Wait(Duration),
-}
-
-/// All that the choice depends on.
-#[derive(Debug, Clone)]
-struct View {
-    /// The state of the cut on its way.
-    in_flight: Flight,
-    /// Why folders should be cut by their size or age.
-    due: Option<CutReason>,
-    /// Until the oldest folder is due by its age.
-    due_in: Option<Duration>,
-    /// Whether rows are gathered.
-    has_rows: bool,
-    /// Whether everything read so far was asked for.
-    is_asked: bool,
-    /// Whether progress lags behind what is known, and may be written now.
-    may_advance: bool,
-    /// A partition with records to read.
-    readable: Option<PartitionId>,
-    /// Whether the memory for another block is there.
-    has_room: bool,
-    /// The longest wait.
-    tick: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flight {
-    None,
-    Under,
-    Ended,
-}
-
-fn choose(view: &View) -> Step {
-    let may_cut = view.in_flight == Flight::None;
-    match view {
-        View { in_flight: Flight::Ended, .. } => return Step::Collect,
-        View { due: Some(reason), .. } if may_cut => return Step::Cut(*reason),
-        View { is_asked: true, has_rows: true, .. } if may_cut => return Step::Cut(CutReason::Asked),
-        View { may_advance: true, .. } if may_cut => return Step::Advance,
-        _ => {}
-    }
-    // A folder that is full already must not grow while the cut before it is on its way.
-    let may_gather = view.due != Some(CutReason::Size);
-    if let Some(partition) = view.readable.filter(|_| may_gather) {
-        if view.has_room {
-            return Step::Read(partition);
-        }
-        if may_cut {
-            // With nothing gathered, others hold the memory; one block is read all the same, or this lane
-            // would never come round.
-            return if view.has_rows { Step::Cut(CutReason::Memory) } else { Step::Read(partition) };
-        }
-    }
-    let due_in = view.due_in.filter(|due_in| !due_in.is_zero());
-    Step::Wait(due_in.map_or(view.tick, |due_in| due_in.min(view.tick)))
-}
 
 impl Lane {
     /// A lane that goes on from what is written down.
@@ -242,7 +176,7 @@ impl Lane {
         View {
             in_flight: match &self.in_flight {
                 None => Flight::None,
-                Some(flight) if flight.ended.is_some() => Flight::Ended,
+                Some(flight) if flight.ended.is_some() || flight.upload.is_finished() => Flight::Ended,
                 Some(_) => Flight::Under,
             },
             due: self.gather.due(now, &self.rules, in_backlog),
@@ -333,7 +267,7 @@ impl Lane {
         partition: PartitionId,
         block: &LogBlock,
         after: u64,
-    ) -> (u64, Result<(), lakeferry_store::Error>) {
+    ) -> (u64, Result<(), Error>) {
         let now = self.task.now();
         let mut read = after;
         let mut latest = None;
@@ -355,7 +289,7 @@ impl Lane {
         at: usize,
         now: Duration,
         latest: &mut Option<(FolderPath, Slot)>,
-    ) -> Result<u64, lakeferry_store::Error> {
+    ) -> Result<u64, Error> {
         let (view, record) = block.record(at)?;
         let sequence = view.sequence();
         let Some(place) = self.placement.place(&view)? else { return Ok(sequence) };
@@ -561,157 +495,5 @@ impl Lane {
             };
             self.task.board.set_position(*partition, position);
         }
-    }
-
-    /// Does a prepared cut again: the same ranges under the same names, which gives the same bytes.
-    async fn redo(&mut self, cut: PreparedCut) -> Result<(), Stopped> {
-        let CutKind::Log { upto } = &cut.kind else {
-            // A scan's cut is given up before any lane of the log begins.
-            return Ok(());
-        };
-        let upto: BTreeMap<PartitionId, u64> =
-            upto.iter().map(|(partition, to)| (PartitionId(*partition), *to)).collect();
-        tracing::info!(task = %self.task.id, lane = self.ticket.lane, cut = cut.number, "doing a prepared cut again");
-        let (folders, lease) = loop {
-            match self.gather_again(&cut, &upto).await? {
-                Ok(gathered) => break gathered,
-                Err(error) => {
-                    let who = Who::Lane(self.ticket.lane);
-                    self.task.wait_in_trouble(who, Trouble::of(&error), 1, &self.stop).await?;
-                }
-            }
-        };
-        self.send(cut, upto, folders, lease);
-        while self.in_flight.is_some() {
-            self.collect().await?;
-        }
-        Ok(())
-    }
-
-    /// Gathers the records of a prepared cut's folders once more.
-    async fn gather_again(
-        &mut self,
-        cut: &PreparedCut,
-        upto: &BTreeMap<PartitionId, u64>,
-    ) -> Result<Result<(Vec<SealedFolder>, Lease), lakeferry_store::Error>, Stopped> {
-        let wanted: BTreeSet<&str> = cut.objects.iter().map(|object| object.folder.as_str()).collect();
-        let mut again = Gather::new(self.task.account.lease());
-        for (&partition, &to) in upto {
-            let mut after = self.progress.low(partition);
-            while after < to {
-                let block = self.read_block(partition, after).await?;
-                match self.gather_wanted(&mut again, &wanted, partition, &block, to) {
-                    Ok(Some(read)) => after = read,
-                    Ok(None) => break,
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-        }
-        let (folders, lease) = again.take(CutReason::Asked, Duration::ZERO, &self.rules);
-        let mut by_path: BTreeMap<String, SealedFolder> =
-            folders.into_iter().map(|folder| (folder.path.as_str().to_owned(), Arc::new(folder))).collect();
-        let folders: Vec<SealedFolder> =
-            cut.objects.iter().filter_map(|object| by_path.remove(&object.folder)).collect();
-        if folders.len() < cut.objects.len() {
-            let message = format!("the log no longer holds what cut {} was prepared with", cut.number);
-            return Ok(Err(lakeferry_store::Error::Corrupt(message)));
-        }
-        Ok(Ok((folders, lease)))
-    }
-
-    /// Gathers those records of a block that belong to wanted folders, up to the sequence `to`. Answers how
-    /// far it came; nothing if there is no such record.
-    fn gather_wanted(
-        &mut self,
-        again: &mut Gather,
-        wanted: &BTreeSet<&str>,
-        partition: PartitionId,
-        block: &LogBlock,
-        to: u64,
-    ) -> Result<Option<u64>, lakeferry_store::Error> {
-        let mut read = None;
-        for at in 0..block.len() {
-            let (view, record) = block.record(at)?;
-            let sequence = view.sequence();
-            if sequence > to {
-                return Ok(Some(to));
-            }
-            read = Some(sequence);
-            let Some(place) = self.placement.place(&view)? else { continue };
-            let folder = place.folder.as_str();
-            if !wanted.contains(folder) || self.progress.is_delivered(partition, folder, sequence) {
-                continue;
-            }
-            let (commit_time, is_event_time_dirty) = (view.commit_time(), place.is_event_time_dirty);
-            let slot = again.slot(place.folder, Duration::ZERO);
-            again.push(slot, Gathered { partition, sequence, commit_time, is_event_time_dirty, record });
-        }
-        Ok(read)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const P: PartitionId = PartitionId(1);
-
-    fn view() -> View {
-        View {
-            in_flight: Flight::None,
-            due: None,
-            due_in: None,
-            has_rows: false,
-            is_asked: false,
-            may_advance: false,
-            readable: None,
-            has_room: true,
-            tick: Duration::from_secs(1),
-        }
-    }
-
-    #[test]
-    fn an_idle_lane_waits_for_news_or_for_its_oldest_folder() {
-        assert_eq!(choose(&view()), Step::Wait(Duration::from_secs(1)));
-        let due_in = Some(Duration::from_millis(300));
-        assert_eq!(choose(&View { due_in, ..view() }), Step::Wait(Duration::from_millis(300)));
-    }
-
-    #[test]
-    fn a_due_folder_is_cut_before_more_is_read() {
-        let due = View { due: Some(CutReason::Age), readable: Some(P), has_rows: true, ..view() };
-        assert_eq!(choose(&due), Step::Cut(CutReason::Age));
-    }
-
-    #[test]
-    fn a_lane_reads_on_while_a_cut_is_on_its_way() {
-        let under = View { in_flight: Flight::Under, readable: Some(P), has_rows: true, ..view() };
-        assert_eq!(choose(&under), Step::Read(P));
-        let aged = View { due: Some(CutReason::Age), ..under.clone() };
-        assert_eq!(choose(&aged), Step::Read(P));
-        let full = View { due: Some(CutReason::Size), ..under };
-        assert_eq!(choose(&full), Step::Wait(Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn without_memory_the_older_half_is_cut_or_the_cut_under_way_is_awaited() {
-        let short = View { has_room: false, readable: Some(P), has_rows: true, ..view() };
-        assert_eq!(choose(&short), Step::Cut(CutReason::Memory));
-        let under = View { in_flight: Flight::Under, ..short.clone() };
-        assert_eq!(choose(&under), Step::Wait(Duration::from_secs(1)));
-        assert_eq!(choose(&View { has_rows: false, ..short }), Step::Read(P));
-    }
-
-    #[test]
-    fn what_was_asked_for_is_cut_once_it_is_read() {
-        let asked = View { is_asked: true, has_rows: true, ..view() };
-        assert_eq!(choose(&asked), Step::Cut(CutReason::Asked));
-        assert_eq!(choose(&View { has_rows: false, ..asked }), Step::Wait(Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn an_uploaded_cut_is_committed_before_anything_else() {
-        let ended = View { in_flight: Flight::Ended, due: Some(CutReason::Size), has_rows: true, ..view() };
-        assert_eq!(choose(&ended), Step::Collect);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lakeferry_durable::Place;
 use lakeferry_lake::{ObjectSchema, Prefix, Zone, check_suffix};
@@ -90,11 +90,24 @@ impl Registry {
                 loaded.push(self.load(&table, &space, stored).await?);
             }
         }
+        self.clean_buckets().await;
         for (table, task) in loaded.into_iter().flatten() {
             self.begin(table, task);
         }
         self.env.janitor.wake();
         Ok(())
+    }
+
+    /// Removes what a crash has left of uploads, before any begins.
+    async fn clean_buckets(&self) {
+        for entry in self.env.store.buckets() {
+            let Some(bucket) = self.env.destinations.find_by_name(&entry.name) else { continue };
+            let cleaned = tokio::time::timeout(CLEAN_MAX, bucket.clean_temporary()).await;
+            if !matches!(cleaned, Ok(Ok(()))) {
+                // A bucket that is missing or out of reach holds up nobody.
+                tracing::debug!(bucket = %entry.name, "temporary files could not be removed");
+            }
+        }
     }
 
     /// A task as it is written down; nothing if it is deleted, which is then finished.
@@ -396,5 +409,7 @@ fn check_tuning(spec: &TaskSpec) -> Result<(), Violation> {
 const SERVICE_ROLE_MADE: &str = "service role";
 /// Bytes of records that one object may gather at most: it is encoded in memory.
 const OBJECT_BYTES_MAX: u64 = 1 << 30;
+/// How long removing temporary files may hold up the start.
+const CLEAN_MAX: Duration = Duration::from_secs(2);
 /// Lanes of one task at most.
 const LANES_MAX: u32 = 1024;

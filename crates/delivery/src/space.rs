@@ -7,260 +7,33 @@
 //! not at all. Every batch here only sets and removes keys, so one whose outcome is unknown is simply written
 //! again.
 
+mod entry;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lakeferry_engine::{Area, Batch, Engine, Scan, Space, SpaceId, WriteError};
 use lakeferry_lake::ObjectSchema;
-use lakeferry_model::delivery::{Mode, Phase, TaskSpec};
-use lakeferry_model::{BucketName, Micros, TaskName};
+use lakeferry_store::PartitionId;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::error::Error;
 use crate::progress::{Folder, Progress, ProgressChange};
 use crate::stop::{Stop, Stopped};
-use lakeferry_store::PartitionId;
+use entry::FORMAT;
+pub use entry::TaskId;
+pub(crate) use entry::{
+    Abandoned, CutKind, LaneCounters, Pin, PreparedCut, PreparedObject, ScanRange, Stage, Stored, StoredLane,
+    StoredTask, TaskEntry, Totals,
+};
 
-/// The format of the entries here; a newer one is refused.
-const FORMAT: u32 = 1;
 /// How long one call of the engine may take.
 const CALL: Duration = Duration::from_secs(10);
 /// The wait before a failed write is tried again.
 const WRITE_AGAIN: Duration = Duration::from_millis(200);
-
-/// A task's id, never used again: a number that the catalog gives, under a random half, so that objects of two
-/// deployments in one bucket cannot be mistaken for each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TaskId(u64);
-
-impl TaskId {
-    /// The id of the task with this number, which the catalog gives once. Below 2^53, so that every reader
-    /// of JSON gets it right.
-    pub(crate) fn of_number(number: u64) -> Self {
-        let (random, _) = Uuid::new_v4().as_u64_pair();
-        Self((random >> 32) << NUMBER_BITS | number & ((1 << NUMBER_BITS) - 1))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn random() -> Self {
-        Self::of_number(Uuid::new_v4().as_u64_pair().1)
-    }
-
-    pub(crate) fn number(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A task as it was asked for, and how far its life has come.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct TaskEntry {
-    pub(crate) format: u32,
-    pub(crate) id: TaskId,
-    pub(crate) spec: TaskSpec,
-    pub(crate) created_at: Micros,
-    pub(crate) stage: Stage,
-    /// The phase of this run; an INC task that scans the table again is in FULL here and reports INCR.
-    pub(crate) phase: Phase,
-    pub(crate) run: u32,
-    /// Where the sync point begins when FULL is over.
-    pub(crate) sync_floor: Micros,
-    /// Whether the names in the bucket were listed, so that sequences go on above them.
-    pub(crate) are_names_listed: bool,
-    /// What the bucket said of itself when the task first saw it.
-    pub(crate) bucket_identity: Option<Uuid>,
-    /// What was accepted with a doubt.
-    pub(crate) warnings: Vec<String>,
-    /// What a person should know of this run.
-    pub(crate) note: Option<String>,
-}
-
-/// How far the making or the end of a task has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Stage {
-    /// The entry is written; the log is not pinned yet.
-    Entered,
-    /// The pins are written.
-    Live,
-    /// Deleted; what is left is being cleared away.
-    Deleted,
-}
-
-/// Where a run begins in a partition's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Pin {
-    pub(crate) sequence: u64,
-    pub(crate) commit_time: Micros,
-}
-
-/// What a lane counts. Never goes back, not with a new run either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LaneCounters {
-    pub(crate) next_sequence: u64,
-    pub(crate) next_cut: u64,
-}
-
-impl LaneCounters {
-    pub(crate) fn take_sequence(&mut self) -> u64 {
-        let taken = self.next_sequence;
-        self.next_sequence += 1;
-        taken
-    }
-
-    pub(crate) fn take_cut(&mut self) -> u64 {
-        let taken = self.next_cut;
-        self.next_cut += 1;
-        taken
-    }
-}
-
-impl Default for LaneCounters {
-    fn default() -> Self {
-        Self { next_sequence: 1, next_cut: 1 }
-    }
-}
-
-/// What a run has delivered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Totals {
-    pub(crate) rows: u64,
-    pub(crate) bytes: u64,
-    pub(crate) objects: u64,
-    pub(crate) dirty_fields: u64,
-    pub(crate) event_time_dirty: u64,
-    pub(crate) undelivered: BTreeMap<String, u64>,
-    pub(crate) last_object_at: Option<Micros>,
-    pub(crate) last_object: Option<String>,
-}
-
-/// A range of row keys that the full phase scans, and how far it has come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ScanRange {
-    pub(crate) partition: u64,
-    /// Rows up to this are in the lake; absent: none.
-    #[serde(with = "hex_key")]
-    pub(crate) after: Option<Bytes>,
-    /// The last row key of the range; absent: to the partition's end.
-    #[serde(with = "hex_key")]
-    pub(crate) until: Option<Bytes>,
-    pub(crate) is_done: bool,
-}
-
-/// A cut whose names are fixed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct PreparedCut {
-    pub(crate) number: u64,
-    pub(crate) run: u32,
-    pub(crate) kind: CutKind,
-    pub(crate) schema: Arc<ObjectSchema>,
-    pub(crate) objects: Vec<PreparedObject>,
-}
-
-/// What a cut was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum CutKind {
-    /// The log, up to these positions by partition; it is done again after a crash.
-    Log {
-        /// Positions by partition id.
-        upto: BTreeMap<u64, u64>,
-    },
-    /// A scan; it is given up after a crash.
-    Scan,
-}
-
-/// An object of a prepared cut.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PreparedObject {
-    pub(crate) folder: String,
-    pub(crate) name: String,
-    pub(crate) sequence: u64,
-}
-
-/// A name whose object, should it appear, is to be deleted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Abandoned {
-    pub(crate) task: TaskId,
-    pub(crate) bucket: BucketName,
-    pub(crate) name: String,
-    /// After this it is not looked after any more.
-    pub(crate) until: Micros,
-}
-
-/// Everything that is written down about one task.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredTask {
-    pub(crate) entry: TaskEntry,
-    pub(crate) schema: Option<Arc<ObjectSchema>>,
-    pub(crate) pins: BTreeMap<PartitionId, Pin>,
-    pub(crate) lanes: BTreeMap<u32, StoredLane>,
-    pub(crate) ranges: BTreeMap<u32, ScanRange>,
-    pub(crate) totals: Totals,
-}
-
-/// Everything that is written down about one lane.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct StoredLane {
-    pub(crate) counters: LaneCounters,
-    pub(crate) progress: Progress,
-    pub(crate) prepared: Option<PreparedCut>,
-}
-
-/// What a table's space holds.
-#[derive(Debug, Default)]
-pub(crate) struct Stored {
-    pub(crate) tasks: Vec<StoredTask>,
-    pub(crate) abandoned: Vec<Abandoned>,
-}
-
-impl TaskEntry {
-    /// A task that was just asked for.
-    pub(crate) fn new(id: TaskId, spec: TaskSpec, created_at: Micros, warnings: Vec<String>) -> Self {
-        Self {
-            format: FORMAT,
-            id,
-            spec,
-            created_at,
-            stage: Stage::Entered,
-            phase: Phase::Init,
-            run: 1,
-            sync_floor: 0,
-            are_names_listed: false,
-            bucket_identity: None,
-            warnings,
-            note: None,
-        }
-    }
-
-    pub(crate) fn name(&self) -> &TaskName {
-        &self.spec.name
-    }
-
-    /// Whether the task follows the log.
-    pub(crate) fn follows_log(&self) -> bool {
-        self.spec.mode != Mode::Base
-    }
-
-    /// The phase as described to others.
-    pub(crate) fn reported_phase(&self) -> Phase {
-        match (self.spec.mode, self.phase) {
-            (Mode::Inc, Phase::Full) => Phase::Incr,
-            (_, phase) => phase,
-        }
-    }
-}
 
 /// The space of a table's tasks.
 #[derive(Debug, Clone)]
@@ -286,13 +59,22 @@ impl TaskSpace {
 
     /// Reads everything. For the start, when nobody writes yet.
     pub(crate) async fn load(&self) -> Result<Stored, Error> {
+        stored(self.entries(Bytes::new(), None).await?)
+    }
+
+    /// Reads the abandoned names.
+    pub(crate) async fn abandoned(&self) -> Result<Vec<Abandoned>, Error> {
+        let entries = self.entries(Bytes::from_static(b"a"), Some(Bytes::from_static(b"b"))).await?;
+        entries.iter().map(|(_, value)| json(value)).collect()
+    }
+
+    async fn entries(&self, mut from: Bytes, to: Option<Bytes>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
         let mut entries = Vec::new();
-        let mut from = Bytes::new();
         loop {
             let scan = Scan {
                 area: Area::Table,
                 from,
-                to: None,
+                to: to.clone(),
                 backward: false,
                 entries_max: 4096,
                 bytes_max: 1 << 20,
@@ -301,7 +83,7 @@ impl TaskSpace {
             entries.extend(block.iter().map(|(key, value)| (key.to_vec(), value.to_vec())));
             match block.last_key() {
                 Some(last) if block.more => from = [last, &[0]].concat().into(),
-                _ => return stored(entries),
+                _ => return Ok(entries),
             }
         }
     }
@@ -329,8 +111,6 @@ impl TaskSpace {
 }
 
 const PREFIX: &str = "tasks-";
-/// Bits of a task's id that are its number.
-const NUMBER_BITS: u32 = 21;
 
 fn call() -> Instant {
     Instant::now() + CALL
@@ -447,7 +227,7 @@ struct Key(Vec<u8>);
 impl Key {
     fn new(kind: u8, task: TaskId) -> Self {
         let mut key = vec![kind];
-        key.extend_from_slice(&task.0.to_be_bytes());
+        key.extend_from_slice(&task.number().to_be_bytes());
         Self(key)
     }
 
@@ -478,7 +258,7 @@ impl<'a> KeyReader<'a> {
     }
 
     fn task(&mut self) -> Result<TaskId, Error> {
-        Ok(TaskId(u64::from_be_bytes(self.take()?)))
+        Ok(TaskId::of_key(u64::from_be_bytes(self.take()?)))
     }
 
     fn u32(&mut self) -> Result<u32, Error> {
@@ -565,30 +345,102 @@ fn position(value: &[u8]) -> Result<u64, Error> {
     Ok(u64::from_be_bytes(value))
 }
 
-/// Row keys in JSON: hexadecimal text.
-mod hex_key {
-    use std::fmt::Write;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lakeferry_engine::MemoryEngine;
+    use lakeferry_model::delivery::{Destination, Mode, SchemaSpec, TaskSpec, Tuning};
+    use lakeferry_model::{BucketName, KeyColumn, KeyKind, TableName, TableSchema, TaskName};
 
-    use bytes::Bytes;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(key: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(key) = key else { return serializer.serialize_none() };
-        let mut text = String::with_capacity(key.len() * 2);
-        for byte in key {
-            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+    fn spec() -> TaskSpec {
+        TaskSpec {
+            name: TaskName::parse("first").unwrap(),
+            mode: Mode::BaseInc,
+            destination: Destination {
+                bucket: BucketName::parse("lake").unwrap(),
+                endpoint: "e".to_owned(),
+                role: "r".to_owned(),
+                prefix: "p/$yyyy".to_owned(),
+                event_time: None,
+                zone: "UTC".to_owned(),
+                suffix: ".parquet".to_owned(),
+            },
+            schema: SchemaSpec::Automatic { reserved: true },
+            tuning: Tuning::default(),
         }
-        serializer.serialize_some(&text)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
-        let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
-        let pairs = text.as_bytes().chunks(2);
-        let byte = |pair: &[u8]| {
-            let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
-            u8::from_str_radix(pair, 16).ok()
+    fn schema() -> ObjectSchema {
+        let key = KeyColumn { name: "id".to_owned(), kind: KeyKind::Integer, auto_increment: false };
+        let name = TableName::parse("t").unwrap();
+        ObjectSchema::automatic(&TableSchema { name, primary_key: vec![key], defined_columns: vec![] }, true)
+    }
+
+    #[tokio::test]
+    async fn what_is_written_about_a_task_is_read_back_and_removed_without_a_trace() {
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let space = TaskSpace::open(&engine, 7).await.unwrap();
+        let (id, partition) = (TaskId::of_number(1), PartitionId(3));
+        let entry = TaskEntry::new(id, spec(), 5, vec!["doubt".to_owned()]);
+        let range = ScanRange {
+            partition: 3,
+            after: Some(Bytes::from_static(b"\x00\xff")),
+            until: None,
+            is_done: false,
         };
-        let key: Option<Vec<u8>> = pairs.map(byte).collect();
-        key.map(|key| Some(key.into())).ok_or_else(|| D::Error::custom("a row key is not hexadecimal"))
+        let cut = PreparedCut {
+            number: 4,
+            run: 1,
+            kind: CutKind::Log { upto: BTreeMap::from([(3, 12)]) },
+            schema: Arc::new(schema()),
+            objects: vec![PreparedObject { folder: "p".to_owned(), name: "p/x".to_owned(), sequence: 9 }],
+        };
+        let ahead = vec![(partition, Folder::from("p/2020"), 11)];
+        let change = ProgressChange { lows: vec![(partition, 10)], ahead, level: vec![] };
+        let mut writes = Writes::default();
+        writes.put_entry(&entry);
+        writes.put_schema(id, &schema());
+        writes.put_totals(id, &Totals { rows: 2, ..Totals::default() });
+        writes.put_pin(id, partition, &Pin { sequence: 8, commit_time: 9 });
+        writes.put_counters(id, 1, LaneCounters { next_sequence: 10, next_cut: 5 });
+        writes.put_prepared(id, 1, &cut);
+        writes.put_range(id, 0, &range);
+        writes.move_progress(id, 1, &change);
+        space.write(writes).await.unwrap();
+
+        let stored = space.load().await.unwrap().tasks.remove(0);
+        assert_eq!((stored.entry.id, &stored.entry.spec, stored.entry.stage), (id, &spec(), Stage::Entered));
+        assert_eq!((stored.totals.rows, stored.schema.as_deref()), (2, Some(&schema())));
+        assert_eq!(stored.pins[&partition].sequence, 8);
+        assert_eq!(stored.ranges[&0], range);
+        let lane = &stored.lanes[&1];
+        assert_eq!((lane.counters.next_sequence, lane.counters.next_cut), (10, 5));
+        assert_eq!(lane.prepared, Some(cut));
+        assert_eq!(lane.progress.low(partition), 10);
+        assert!(lane.progress.is_delivered(partition, "p/2020", 11));
+
+        let mut writes = Writes::default();
+        writes.remove_task(&stored);
+        space.write(writes).await.unwrap();
+        assert_eq!(space.entries(Bytes::new(), None).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn an_entry_of_a_newer_program_is_refused() {
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let space = TaskSpace::open(&engine, 7).await.unwrap();
+        let mut entry = TaskEntry::new(TaskId::of_number(1), spec(), 5, vec![]);
+        entry.format = FORMAT + 1;
+        let mut writes = Writes::default();
+        writes.put_entry(&entry);
+        space.write(writes).await.unwrap();
+        assert!(matches!(space.load().await, Err(Error::TooNew(_))));
+    }
+
+    #[test]
+    fn task_ids_are_safe_in_json_and_differ_between_deployments() {
+        let (one, other) = (TaskId::of_number(1), TaskId::of_number(1));
+        assert!(one.number() < 1 << 53 && one != other);
+        assert_ne!(TaskId::of_number(1).number() % 8, TaskId::of_number(2).number() % 8);
     }
 }

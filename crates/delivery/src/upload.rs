@@ -13,6 +13,7 @@ use lakeferry_lake::{Bucket, BucketError, Manifest, ManifestObject, ManifestRang
 use lakeferry_model::{BucketName, Micros};
 
 use crate::cut::LaneTicket;
+use crate::destination::metadata_of;
 use crate::encode::{Encoded, Failure, ObjectId, encode_folder};
 use crate::gather::SealedFolder;
 use crate::space::{PreparedCut, PreparedObject, Totals};
@@ -177,7 +178,7 @@ impl Upload {
         match bucket.put_new(&object.name, encoded.bytes.clone()).await.map_err(trouble)? {
             PutOutcome::Created => {}
             PutOutcome::Exists => {
-                let metadata = bucket.metadata(&object.name).await.map_err(trouble)?;
+                let metadata = metadata_of(bucket, &object.name).await.map_err(trouble)?;
                 if !metadata.is_some_and(|metadata| id.is_in(&metadata)) {
                     tracing::warn!(task = %self.task.id, name = object.name, "a name is taken by another's object");
                     return Ok(None);

@@ -37,7 +37,8 @@ fn the_first_object_is_named_as_documented() {
     let name = "myPrefix/year=2020/month=08/day=31/testTask_0_myPrefix_year=2020_month=08_day=31__1";
     assert_eq!(world.names(), [name]);
     let metadata = &world.objects()[name].metadata;
-    for key in [lakeferry_delivery::TASK_KEY, lakeferry_delivery::LANE_KEY, lakeferry_delivery::SEQUENCE_KEY] {
+    for key in [lakeferry_delivery::TASK_KEY, lakeferry_delivery::LANE_KEY, lakeferry_delivery::SEQUENCE_KEY]
+    {
         assert!(metadata.iter().any(|(name, _)| name == key), "{key}");
     }
 }
@@ -67,7 +68,8 @@ fn a_large_table_becomes_many_objects_over_many_lanes_and_partitions() {
     assert_eq!(world.rows(), (0..2000).map(|id| (id, id % 200)).collect::<Vec<_>>());
     assert!(world.names().len() > 4, "{:?}", world.names());
     assert!(world.names().iter().any(|name| name.starts_with("p/first_1_")), "{:?}", world.names());
-    let manifests = world.lake.buckets.lock()["lake"].keys().filter(|name| name.contains("/manifests/")).count();
+    let manifests =
+        world.lake.buckets.lock()["lake"].keys().filter(|name| name.contains("/manifests/")).count();
     assert!(manifests > 1);
 }
 

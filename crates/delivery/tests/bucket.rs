@@ -51,7 +51,10 @@ fn a_bucket_that_comes_back_is_delivered_on_into() {
     world.lake.buckets.lock().insert("lake".to_owned(), objects);
     process.wait_for_rows(&table, "first", 2);
     assert_eq!(world.rows(), [(1, 1), (2, 2)]);
-    assert_eq!((process.status(&table, "first").run, process.status(&table, "first").error), (1, TaskError::Ok));
+    assert_eq!(
+        (process.status(&table, "first").run, process.status(&table, "first").error),
+        (1, TaskError::Ok)
+    );
 }
 
 #[test]

@@ -13,8 +13,10 @@ use lakeferry_engine::{
     Area, Batch, Block, Engine, Error, MemoryEngine, Room, Scan, Space, SpaceId, WriteError,
 };
 use lakeferry_lake::bucket::{Part, PutMode, ReadObject, Store as ObjectStore};
-use lakeferry_lake::{Bucket, BucketError, BucketLimits, DecodedObject, ListedObject, PutOutcome, read_object};
-use lakeferry_model::delivery::{Destination, Mode, SchemaSpec, TaskSpec, TaskStatus, Tuning};
+use lakeferry_lake::{
+    Bucket, BucketError, BucketLimits, DecodedObject, ListedObject, PutOutcome, read_object,
+};
+use lakeferry_model::delivery::{Destination, Mode, Phase, SchemaSpec, TaskSpec, TaskStatus, Tuning};
 use lakeferry_model::*;
 use lakeferry_store::{Store, Table, TableSpec};
 use parking_lot::Mutex;
@@ -171,7 +173,12 @@ impl Space for FusedSpace {
         self.0.id()
     }
 
-    async fn read(&self, area: Area, keys: Vec<Bytes>, deadline: Instant) -> Result<Vec<Option<Bytes>>, Error> {
+    async fn read(
+        &self,
+        area: Area,
+        keys: Vec<Bytes>,
+        deadline: Instant,
+    ) -> Result<Vec<Option<Bytes>>, Error> {
         self.1.step(false, self.0.read(area, keys, deadline)).await
     }
 
@@ -294,7 +301,8 @@ impl World {
     }
 
     pub fn start_with(&self, fuse: Arc<Fuse>) -> Process {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (world, fuse_) = (self.clone(), Arc::clone(&fuse));
         // It may be blown before it is open.
         let opening = async move {
@@ -420,6 +428,12 @@ impl Process {
             assert!(Instant::now() < deadline, "{what} was not reached: {:?}", self.statuses());
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Whether no task has anything to do by itself.
+    pub fn is_idle(&self) -> bool {
+        let is_idle = |status: TaskStatus| status.phase == Phase::Incr;
+        self.statuses().into_iter().all(is_idle)
     }
 
     fn statuses(&self) -> Vec<TaskStatus> {

@@ -54,6 +54,7 @@ fn a_folder_is_cut_by_its_size_while_the_others_wait() {
     asked.tuning.object_bytes_max = 4000;
     process.create(&table, asked);
     process.write(&table, [(1, 1)]);
+    process.reaches("the first row", || process.status(&table, "first").next_cut_in_ms.is_some());
     world.clock.advance(Duration::from_secs(60));
     process.write(&table, (0..200).map(|id| (id, 2)));
     process.reaches("the full folder", || world.names() == ["p/04/first_0_p_04__1"]);
@@ -90,7 +91,8 @@ fn a_schema_that_maps_the_operation_delivers_deletes() {
     process.deliver_now(&table, "first");
     process.wait_for_rows(&table, "first", 2);
     let objects = world.objects();
-    let operations: Vec<_> = objects.values().flat_map(|object| object.column("operation").unwrap()).collect();
+    let operations: Vec<_> =
+        objects.values().flat_map(|object| object.column("operation").unwrap()).collect();
     let text = |text: &str| Value::String(text.into());
     assert_eq!(operations, [Some(&text("PUT")), Some(&text("DELETE"))]);
     assert_eq!(world.rows(), [(1, -1), (1, 1)]);
@@ -146,9 +148,9 @@ fn base_and_changes_add_up_to_the_table_under_concurrent_writers() {
     process.run(async move {
         let writers = async {
             for round in 1..30 {
-                let rows = (0..200).filter(|id| id % 3 == round % 3).map(|id| {
-                    put(id, vec![("v", Value::Integer(round))])
-                });
+                let rows = (0..200)
+                    .filter(|id| id % 3 == round % 3)
+                    .map(|id| put(id, vec![("v", Value::Integer(round))]));
                 for written in writing.write(rows.collect(), soon()).await {
                     written.unwrap();
                 }
@@ -164,7 +166,8 @@ fn base_and_changes_add_up_to_the_table_under_concurrent_writers() {
     let mut newest: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     let mut seen = std::collections::HashSet::new();
     for object in world.objects().values() {
-        let rows = integers(object, "id").into_iter().zip(integers(object, "v")).zip(integers(object, "sequence"));
+        let rows =
+            integers(object, "id").into_iter().zip(integers(object, "v")).zip(integers(object, "sequence"));
         for ((id, v), sequence) in rows {
             assert!(seen.insert((id, sequence)), "row {id} at {sequence} was delivered twice");
             let known = newest.entry(id).or_insert((0, 0));

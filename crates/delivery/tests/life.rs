@@ -97,7 +97,10 @@ fn two_tasks_whose_objects_could_share_names_cannot_both_exist() {
     let kind = |spec| process.try_create(&other, spec).unwrap().map_err(|error| error.kind());
     assert_eq!(kind(with_prefix("p/2031")), Err(ErrorKind::Exists));
     assert_eq!(kind(with_prefix("q/$yyyy")), Ok(()));
-    assert_eq!(process.try_create(&table, spec("first", Mode::Inc)).unwrap().unwrap_err().kind(), ErrorKind::Exists);
+    assert_eq!(
+        process.try_create(&table, spec("first", Mode::Inc)).unwrap().unwrap_err().kind(),
+        ErrorKind::Exists
+    );
 }
 
 #[test]
@@ -164,6 +167,7 @@ fn our_own_program_holds_names_to_the_documented_rule() {
     let table = process.table();
     let (delivery, table_) = (process.delivery().clone(), table);
     let own = lakeferry_delivery::CreateVia::Own;
-    let refused = process.run(async move { delivery.create(&table_, spec("taskTest_29", Mode::Inc), own).await });
+    let refused =
+        process.run(async move { delivery.create(&table_, spec("taskTest_29", Mode::Inc), own).await });
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
 }

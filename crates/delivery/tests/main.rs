@@ -1,7 +1,5 @@
 //! Delivery from the outside: a store on an engine in memory, a lake in memory, and faults on purpose.
 
-#![expect(missing_docs, reason = "a test's name says what it is about")]
-
 mod base;
 mod bucket;
 mod crash;
@@ -9,3 +7,4 @@ mod folders;
 mod harness;
 mod incremental;
 mod life;
+mod local;

@@ -148,6 +148,16 @@ pub struct Block {
 }
 
 impl Block {
+    /// Makes room for entries like the first one, as many as the scan will take. A block that grows step by step
+    /// touches twice the memory. For implementations of the seam.
+    pub fn reserve_like(&mut self, key: &[u8], value: &[u8], scan: &Scan) {
+        let bytes = (key.len() + value.len()).max(1);
+        let count = scan.entries_max.min(scan.bytes_max / bytes + 1);
+        // Entries differ in size; a tenth more than asked for spares most blocks their last growth.
+        self.data.reserve((count * bytes).min(scan.bytes_max.saturating_add(bytes)) / 10 * 11);
+        self.entries.reserve(count);
+    }
+
     /// Adds an entry. For implementations of the seam.
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
         self.data.extend_from_slice(key);

@@ -23,8 +23,8 @@ impl ApiError {
     }
 
     /// An error of which the caller gets only the protocol's text.
-    pub fn internal(code: ErrorCode, message: &str, internal: impl ToString) -> Self {
-        Self { code, message: message.to_owned(), internal: Some(internal.to_string()) }
+    pub fn internal(code: ErrorCode, message: &str, internal: impl Into<String>) -> Self {
+        Self { code, message: message.to_owned(), internal: Some(internal.into()) }
     }
 
     /// A malformed or unfit parameter.

@@ -53,6 +53,9 @@ pub use lakeferry_lake as lake;
 /// How long the parts may take to open; recovery of a full journal is the longest of it.
 const OPEN_S_MAX: u64 = 120;
 
+/// Both halves of the fixed key of `--dev`, unless the environment says otherwise.
+const DEV_KEY: &str = "dev";
+
 /// A server that is open and not yet running.
 pub struct Server {
     shared: Arc<Shared>,
@@ -262,10 +265,10 @@ fn make_data_folder(data: &Path) -> io::Result<()> {
 async fn ensure_key(store: &Store, settings: &Settings) -> Result<Option<FirstKey>, OpenError> {
     let now = store.clock().now_micros();
     if settings.dev {
-        let from = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+        let from = |name| std::env::var(name).unwrap_or_else(|_| DEV_KEY.to_owned());
         let key = AccessKey {
-            id: from("TABLESTORE_ACCESS_KEY_ID", "dev"),
-            secret: Secret::new(from("TABLESTORE_ACCESS_KEY_SECRET", "dev")),
+            id: from("TABLESTORE_ACCESS_KEY_ID"),
+            secret: Secret::new(from("TABLESTORE_ACCESS_KEY_SECRET")),
             kind: AccessKind::Operator,
             instances: Vec::new(),
             created_at: now,
@@ -275,10 +278,16 @@ async fn ensure_key(store: &Store, settings: &Settings) -> Result<Option<FirstKe
         }
         return Ok(None);
     }
-    let made_now = store.keys().is_empty();
+    // Everybody knows it, so it opens only servers for development.
+    if store.key(DEV_KEY).is_some_and(|key| key.secret.reveal() == DEV_KEY) {
+        store.remove_key(DEV_KEY).await?;
+    }
+    let made_now = !store.keys().iter().any(|key| key.kind == AccessKind::Operator);
     let path = settings.data.join(KEY_FILE);
     if !made_now {
         let told = path.exists().then(|| read_or_write(&settings.data, now).ok()).flatten();
+        // The file may hold a key that was deleted since.
+        let told = told.filter(|(key, _)| store.key(&key.id).is_some());
         return Ok(told.map(|(key, path)| FirstKey { access_key_id: key.id, path, made_now }));
     }
     let data_error = |source| OpenError::Data { path: settings.data.clone(), source };

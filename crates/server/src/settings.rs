@@ -289,6 +289,8 @@ impl Settings {
         within("engine.cache_mib", self.engine.cache_mib, 8, 1 << 20, "at least 8 MiB")?;
         within("engine.write_buffer_mib", self.engine.write_buffer_mib, 16, 1 << 20, "at least 16 MiB")?;
         within("engine.journal_mib", self.engine.journal_mib, 64, 1 << 20, "at least 64 MiB")?;
+        // A bound far beyond any disk, below which bytes cannot overflow.
+        within("engine.reserve_mib", self.engine.reserve_mib.unwrap_or(0), 0, 1 << 40, "at most 2^40 MiB")?;
         within("delivery.memory_mib", self.delivery.memory_mib, 16, 1 << 20, "at least 16 MiB")?;
         within("delivery.object_mib", self.delivery.object_mib, 1, 4096, "1 to 4096 MiB")?;
         within("delivery.lanes_min", self.delivery.lanes_min.into(), 1, 64, "1 to 64")?;

@@ -79,12 +79,29 @@ impl TestServer {
         Self::open(tempfile::tempdir().unwrap(), true).await
     }
 
+    /// Stops the server and opens another on the same data that is not for development.
+    pub async fn reopen_in_earnest(self) -> Self {
+        Self::open(self.stop().await, false).await
+    }
+
+    /// A server on the data of a stopped one, with other settings of its engine.
+    pub async fn reopen_with(self, engine: EngineLayer) -> Self {
+        let dev = self.dev;
+        let data = self.stop().await;
+        Self::open_with(data, dev, engine).await
+    }
+
     async fn open(data: tempfile::TempDir, dev: bool) -> Self {
+        let engine = EngineLayer { reserve_mib: Some(1), ..EngineLayer::default() };
+        Self::open_with(data, dev, engine).await
+    }
+
+    async fn open_with(data: tempfile::TempDir, dev: bool, engine: EngineLayer) -> Self {
         let layer = Layer {
             data: Some(data.path().to_owned()),
             listen: Some(([127, 0, 0, 1], 0).into()),
             dev: Some(dev),
-            engine: EngineLayer { cache_mib: Some(8), reserve_mib: Some(1), ..EngineLayer::default() },
+            engine: EngineLayer { cache_mib: Some(8), ..engine },
             ..Layer::default()
         };
         let settings = Settings::from_layers([layer]).unwrap();
@@ -105,13 +122,19 @@ impl TestServer {
 
     /// Stops the server and opens another on the same data.
     pub async fn restart(self) -> Self {
-        let Self { client, running, stop, dev, data, .. } = self;
+        let dev = self.dev;
+        Self::open(self.stop().await, dev).await
+    }
+
+    /// Stops the server; its data stay.
+    async fn stop(self) -> tempfile::TempDir {
+        let Self { client, running, stop, data, .. } = self;
         // A connection that is kept open would be waited for.
         drop(client);
         stop.send(()).unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(60), running).await.unwrap();
         assert_eq!(ended.unwrap().unwrap(), Ended::Stopped);
-        Self::open(data, dev).await
+        data
     }
 
     /// A well-formed request of the protocol.
@@ -168,6 +191,20 @@ impl TestServer {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Sends a request and hangs up without waiting for its answer.
+    pub async fn send_and_leave(&self, request: &Request) {
+        use tokio::io::AsyncWriteExt;
+        let mut text = format!("{} {} HTTP/1.1\r\nhost: test\r\n", request.method, request.path);
+        for (name, value) in request.signed_headers() {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
+        let address = self.address.trim_start_matches("http://");
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(&[text.as_bytes(), &request.body].concat()).await.unwrap();
+        stream.shutdown().await.unwrap();
     }
 
     /// Gets a page that is open to everybody.

@@ -15,7 +15,7 @@ async fn application(server: &TestServer) -> Key {
     Key { id: text("id"), secret: text("secret") }
 }
 
-fn task(name: &str, tuning: Value) -> Value {
+fn task(name: &str, tuning: &Value) -> Value {
     json!({
         "name": name,
         "mode": "BASE_INC",
@@ -150,7 +150,7 @@ async fn a_task_of_our_own_gets_the_servers_tuning_where_it_names_none() {
     let server = TestServer::start_dev().await;
     server.make_table("orders", &[("pk", KeyKind::Integer)]).await;
     let path = "instances/test/tables/orders/tasks";
-    let asked = task("to-lake", json!({ "object_age_ms_max": 250 }));
+    let asked = task("to-lake", &json!({ "object_age_ms_max": 250 }));
     let made = server.json(Method::POST, path, &asked.to_string()).await.ok_json();
     assert_eq!((&made["table"], &made["name"]), (&json!("orders"), &json!("to-lake")));
     let tuning = &made["spec"]["tuning"];
@@ -170,13 +170,13 @@ async fn a_task_of_our_own_is_held_to_the_documented_rules() {
     let server = TestServer::start_dev().await;
     server.make_table("orders", &[("pk", KeyKind::Integer)]).await;
     let path = "instances/test/tables/orders/tasks";
-    let mut no_prefix = task("to-lake", Value::Null);
+    let mut no_prefix = task("to-lake", &Value::Null);
     no_prefix["destination"]["prefix"] = json!("");
-    let mut unknown_zone = task("to-lake", Value::Null);
+    let mut unknown_zone = task("to-lake", &Value::Null);
     unknown_zone["destination"]["zone"] = json!("Atlantis/Centre");
     for bad in [
-        task("To_Lake", Value::Null),
-        task("to-lake", json!({ "speed": 1 })),
+        task("To_Lake", &Value::Null),
+        task("to-lake", &json!({ "speed": 1 })),
         no_prefix,
         unknown_zone,
         json!({ "name": "to-lake" }),
@@ -197,7 +197,7 @@ async fn a_development_server_can_be_emptied_and_another_cannot() {
         .await
         .ok::<proto::PutRowResponse>();
     let path = "instances/test/tables/orders/tasks";
-    server.json(Method::POST, path, &task("to-lake", Value::Null).to_string()).await.ok_json();
+    server.json(Method::POST, path, &task("to-lake", &Value::Null).to_string()).await.ok_json();
     server.json(Method::POST, "dev/reset", "").await.ok_json();
     assert_eq!(server.json(Method::GET, "instances", "").await.ok_json(), json!({ "instances": [] }));
     server.make_table("orders", &[("pk", KeyKind::Integer)]).await;

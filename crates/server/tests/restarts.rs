@@ -1,6 +1,9 @@
-//! What a restart keeps: everything that was answered.
+//! What outlasts a restart, a caller who leaves, and a full disk.
+
+use std::time::Duration;
 
 use lakeferry_model::{KeyKind, ValueRef};
+use lakeferry_server::settings::EngineLayer;
 use lakeferry_wire::proto;
 
 use crate::harness::{Request, TestServer};
@@ -29,6 +32,18 @@ async fn a_restart_keeps_keys_instances_tables_and_rows() {
 }
 
 #[tokio::test]
+async fn the_key_that_everybody_knows_opens_servers_for_development_alone() {
+    let server = TestServer::start_dev().await;
+    server.make_table("t", &[("pk", KeyKind::Integer)]).await;
+    let known = server.key.clone();
+    let server = server.reopen_in_earnest().await;
+    let own = server.call("ListTable", &proto::ListTableRequest {}).await;
+    assert_eq!(own.ok::<proto::ListTableResponse>().table_names, ["t"]);
+    let request = Request { key: known, ..server.request("ListTable", &proto::ListTableRequest {}) };
+    server.send(&request).await.refused(403, "OTSAuthFailed", "The AccessKeyID does not exist.");
+}
+
+#[tokio::test]
 async fn a_restart_keeps_tasks() {
     let server = TestServer::start_dev().await;
     server.make_table("t", &[("pk", KeyKind::Integer)]).await;
@@ -40,4 +55,34 @@ async fn a_restart_keeps_tasks() {
     let request = proto::ListDeliveryTaskRequest { table_name: Some("t".into()) };
     let answer = server.call("ListDeliveryTask", &request).await.ok::<proto::ListDeliveryTaskResponse>();
     assert_eq!(answer.tasks.iter().map(|task| task.task_name()).collect::<Vec<_>>(), ["task1"]);
+}
+
+#[tokio::test]
+async fn a_write_whose_caller_has_gone_is_still_done() {
+    let server = TestServer::start().await;
+    server.make_table("t", &[("pk", KeyKind::Integer)]).await;
+    let request = server.request("PutRow", &put("t", 1, &[("c", ValueRef::Integer(1))]));
+    server.send_and_leave(&request).await;
+    let written = async {
+        while server.scan("t", &["pk"]).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), written).await.expect("the row is written");
+}
+
+#[tokio::test]
+async fn at_the_disks_reserve_rows_are_read_and_not_written() {
+    let server = TestServer::start().await;
+    server.make_table("t", &[("pk", KeyKind::Integer)]).await;
+    server.call("PutRow", &put("t", 1, &[("c", ValueRef::Integer(1))])).await.ok::<proto::PutRowResponse>();
+    // No disk has so much free.
+    let server =
+        server.reopen_with(EngineLayer { reserve_mib: Some(1 << 40), ..EngineLayer::default() }).await;
+    let answer = server.call("PutRow", &put("t", 2, &[("c", ValueRef::Integer(2))])).await;
+    let (code, message) = answer.error();
+    // SDKs do not send a write again after this code: it would not help before somebody makes room.
+    assert_eq!((answer.status.as_u16(), code.as_str()), (503, "OTSServerUnavailable"));
+    assert!(message.contains("reserve"), "{message}");
+    assert_eq!(server.scan("t", &["pk"]).await.iter().map(told).collect::<Vec<_>>(), ["1 c=1"]);
 }

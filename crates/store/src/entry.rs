@@ -164,6 +164,7 @@ impl<'a> Cells<'a> {
         self.bytes.0
     }
 
+    #[inline]
     fn step(&mut self) -> Option<Option<CellRef<'a>>> {
         if !self.started {
             self.started = true;
@@ -214,16 +215,17 @@ pub struct Column<'a> {
     pub versions: SmallVec<[(i64, ValueRef<'a>); 1]>,
 }
 
-/// Appends columns, which must be in name order.
-pub fn encode_columns(columns: &[Column<'_>], out: &mut Vec<u8>) {
+/// Appends columns, which must be in name order, each with its newest versions.
+pub fn encode_columns(columns: &[Column<'_>], versions_max: usize, out: &mut Vec<u8>) {
     debug_assert!(columns.is_sorted_by(|a, b| a.name < b.name), "columns lie in name order");
     let base_ms = columns.first().and_then(|column| column.versions.first()).map_or(0, |(ms, _)| *ms);
     put_varint(zigzag(base_ms), out);
     put_varint(columns.len() as u64, out);
     for column in columns {
         put_prefixed(column.name.as_bytes(), out);
-        put_varint(column.versions.len() as u64, out);
-        for (timestamp_ms, value) in &column.versions {
+        let count = column.versions.len().min(versions_max);
+        put_varint(count as u64, out);
+        for (timestamp_ms, value) in &column.versions[..count] {
             put_varint(zigzag(timestamp_ms.wrapping_sub(base_ms)), out);
             put_value(*value, out);
         }
@@ -251,6 +253,7 @@ pub(crate) fn damaged() -> Error {
     Error::Corrupt("a row or change record ends in the middle or holds an unknown value".into())
 }
 
+#[inline]
 pub(crate) fn put_value(value: ValueRef<'_>, out: &mut Vec<u8>) {
     match value {
         ValueRef::Integer(value) => {
@@ -274,11 +277,13 @@ pub(crate) fn put_value(value: ValueRef<'_>, out: &mut Vec<u8>) {
     }
 }
 
+#[inline]
 pub(crate) fn put_prefixed(bytes: &[u8], out: &mut Vec<u8>) {
     put_varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
 }
 
+#[inline]
 pub(crate) fn put_varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push((number as u8) | 0x80);
@@ -368,7 +373,7 @@ mod tests {
     fn entry_of(columns: &[Column<'_>]) -> Vec<u8> {
         let mut out = Vec::new();
         encode_head(7, -9, &mut out);
-        encode_columns(columns, &mut out);
+        encode_columns(columns, usize::MAX, &mut out);
         out
     }
 

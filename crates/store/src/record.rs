@@ -64,7 +64,8 @@ pub enum Changed<'a> {
     DeleteAll,
 }
 
-/// Appends a record without its head: from the action on.
+/// Appends a record without its head: from the action on. `columns` are the row after the change: those of a put
+/// are told with all their versions, of an update the newest of each.
 pub fn encode_body(
     action: Action,
     key: &[u8],
@@ -75,17 +76,18 @@ pub fn encode_body(
 ) {
     out.push(action.byte());
     put_prefixed(key, out);
-    if action != Action::Delete {
-        encode_columns(columns, out);
+    if action == Action::Put {
+        encode_columns(columns, usize::MAX, out);
     }
     if action == Action::Update {
+        encode_columns(columns, 1, out);
         put_varint(changes.len() as u64, out);
         for (name, changed) in changes {
             put_prefixed(name.as_bytes(), out);
             encode_changed(*changed, out);
         }
     }
-    encode_columns(origin, out);
+    encode_columns(origin, 1, out);
 }
 
 fn encode_changed(changed: Changed<'_>, out: &mut Vec<u8>) {

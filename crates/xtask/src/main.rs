@@ -3,13 +3,15 @@
 //! - `check`: formatting, lints, house rules. What the gate looks at before it builds anything long.
 //! - `test`: house rules, the workspace's own tests, then the program itself under the official SDKs, under
 //!   readers of the lake, under SIGKILL and under power cuts. Ends with `N passed, N failed, N skipped`.
+//! - `bench`: ratios against the bare parts, in a release build.
 //! - `kill`, `powercut`: the last two alone, longer, with a seed that brings a failure back.
 //!
 //! A test that needs a language prepares what it needs below `tests/` in the target directory. Nothing is
 //! installed for the whole system; a language that is missing is skipped by name, which `CI=true` forbids.
 
-#![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
+mod bench;
 mod check;
 mod crash;
 mod java;
@@ -44,6 +46,13 @@ enum Command {
         list: bool,
         #[command(flatten)]
         seed: Seed,
+    },
+    /// Measure Lakeferry against its bare parts; `--help` behind it tells what there is
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Names of benchmarks and their options, as `base --json`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Kill the server at random instants, then at every named place, and compare table and lake with what
     /// was answered
@@ -80,6 +89,7 @@ impl Seed {
 
 fn main() -> ExitCode {
     let suites = match Arguments::parse().command {
+        Command::Bench { arguments } => return bench::run(&arguments),
         Command::Check => check::suites(),
         Command::Test { only, list, seed } => {
             let mut suites = suite::every(seed.or_random());

@@ -19,8 +19,15 @@ use crate::writer::{DEV_KEY, TABLE};
 #[derive(Debug, Default)]
 pub struct Seen {
     last: Option<TaskState>,
-    /// Per object that is listed, the highest sync point that was shown while it was not.
-    shown_before: HashMap<PathBuf, i64>,
+    /// Per object that is listed, the highest sync point that was shown while it was not, with its run.
+    shown_before: HashMap<PathBuf, Shown>,
+}
+
+/// A sync point; it speaks of its run alone.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shown {
+    run: i64,
+    sync_point: i64,
 }
 
 impl Seen {
@@ -61,7 +68,7 @@ impl Seen {
                 return Err(Failure::Lost(format!("the phase went from {} to {}", last.phase, state.phase)));
             }
         }
-        let before = self.last.as_ref().map_or(0, |last| last.sync_point);
+        let before = self.shown();
         self.shown_before.retain(|name, _| names.contains(name));
         for name in names {
             self.shown_before.entry(name).or_insert(before);
@@ -75,18 +82,24 @@ impl Seen {
     /// # Errors
     /// The first object that came too late.
     pub fn check(&self, objects: &[Object]) -> Result<(), Failure> {
-        let last = self.last.as_ref().map_or(0, |last| last.sync_point);
         for object in objects {
-            let shown = self.shown_before.get(&object.name).copied().unwrap_or(last);
-            let late = object.rows.iter().find(|row| row.commit_time < shown);
-            if let Some(row) = late {
-                let name = object.name.display();
+            let shown = self.shown_before.get(&object.name).copied().unwrap_or(self.shown());
+            if object.metadata.get("lakeferry.run") != Some(&shown.run.to_string()) {
+                continue;
+            }
+            if let Some(row) = object.rows.iter().find(|row| row.commit_time < shown.sync_point) {
+                let (name, shown) = (object.name.display(), shown.sync_point);
                 return Err(Failure::Lost(format!(
                     "`{name}` came after the sync point {shown}, with {row:?}"
                 )));
             }
         }
         Ok(())
+    }
+
+    fn shown(&self) -> Shown {
+        let shown = |state: &TaskState| Shown { run: state.run, sync_point: state.sync_point };
+        self.last.as_ref().map(shown).unwrap_or_default()
     }
 }
 

@@ -94,6 +94,20 @@ impl Target {
         Ok(found)
     }
 
+    /// The time of a table's last commit, in microseconds since the epoch.
+    ///
+    /// # Errors
+    /// What the call says.
+    pub async fn last_commit(&self, table: &str) -> Result<i64, Error> {
+        let path = format!("instances/{INSTANCE}/tables/{table}");
+        let detail = self.client.json(Method::GET, &path, None).await?;
+        let partitions = detail["partitions"].as_array().into_iter().flatten();
+        Ok(partitions
+            .filter_map(|partition| partition["last_commit_time"].as_i64())
+            .max()
+            .unwrap_or_default())
+    }
+
     /// Makes a BASE_INC task into the bucket `lake`, if it is not there yet.
     ///
     /// # Errors

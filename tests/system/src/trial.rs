@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lakeferry_client::Error;
-use lakeferry_model::SystemClock;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -154,7 +153,9 @@ impl Trial {
         for writer in self.writers {
             writer.await.map_err(broken("run a writer"))??;
         }
-        let written = SystemClock::shared().now_micros();
+        // Not the computer's time: after a crash, commit times go on a little ahead of it.
+        let last_commit = |target: Target| async move { target.last_commit(TABLE).await };
+        let written = until_done(&self.keeper, "ask for the last commit", last_commit).await?;
         let state = until_task(&self.keeper, "the sync point passes the last write", |state| {
             state.phase == "INCR" && state.sync_point > written
         })

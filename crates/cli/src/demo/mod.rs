@@ -32,7 +32,7 @@ use crate::text::shell;
 
 /// Runs the demo. `Ok` means that the lake equals the table.
 pub async fn run(args: &DemoArgs) -> Result<(), Failure> {
-    let stop = Stop::listen("ending; Ctrl-C again ends at once, without the check", None)?;
+    let stop = Stop::listen(None)?;
     let directory = place::make(&args.data)?;
     let result = ferry(&directory, args.seconds.map(Duration::from_secs), stop).await;
     let verdict =

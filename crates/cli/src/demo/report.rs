@@ -59,8 +59,7 @@ fn differ(found: &[Difference]) -> Failure {
 pub fn duckdb_command(objects: &Path) -> String {
     let glob = sql(&format!("{}/**/*.parquet", objects.display()));
     let query = format!(
-        "select source, count(distinct ts) as samples, round(avg(busy_percent), 1) as busy, \
-         round(max(busy_percent), 1) as busiest \
+        "select source, count(distinct ts) as samples, round(avg(busy_percent), 1) as busy \
          from read_parquet({glob}, hive_partitioning = true, union_by_name = true) \
          where kind = 'cpu' group by source order by source"
     );

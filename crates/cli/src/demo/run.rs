@@ -91,7 +91,9 @@ impl<'a> Run<'a> {
         let tasks = path::tasks(connection.instance(), self.table.name());
         connection.post(&tasks, &task_body(&spec, tuning)).await?;
         let age = text::duration(OBJECT_AGE);
-        self.live.answer(format_args!("  task    {TASK}, BASE_INC, an object each {age} into {PREFIX}\n"))
+        self.live.answer(format_args!(
+            "  task    {TASK}, BASE_INC, an object at least every {age} into {PREFIX}\n"
+        ))
     }
 
     /// Samples and prints until the time is over or the program is asked to stop; at least one more sample is
@@ -117,7 +119,10 @@ impl<'a> Run<'a> {
                 _ = sample_tick.tick() => self.sample().await?,
                 _ = look_tick.tick() => { self.look().await?; }
                 () = &mut over => return Ok(()),
-                () = &mut asked => return Ok(()),
+                () = &mut asked => {
+                    self.live.note("ending; Ctrl-C again ends at once, without the check");
+                    return Ok(());
+                }
             }
         }
     }

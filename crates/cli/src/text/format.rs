@@ -26,7 +26,7 @@ pub fn counted(number: u64, (one, many): Unit) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
-/// Bytes in the largest unit of which there is one: `512 B`, `1.5 MiB`.
+/// Bytes in the largest unit of which there is one: `512 B`, `1.5 MiB`, `64 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
@@ -40,14 +40,18 @@ pub fn size(bytes: u64) -> String {
         amount /= 1024.0;
         unit += 1;
     }
-    format!("{amount:.1} {}", UNITS[unit])
+    let amount = format!("{amount:.1}");
+    format!("{} {}", amount.strip_suffix(".0").unwrap_or(&amount), UNITS[unit])
 }
 
-/// A duration in its two largest units: `0.4s`, `45s`, `1m12s`, `2h05m`, `3d04h`. Tenths only below ten seconds.
+/// A duration in its two largest units: `0.4s`, `3s`, `45s`, `1m12s`, `2h05m`, `3d04h`. Tenths only below ten seconds.
 pub fn duration(duration: Duration) -> String {
     let tenths = (duration.as_millis() + 50) / 100;
     if tenths < 100 {
-        return format!("{}.{}s", tenths / 10, tenths % 10);
+        return match (tenths / 10, tenths % 10) {
+            (seconds, 0) => format!("{seconds}s"),
+            (seconds, tenth) => format!("{seconds}.{tenth}s"),
+        };
     }
     let seconds = (duration.as_millis() + 500) / 1000;
     match seconds {
@@ -91,14 +95,14 @@ mod tests {
     #[test]
     fn sizes_change_unit_before_they_reach_1024() {
         let shown = [0, 1023, 1024, 1536, 1_048_575, 1_048_576, 5 << 30].map(size);
-        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "5.0 GiB"]);
+        assert_eq!(shown, ["0 B", "1023 B", "1 KiB", "1.5 KiB", "1 MiB", "1 MiB", "5 GiB"]);
     }
 
     #[test]
     fn durations_show_their_two_largest_units() {
         let shown = [0, 400, 9_949, 9_950, 45_000, 59_600, 72_000, 7_500_000, 273_600_000]
             .map(|ms| duration(Duration::from_millis(ms)));
-        assert_eq!(shown, ["0.0s", "0.4s", "9.9s", "10s", "45s", "1m00s", "1m12s", "2h05m", "3d04h"]);
+        assert_eq!(shown, ["0s", "0.4s", "9.9s", "10s", "45s", "1m00s", "1m12s", "2h05m", "3d04h"]);
     }
 
     #[test]

@@ -146,6 +146,11 @@ fn wait_for_fjall(
     Ok(())
 }
 
+/// How durable a commit is when it is back.
+pub(super) fn durability() -> Option<PersistMode> {
+    Sync::EngineCommit.is_on().then_some(PersistMode::SyncData)
+}
+
 /// Fails if the database is poisoned, which it may be by one of fjall's own threads.
 pub(super) fn probe(opened: &Opened) -> Result<(), Failed> {
     // The weakest of fjall's calls that looks at the poison: it syncs nothing.
@@ -199,8 +204,7 @@ struct Growth {
 impl<'a> Form<'a> {
     fn new(shared: &Shared, opened: &'a Opened, group: &[Member]) -> Self {
         let count = group.iter().map(|member| member.operations.len()).sum();
-        let durability = Sync::EngineCommit.is_on().then_some(PersistMode::SyncData);
-        let batch = OwnedWriteBatch::with_capacity(opened.db.clone(), count).durability(durability);
+        let batch = OwnedWriteBatch::with_capacity(opened.db.clone(), count).durability(durability());
         Self { opened, segment_bytes: shared.settings.segment_bytes, batch, growth: Vec::new() }
     }
 

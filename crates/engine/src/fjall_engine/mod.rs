@@ -31,6 +31,7 @@ mod disk;
 mod failures;
 mod fault;
 mod log;
+mod numbers;
 mod opened;
 mod queue;
 mod reader;

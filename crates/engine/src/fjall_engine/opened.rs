@@ -18,17 +18,20 @@ use parking_lot::{Mutex, RwLock};
 
 use super::fault;
 use super::log::{KeyspaceName, Log, Segment, segment_name};
+use super::numbers::Numbers;
 use super::settings::FjallSettings;
 use super::tree::Tree;
 use super::tuning::{database_builder, log_options, table_options};
 use crate::seam::{Error, SpaceId};
 
-/// The keyspace that is written to only to set fjall's own housekeeping going. No space is named so.
+/// The engine's own keyspace. It keeps the limit of [`Numbers`], and is written to in order to set fjall's
+/// housekeeping going. No space is named so.
 const KICK: &str = "_kick";
 
 pub(super) struct Opened {
     pub(super) db: Database,
     pub(super) kick: Tree,
+    numbers: Numbers,
     spaces: RwLock<BTreeMap<SpaceId, Arc<SpaceData>>>,
     view: RwLock<Snapshot>,
 }
@@ -75,9 +78,16 @@ impl Opened {
             .map_err(|_| Error::Corrupt("fjall cannot make sense of its files".into()))?
             .map_err(fault::of_read)?;
         let kick = Tree::new(db.keyspace(KICK, table_options).map_err(fault::of_read)?);
+        // Before anything is made or dropped.
+        let numbers = Numbers::restore(&db, &kick.keyspace).map_err(fault::of_read)?;
         let spaces = find_spaces(&db, lives)?;
         let view = RwLock::new(db.snapshot());
-        Ok(Self { db, kick, spaces: RwLock::new(spaces), view })
+        Ok(Self { db, kick, numbers, spaces: RwLock::new(spaces), view })
+    }
+
+    /// Sees to it that no number is given again after a start. Only the writer may do so.
+    pub(super) fn keep_numbers_ahead(&self) -> fjall::Result<()> {
+        self.numbers.keep_ahead(&self.db, &self.kick.keyspace)
     }
 
     /// A copy of the view: every batch up to some point, whole, and nothing of any later one.

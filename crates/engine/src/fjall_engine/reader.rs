@@ -124,6 +124,9 @@ fn fill(block: &mut Block, view: &Snapshot, keyspace: &Keyspace, scan: &Scan) ->
             return Ok(());
         }
         let (key, value) = entry.into_inner().map_err(fault::of_read)?;
+        if block.is_empty() {
+            block.reserve_like(&key, &value, scan);
+        }
         block.push(&key, &value);
     }
 }

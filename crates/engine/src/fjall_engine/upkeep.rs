@@ -206,6 +206,8 @@ impl Upkeep {
         }
         self.next_tick = now + TICK;
         probe(opened)?;
+        let kept = opened.keep_numbers_ahead();
+        kept.map_err(|error| Failed(format!("the limit of numbers could not be moved: {error}")))?;
         opened.renew_view();
         for space in opened.spaces() {
             self.drop_later(&space.id, space.log.trim_idle(now));

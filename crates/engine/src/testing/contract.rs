@@ -33,6 +33,8 @@ macro_rules! engine_contract {
             spaces_are_listed_in_order
             a_dropped_space_is_gone
             a_space_made_again_has_nothing_of_the_old_one
+            lives_of_a_space_do_not_mix_over_crashes
+            lives_of_a_space_do_not_mix_over_closings
             a_trim_keeps_what_is_not_below_it
             a_log_goes_on_after_it_was_trimmed_to_its_end
             trimmed_bytes_leave_the_log
@@ -379,6 +381,63 @@ pub async fn a_space_made_again_has_nothing_of_the_old_one(home: &dyn Home) {
     let (_engine, space) = open(home).await;
     assert_eq!(text(&*space, Area::Table, "").await, "b=1");
     assert_eq!(text(&*space, Area::Log, "").await, "l=1");
+}
+
+pub async fn lives_of_a_space_do_not_mix_over_crashes(home: &dyn Home) {
+    lives_do_not_mix(home, false).await;
+}
+
+pub async fn lives_of_a_space_do_not_mix_over_closings(home: &dyn Home) {
+    lives_do_not_mix(home, true).await;
+}
+
+/// Between two starts, spaces come and go after the last write, and one is made last; after the second start it is
+/// written to, dropped, made again and written to. An engine that numbers such changes must not number the later
+/// ones below the earlier ones, or a dropped life comes back, or a new one is taken for dropped.
+async fn lives_do_not_mix(home: &dyn Home, closes: bool) {
+    let mut kept: Vec<String> = Vec::new();
+    for round in 0..6 {
+        let name = format!("kept-{round}");
+        let engine = home.open().await;
+        check_kept(&*engine, &kept).await;
+        for number in 0..12 {
+            let id = SpaceId::new(format!("short-{number}"));
+            engine.open_space(&id, soon()).await.unwrap();
+            engine.drop_space(&id, soon()).await.unwrap();
+        }
+        let id = SpaceId::new(name.clone());
+        // Whether the last change is a making or a dropping.
+        if round % 2 == 0 {
+            engine.open_space(&id, soon()).await.unwrap();
+        }
+        if closes {
+            engine.close(soon()).await.unwrap();
+        }
+        drop(engine);
+
+        let engine = home.open().await;
+        check_kept(&*engine, &kept).await;
+        let old = engine.open_space(&id, soon()).await.unwrap();
+        write(&*old, "old=x +old=x").await;
+        engine.drop_space(&id, soon()).await.unwrap();
+        let new = engine.open_space(&id, soon()).await.unwrap();
+        write(&*new, &format!("{name}=x +{name}=x")).await;
+        kept.push(name);
+        if closes {
+            engine.close(soon()).await.unwrap();
+        }
+    }
+    check_kept(&*home.open().await, &kept).await;
+}
+
+/// Checks that each space holds its own name, and nothing else.
+async fn check_kept(engine: &dyn Engine, names: &[String]) {
+    for name in names {
+        let space = engine.open_space(&SpaceId::new(name.clone()), soon()).await.unwrap();
+        for area in [Area::Table, Area::Log] {
+            assert_eq!(text(&*space, area, "").await, format!("{name}=x"), "{area:?} of {}", names.len());
+        }
+    }
 }
 
 pub async fn a_trim_keeps_what_is_not_below_it(home: &dyn Home) {

@@ -152,7 +152,7 @@ fn described(shared: &Shared, table: &Table, task: &TaskName) -> Result<Json<Val
 mod tests {
     use super::*;
 
-    fn asked(tuning: Value) -> Value {
+    fn asked(tuning: &Value) -> Value {
         json!({
             "name": "orders-lake",
             "mode": "BASE_INC",
@@ -167,23 +167,24 @@ mod tests {
     #[test]
     fn what_the_tuning_leaves_out_comes_from_the_settings() {
         let defaults = Tuning { object_age_ms_max: 1, lanes_min: 2, ..Tuning::default() };
-        let spec = specified(asked(json!({ "lanes_min": 3, "object_bytes_max": null })), &defaults).unwrap();
-        assert_eq!(spec.tuning, Tuning { lanes_min: 3, ..defaults.clone() });
-        assert_eq!(specified(asked(Value::Null), &defaults).unwrap().tuning, defaults);
-        let mut without = asked(Value::Null);
+        assert_eq!(specified(asked(&Value::Null), &defaults).unwrap().tuning, defaults);
+        let mut without = asked(&Value::Null);
         without.as_object_mut().unwrap().remove("tuning");
         assert_eq!(specified(without, &defaults).unwrap().tuning, defaults);
+        let partial = json!({ "lanes_min": 3, "object_bytes_max": null });
+        let spec = specified(asked(&partial), &defaults).unwrap();
+        assert_eq!(spec.tuning, Tuning { lanes_min: 3, ..defaults });
     }
 
     #[test]
     fn an_unknown_tuning_is_refused_by_name() {
-        let error = specified(asked(json!({ "lane_min": 3 })), &Tuning::default()).unwrap_err();
+        let error = specified(asked(&json!({ "lane_min": 3 })), &Tuning::default()).unwrap_err();
         assert!(error.message.contains("lane_min"), "{}", error.message);
     }
 
     #[test]
     fn what_is_no_object_is_refused() {
         assert!(specified(json!([]), &Tuning::default()).is_err());
-        assert!(specified(asked(json!(3)), &Tuning::default()).is_err());
+        assert!(specified(asked(&json!(3)), &Tuning::default()).is_err());
     }
 }

@@ -64,8 +64,8 @@ impl<'a> Lens<'a> {
         }
     }
 
-    /// Appends what is shown of a row, of which its key's bytes come first, and answers its size in bytes as capacity units count it. A row of
-    /// which nothing is shown is left out: `None`.
+    /// Appends what is shown of a row, given by its key's bytes and its entry. Answers its size in bytes as
+    /// capacity units count it; a row of which nothing is shown is left out: `None`.
     ///
     /// # Errors
     /// If the row's bytes are damaged. What was appended is of no use then.

@@ -81,7 +81,7 @@ impl Rules<'_> {
 
         let start = arena.len();
         let entry = new.as_ref().map(|columns| {
-            encode_columns(columns, arena);
+            encode_columns(columns, usize::MAX, arena);
             start..arena.len()
         });
         let bytes = arena.len() - start + entry::HEAD_BYTES;
@@ -91,13 +91,7 @@ impl Rules<'_> {
         }
         let record_start = arena.len();
         let told: &[Column<'_>] = new.as_deref().unwrap_or_default();
-        if action == Action::Update {
-            // The record of an update holds only the newest cell of each column.
-            let newest: Vec<Column<'_>> = told.iter().map(newest_of).collect();
-            record::encode_body(action, key, &newest, &changes, &origin, arena);
-        } else {
-            record::encode_body(action, key, told, &changes, &origin, arena);
-        }
+        record::encode_body(action, key, told, &changes, &origin, arena);
         Ok(Applied { entry, record: record_start..arena.len(), returned })
     }
 
@@ -176,7 +170,7 @@ impl Rules<'_> {
     fn origin<'a>(&self, old: Option<&[Column<'a>]>) -> Vec<Column<'a>> {
         let Some(old) = old.filter(|_| !self.origin_columns.is_empty()) else { return Vec::new() };
         let asked = |column: &&Column<'a>| self.origin_columns.iter().any(|name| name == column.name);
-        old.iter().filter(asked).map(newest_of).collect()
+        old.iter().filter(asked).cloned().collect()
     }
 }
 
@@ -253,10 +247,6 @@ fn incremented(columns: &[Column<'_>], name: &str, by: i64, cell_ms: i64) -> Res
 
 fn find(columns: &[Column<'_>], name: &str) -> Result<usize, usize> {
     columns.binary_search_by(|column| column.name.cmp(name))
-}
-
-fn newest_of<'a>(column: &Column<'a>) -> Column<'a> {
-    Column { name: column.name, versions: column.versions.iter().take(1).copied().collect() }
 }
 
 fn returned(change: &RowChange, new: Option<&[Column<'_>]>) -> Result<Option<Row>, Error> {

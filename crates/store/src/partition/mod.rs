@@ -226,7 +226,6 @@ impl Partition {
     }
 
     fn enqueue(&self, request: Request) -> Result<(), Error> {
-        let closed = || Error::NotWritten("the partition is closed".into());
         let queue = self.0.queue.lock();
         queue.as_ref().ok_or_else(closed)?.send(request).map_err(|_| closed())
     }
@@ -246,6 +245,10 @@ async fn open_head(space: &dyn Space, stream: bool, deadline: Instant) -> Result
     }
     head.kept = kept;
     Ok(head)
+}
+
+fn closed() -> Error {
+    Error::NotWritten("the partition is closed".into())
 }
 
 async fn wait<T>(answer: oneshot::Receiver<Result<T, Error>>, deadline: Instant) -> Result<T, Error> {

@@ -23,7 +23,7 @@ use super::apply::{self, Rules};
 use super::committer::{PreparedRow, Request, Write};
 use super::head::row_key;
 use super::rows::{Held, Place};
-use super::{Partition, Written, wait};
+use super::{Partition, Written, closed, wait};
 use crate::error::Error;
 
 /// Bytes of old rows that a request holds at a time, and one read more.
@@ -57,6 +57,10 @@ impl Partition {
         deadline: Instant,
     ) -> Result<(), Error> {
         let inner = &*self.0;
+        // At once, and not only after a wait for what is closed along with it.
+        if inner.queue.lock().is_none() {
+            return Err(closed());
+        }
         if let Room::AtReserve { free, reserve } = inner.engine.room() {
             return Err(Error::AtReserve { free, reserve });
         }
@@ -64,11 +68,12 @@ impl Partition {
         let mut keys: Vec<Bytes> = changes.iter().map(|(key, _)| key.clone()).collect();
         keys.sort_unstable();
         keys.dedup();
+        let repeats = keys.len() < changes.len();
         let held = inner.rows.hold(keys, deadline).await?;
         loop {
             let rest = &changes[outcomes.len()..];
             let place = held.place()?;
-            let piece = self.piece(rest, &held, deadline).await?;
+            let piece = self.piece(rest, repeats, &held, deadline).await?;
             let is_last = piece.outcomes.len() == rest.len();
             let budget = if is_last { waiting.take() } else { None };
             let answer = self.queue(piece.rows, piece.saw_pending, place, &held, budget)?;
@@ -107,10 +112,12 @@ impl Partition {
         }
     }
 
-    /// Applies as many of the changes, from the first on, as their old rows allow; at least one.
+    /// Applies as many of the changes, from the first on, as their old rows allow; at least one. `repeats` tells
+    /// whether rows may be named twice.
     async fn piece(
         &self,
         changes: &[Keyed<'_>],
+        repeats: bool,
         held: &Held<'_>,
         deadline: Instant,
     ) -> Result<Piece, Error> {
@@ -125,12 +132,12 @@ impl Partition {
         };
         if !changes.iter().any(|(_, change)| rules.need_old(change)) {
             let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
-            return Ok(apply_all(&rules, changes, OldRows::default(), &cell_ms));
+            return Ok(apply_all(&rules, changes, OldRows::default(), false, &cell_ms));
         }
         let (count, old) = self.read_old(changes, held, deadline).await?;
         let changes = &changes[..count];
         let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
-        Ok(apply_all(&rules, changes, old, &cell_ms))
+        Ok(apply_all(&rules, changes, old, repeats, &cell_ms))
     }
 
     /// The rows of the first changes as they are before them, and how many changes these are: at least one, and
@@ -216,7 +223,6 @@ impl Partition {
         if rows.is_empty() && !saw_pending {
             return Ok(None);
         }
-        let closed = || Error::NotWritten("the partition is closed".into());
         let queue = self.0.queue.lock();
         let queue = queue.as_ref().ok_or_else(closed)?;
         held.leave(place, rows.iter().map(|row| (&row.key, &row.entry)));
@@ -250,17 +256,22 @@ struct Piece {
     saw_pending: bool,
 }
 
-/// Applies the changes in order; a later one sees what an earlier one made of the same row.
-fn apply_all(rules: &Rules<'_>, changes: &[Keyed<'_>], mut old: OldRows, cell_ms: &[i64]) -> Piece {
+/// Applies the changes in order; if a row `repeats`, a later one sees what an earlier one made of it.
+fn apply_all(
+    rules: &Rules<'_>,
+    changes: &[Keyed<'_>],
+    mut old: OldRows,
+    repeats: bool,
+    cell_ms: &[i64],
+) -> Piece {
     let mut outcomes = Vec::with_capacity(changes.len());
     let mut places = Vec::with_capacity(changes.len());
     let mut arena = Vec::with_capacity(room_for(changes));
-    let know_old = !old.rows.is_empty();
     for ((key, change), cell_ms) in changes.iter().zip(cell_ms) {
-        let before = if know_old { old.rows.get(key).and_then(Option::as_deref) } else { None };
+        let before = old.rows.get(key).and_then(Option::as_deref);
         match rules.apply(before, change, key, *cell_ms, &mut arena) {
             Ok(applied) => {
-                if know_old {
+                if repeats {
                     let after = applied.entry.clone().map(|entry| Bytes::copy_from_slice(&arena[entry]));
                     old.rows.insert(key.clone(), after);
                 }

@@ -33,7 +33,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         settings(args).map_err(|error| Failure::usage("the settings cannot be used").caused_by(error))?;
     tracing::info!(settings = %serde_json::to_string(&settings).unwrap_or_default(), "starting");
     let stop_limit = Duration::from_secs(settings.stop_s_max) + STOP_GRACE;
-    let stop = Stop::listen("stopping; Ctrl-C again ends at once", Some(stop_limit))?;
+    let stop = Stop::listen(Some(stop_limit))?;
     let (data, dev) = (settings.data.clone(), settings.dev);
     let server = Server::open(settings, ephemeral, SystemClock::shared()).await.map_err(|error| {
         let failure = Failure::broken("the server cannot start").caused_by(error);
@@ -44,7 +44,11 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         tell_access(&server, dev, address);
         console::answer(format_args!("ready: http://{address}"))?;
     }
-    let ended = server.run(stop.asked()).await;
+    let stop_asked = async {
+        stop.asked().await;
+        console::note("stopping; Ctrl-C again ends at once");
+    };
+    let ended = server.run(stop_asked).await;
     match ended.map_err(|error| Failure::broken("the server ended on an error").caused_by(error))? {
         Ended::Stopped => Ok(()),
         Ended::Stuck if ephemeral => Err(Failure::broken("the disk has not come back from a commit")),

@@ -87,7 +87,7 @@ fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
             text::size(status.bytes_delivered)
         ),
     );
-    facts.add("waiting", progress::waiting(status));
+    facts.add("backlog", progress::waiting(status));
     facts.add("lake", progress::behind(status, now));
     if let (Some(name), Some(at)) = (&status.last_object, status.last_object_at) {
         facts.add("last object", format!("{name} at {}", text::instant(at)));

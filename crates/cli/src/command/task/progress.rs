@@ -142,7 +142,7 @@ pub mod tests {
         };
         let line = line(&status, 1_000_000);
         assert!(
-            line.ends_with("; INVALID_OSS_BUCKET: there is no bucket `b`; add it (next try in 4.0s)"),
+            line.ends_with("; INVALID_OSS_BUCKET: there is no bucket `b`; add it (next try in 4s)"),
             "{line}"
         );
     }

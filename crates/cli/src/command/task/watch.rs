@@ -91,7 +91,7 @@ fn news(before: Option<&TaskStatus>, status: &TaskStatus, now: Micros) -> Vec<St
     lines
 }
 
-/// The objects that have landed: `metrics/…__3.parquet, 1,200 rows, 34.0 KiB`, and how many besides the last.
+/// The objects that have landed: `metrics/…__3.parquet, 1,200 rows, 34 KiB`, and how many besides the last.
 fn landed(known: Option<&TaskStatus>, status: &TaskStatus) -> Option<String> {
     let since = |of: fn(&TaskStatus) -> u64| of(status).saturating_sub(known.map_or(0, of));
     let objects = since(|status| status.objects);
@@ -110,7 +110,7 @@ fn landed(known: Option<&TaskStatus>, status: &TaskStatus) -> Option<String> {
 /// The problem without the time of the next try, which changes with every look.
 fn problem(status: &TaskStatus) -> Option<String> {
     let standing = TaskStatus { next_try_at: status.next_try_at.map(|_| 0), ..status.clone() };
-    progress::problem(&standing, 0).map(|text| text.replace(" (next try in 0.0s)", ""))
+    progress::problem(&standing, 0).map(|text| text.replace(" (next try in 0s)", ""))
 }
 
 #[cfg(test)]
@@ -138,7 +138,7 @@ mod tests {
             last_object: Some("p/t__1".into()),
             ..first.clone()
         };
-        assert_eq!(told(Some(&first), &second), ["phase INCR", "p/t__1, 1,200 rows, 2.0 KiB"]);
+        assert_eq!(told(Some(&first), &second), ["phase INCR", "p/t__1, 1,200 rows, 2 KiB"]);
         let third = TaskStatus {
             objects: 4,
             rows_delivered: 1_201,

@@ -1,0 +1,98 @@
+//! New runs, and the end: whatever lanes are doing, they write nothing more for a run that is over.
+
+use lakeferry_durable::Place;
+use lakeferry_model::delivery::Phase;
+
+use super::Task;
+use crate::cut::{LaneTicket, abandon};
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::space::{Stage, Totals, Writes};
+use crate::stop::Stopped;
+
+/// Why a new run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunReason {
+    /// Somebody asked for it.
+    Asked,
+    /// The bucket was made again.
+    Refounded,
+}
+
+impl Task {
+    /// Begins a new run, if `run` is the present one: prepared cuts are given up, and all lanes start anew.
+    pub(crate) async fn begin_run(&self, run: u32, reason: RunReason) {
+        let closing = self.env.closing.handle();
+        let begun = async {
+            let mut book = self.book_for(&LaneTicket { lane: 0, run }).await?;
+            let mut writes = Writes::default();
+            abandon(&mut book, &mut writes, self.abandoned_until(), |_| true);
+            for (number, lane) in &mut book.lanes {
+                writes.remove_progress(self.id, *number, &lane.progress);
+                lane.progress = Progress::default();
+            }
+            for number in std::mem::take(&mut book.ranges).into_keys() {
+                writes.remove_range(self.id, number);
+            }
+            book.totals = Totals::default();
+            writes.put_totals(self.id, &book.totals);
+            if book.entry.follows_log() {
+                let head = |partition| (partition, self.source.head(partition));
+                let heads: Vec<_> = self.source.partitions().into_iter().map(head).collect();
+                self.pin(&mut book, &mut writes, &heads);
+            }
+            let entry = &mut book.entry;
+            entry.run += 1;
+            entry.phase = Phase::Full;
+            entry.are_names_listed = false;
+            if reason == RunReason::Refounded {
+                entry.bucket_identity = None;
+                entry.note = Some("the bucket was made again, so everything is delivered again".to_owned());
+            } else {
+                entry.note = None;
+            }
+            writes.put_entry(entry);
+            self.space.write_surely(writes, &closing).await?;
+            self.board.set_entry(&book.entry);
+            self.show_pins(&book);
+            Ok::<(), Stopped>(())
+        };
+        if begun.await.is_ok() {
+            Place::RunBegun.pass();
+            tracing::info!(task = %self.id, ?reason, "a new run begins");
+            self.env.janitor.wake();
+            self.run.lock().stop();
+        }
+    }
+
+    /// Marks the task deleted. From now on none of its lanes can write anything, and its names are burned.
+    pub(crate) async fn mark_deleted(&self) -> Result<(), Error> {
+        let mut book = self.book.lock().await;
+        match (book.entry.stage, book.entry.phase) {
+            (Stage::Entered, _) | (_, Phase::Init) => {
+                return Err(Error::Initializing(book.entry.name().clone()));
+            }
+            _ => {}
+        }
+        let mut entry = book.entry.clone();
+        entry.stage = Stage::Deleted;
+        let mut writes = Writes::default();
+        writes.put_entry(&entry);
+        self.space.write(writes).await?;
+        Place::TaskDeleted.pass();
+        book.entry = entry;
+        self.board.set_entry(&book.entry);
+        self.burn(&book).await
+    }
+
+    /// Removes everything of a deleted task; the names of its prepared cuts are abandoned.
+    pub(crate) async fn clear_away(&self) -> Result<(), Stopped> {
+        let mut book = self.book.lock().await;
+        let mut writes = Writes::default();
+        abandon(&mut book, &mut writes, self.abandoned_until(), |_| true);
+        writes.remove_task(&book);
+        self.space.write_surely(writes, &self.env.closing.handle()).await?;
+        self.env.janitor.wake();
+        Ok(())
+    }
+}

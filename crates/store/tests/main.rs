@@ -1,0 +1,12 @@
+//! The store at its boundary, on engines that work, fail and wait.
+
+mod support;
+
+mod concurrency;
+mod faults;
+mod log;
+mod model;
+mod random_rows;
+mod records;
+mod rows;
+mod tables;
