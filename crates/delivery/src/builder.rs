@@ -90,29 +90,40 @@ impl Builder {
             if pin.is_some_and(|pin| row.sequence() > pin) {
                 continue;
             }
-            self.scout(&row)?;
             let Some(place) = self.placement.place(&row)? else { continue };
             self.rows += 1;
             if let Some(hot) = self.hot.as_mut().filter(|hot| hot.folder == *place.folder) {
-                self.misses = 0;
+                // Most rows go this way: they are looked through once, for new columns and for their values.
+                let is_taken = if self.scout.is_some() {
+                    hot.encoder.push_known(&row)?
+                } else {
+                    hot.encoder.push(&row)?;
+                    true
+                };
+                if is_taken {
+                    self.misses = 0;
+                    hot.encoder.count(row_bytes, place.is_event_time_dirty);
+                    continue;
+                }
+            }
+            let (folder, is_event_time_dirty) = (place.folder.clone(), place.is_event_time_dirty);
+            self.scout(&row)?;
+            if let Some(hot) = self.hot.as_mut().filter(|hot| hot.folder == folder) {
+                // Its new column is one too many, and is only counted.
                 hot.encoder.push(&row)?;
-                hot.encoder.count(row_bytes, place.is_event_time_dirty);
+                hot.encoder.count(row_bytes, is_event_time_dirty);
                 continue;
             }
             self.misses += 1;
             if self.hot.is_none() || self.misses >= MISSES_MAX {
-                let (folder, is_dirty) = (place.folder.clone(), place.is_event_time_dirty);
                 let encoder = self.make_hot(folder)?;
                 encoder.push(&row)?;
-                encoder.count(row_bytes, is_dirty);
+                encoder.count(row_bytes, is_event_time_dirty);
                 continue;
             }
             let at = u32::try_from(at).expect("a block holds fewer than 2^32 rows");
-            if !self.aside.contains_key(place.folder) {
-                self.aside.insert(place.folder.clone(), Aside::default());
-            }
-            let aside = self.aside.get_mut(place.folder).expect("it was put there if it was missing");
-            aside.rows.push((block_number, at, place.is_event_time_dirty));
+            let aside = self.aside.entry(folder).or_default();
+            aside.rows.push((block_number, at, is_event_time_dirty));
             aside.bytes += row_bytes as u64;
             is_needed = true;
         }

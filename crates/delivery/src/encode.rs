@@ -11,6 +11,7 @@ use lakeferry_model::delivery::Compression;
 use lakeferry_model::{KeyColumn, ValueRef, limits::KEY_COLUMNS_MAX};
 use lakeferry_store::RecordView;
 use lakeferry_store::key::{self, KeyPart};
+use smallvec::SmallVec;
 
 use crate::gather::GatheredFolder;
 use crate::source::Record;
@@ -125,25 +126,19 @@ impl RecordEncoder {
     /// Adds a record.
     #[inline]
     pub(crate) fn push(&mut self, record: &impl Record) -> Result<(), Failure> {
-        let mut parts = [const { KeyPart::Integer(0) }; KEY_COLUMNS_MAX];
-        let mut count = 0;
-        for part in key::parts(record.key(), &self.key_columns) {
-            parts[count] = part?;
-            count += 1;
-        }
-        let mut values = [ValueRef::Integer(0); KEY_COLUMNS_MAX];
-        for (value, part) in values.iter_mut().zip(&parts[..count]) {
-            *value = part.as_ref();
-        }
-        let meta = RowMeta {
-            operation: record.operation(),
-            commit_time: record.commit_time(),
-            sequence: record.sequence(),
-        };
+        let parts = KeyParts::of(record, &self.key_columns)?;
         let mut damage = None;
         let cells = record.cells().map_while(|cell| cell.map_err(|error| damage = Some(error)).ok());
-        self.encoder.push(meta, &values[..count], cells)?;
+        self.encoder.push(meta_of(record), &parts.values(), cells)?;
         damage.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Adds a record, unless one of its columns was never seen: then it answers false, and nothing was added.
+    #[inline]
+    pub(crate) fn push_known(&mut self, record: &impl Record) -> Result<bool, Failure> {
+        let parts = KeyParts::of(record, &self.key_columns)?;
+        let cells = record.cells().map(|cell| cell.map_err(Failure::from));
+        self.encoder.push_known(meta_of(record), &parts.values(), cells)
     }
 
     /// Counts what a record took in the store.
@@ -172,6 +167,34 @@ impl RecordEncoder {
             undelivered_others,
         })
     }
+}
+
+/// A record's key, column by column.
+struct KeyParts<'a> {
+    parts: [KeyPart<'a>; KEY_COLUMNS_MAX],
+    count: usize,
+}
+
+impl<'a> KeyParts<'a> {
+    #[inline]
+    fn of(record: &'a impl Record, columns: &'a [KeyColumn]) -> Result<Self, Failure> {
+        let mut parts = [const { KeyPart::Integer(0) }; KEY_COLUMNS_MAX];
+        let mut count = 0;
+        for part in key::parts(record.key(), columns) {
+            parts[count] = part?;
+            count += 1;
+        }
+        Ok(Self { parts, count })
+    }
+
+    #[inline]
+    fn values(&self) -> SmallVec<[ValueRef<'_>; KEY_COLUMNS_MAX]> {
+        self.parts[..self.count].iter().map(KeyPart::as_ref).collect()
+    }
+}
+
+fn meta_of(record: &impl Record) -> RowMeta {
+    RowMeta { operation: record.operation(), commit_time: record.commit_time(), sequence: record.sequence() }
 }
 
 /// The name under which cells are counted whose names are too many to be counted one by one.

@@ -17,6 +17,7 @@ use lakeferry_model::{Micros, ValueRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
+use smallvec::SmallVec;
 
 use crate::column::{ColumnBuilder, Placed};
 use crate::name_table::NameTable;
@@ -28,6 +29,8 @@ const BATCH_ROWS_MAX: usize = 8192;
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Names without a column that are counted one by one; the rest is counted together.
 const UNDELIVERED_NAMES_MAX: usize = 1024;
+/// Cells of a row that are held without asking for memory.
+const CELLS_AT_HAND: usize = 16;
 /// No column.
 const NONE: usize = usize::MAX;
 
@@ -181,29 +184,43 @@ impl ObjectEncoder {
         key: &[ValueRef<'_>],
         cells: impl IntoIterator<Item = (&'a str, ValueRef<'a>)>,
     ) -> Result<(), EncodeError> {
-        self.dirty_columns.clear();
-        for at in 0..self.routes.keys.len() {
-            let (position, column) = self.routes.keys[at];
-            if let Some(value) = key.get(position) {
-                self.place(column, *value);
-            }
-        }
-        for at in 0..self.routes.reserved.len() {
-            let (reserved, column) = self.routes.reserved[at];
-            self.place(column, reserved.value(meta));
-        }
         self.routes.names.begin_row();
+        self.place_key(meta, key);
         for (name, value) in cells {
             match self.routes.names.find(name) {
                 Some(number) => self.place_cell(number, value),
                 None => self.count_new_name(name),
             }
         }
-        self.batch_rows += 1;
-        if self.batch_rows >= BATCH_ROWS_MAX || self.batch_bytes >= BATCH_BYTES_MAX {
-            self.write_batch()?;
+        self.end_row()
+    }
+
+    /// Adds a row as [`Self::push`] does, unless one of its cells has a name that the encoder never saw: then it
+    /// answers false, and nothing was added. For a schema that is open, so that a row is looked through once.
+    ///
+    /// # Errors
+    /// What the Parquet writer says when the batch is full, or the first error among the cells; the encoder is of
+    /// no use after the former.
+    #[inline]
+    pub fn push_known<'a, E: From<EncodeError>>(
+        &mut self,
+        meta: RowMeta,
+        key: &[ValueRef<'_>],
+        cells: impl IntoIterator<Item = Result<(&'a str, ValueRef<'a>), E>>,
+    ) -> Result<bool, E> {
+        let mut known: SmallVec<[(usize, ValueRef<'a>); CELLS_AT_HAND]> = SmallVec::new();
+        self.routes.names.begin_row();
+        for cell in cells {
+            let (name, value) = cell?;
+            let Some(number) = self.routes.names.find(name) else { return Ok(false) };
+            known.push((number, value));
         }
-        Ok(())
+        self.place_key(meta, key);
+        for (number, value) in known {
+            self.place_cell(number, value);
+        }
+        self.end_row()?;
+        Ok(true)
     }
 
     /// The columns whose fields of the row pushed last are dirty, by their place in the schema.
@@ -243,6 +260,30 @@ impl ObjectEncoder {
             undelivered: self.routes.undelivered(),
             undelivered_others: self.undelivered_others,
         })
+    }
+
+    #[inline]
+    fn place_key(&mut self, meta: RowMeta, key: &[ValueRef<'_>]) {
+        self.dirty_columns.clear();
+        for at in 0..self.routes.keys.len() {
+            let (position, column) = self.routes.keys[at];
+            if let Some(value) = key.get(position) {
+                self.place(column, *value);
+            }
+        }
+        for at in 0..self.routes.reserved.len() {
+            let (reserved, column) = self.routes.reserved[at];
+            self.place(column, reserved.value(meta));
+        }
+    }
+
+    #[inline]
+    fn end_row(&mut self) -> Result<(), EncodeError> {
+        self.batch_rows += 1;
+        if self.batch_rows >= BATCH_ROWS_MAX || self.batch_bytes >= BATCH_BYTES_MAX {
+            self.write_batch()?;
+        }
+        Ok(())
     }
 
     #[inline]

@@ -52,6 +52,8 @@ pub use lakeferry_lake as lake;
 
 /// How long the parts may take to open; recovery of a full journal is the longest of it.
 const OPEN_S_MAX: u64 = 120;
+/// The engine's folder in the data directory.
+const ENGINE_FOLDER: &str = "engine";
 
 /// Both halves of the fixed key of `--dev`, unless the environment says otherwise.
 const DEV_KEY: &str = "dev";
@@ -149,8 +151,10 @@ impl Server {
             TcpListener::bind(address).await.map_err(|source| OpenError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| OpenError::Listen { address, source })?;
         // Local buckets are made within `lake`, never `lake` itself: one that is missing is a disk that is away.
-        let lake = settings.lake_dir();
-        make_data_folder(&lake).map_err(|source| data_error(&lake, source))?;
+        // fjall would make `engine` by itself, but does not sync its name.
+        for folder in [settings.lake_dir(), settings.data.join(ENGINE_FOLDER)] {
+            make_data_folder(&folder).map_err(|source| data_error(&folder, source))?;
+        }
 
         let stuck = Arc::new(Notify::new());
         let engine = open_engine(&settings, &stuck).await?;
@@ -244,21 +248,15 @@ async fn metrics_text(
     ([(http::header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0")], text).into_response()
 }
 
-fn make_data_folder(data: &Path) -> io::Result<()> {
-    if data.is_dir() {
-        return Ok(());
+/// Makes a folder, and those above it, each with a durable name before anything lies in it.
+fn make_data_folder(folder: &Path) -> io::Result<()> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if !folder.is_dir() {
+        parent.map_or(Ok(()), make_data_folder)?;
+        fs::create_dir(folder)?;
     }
-    let mut missing: Vec<&Path> = data.ancestors().take_while(|path| !path.exists()).collect();
-    fs::create_dir_all(data)?;
-    // From the outermost on: a folder whose name is not durable cannot hold anything that is.
-    while let Some(made) = missing.pop() {
-        if made.as_os_str().is_empty() {
-            continue;
-        }
-        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
-        Sync::DataFolder.folder(parent.unwrap_or(Path::new(".")))?;
-    }
-    Ok(())
+    // Also of one that was there: the start that made it may have been ended before it came to this.
+    Sync::DataFolder.folder(parent.unwrap_or(Path::new(".")))
 }
 
 /// Makes sure that somebody can sign: the fixed pair with `dev`, else the key of the first start.
@@ -300,7 +298,7 @@ async fn ensure_key(store: &Store, settings: &Settings) -> Result<Option<FirstKe
 
 /// Opens the engine aside: recovery of a full journal takes seconds.
 async fn open_engine(settings: &Settings, stuck: &Arc<Notify>) -> Result<FjallEngine, OpenError> {
-    let path = settings.data.join("engine");
+    let path = settings.data.join(ENGINE_FOLDER);
     let (dir, engine) = (path.clone(), engine_settings(settings));
     let parts = Parts { on_stuck: on_stuck(stuck), ..Parts::default() };
     let opened = tokio::task::spawn_blocking(move || FjallEngine::open_with(&dir, engine, parts)).await;

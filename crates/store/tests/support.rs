@@ -259,7 +259,7 @@ pub fn rows_of(blocks: &[RowBlock]) -> Vec<Row> {
 pub async fn all_rows(table: &Table) -> Vec<Row> {
     use lakeferry_model::{KeyBound, KeyRange};
     let range = KeyRange { start: vec![KeyBound::InfMin; 2], end: vec![KeyBound::InfMax; 2], backward: false };
-    let limits = RangeLimits { rows_max: 100_000, bytes_max: 1 << 24 };
+    let limits = RangeLimits { rows_max: usize::MAX, bytes_max: usize::MAX };
     let page = table.range(&range, limits, soon()).await.unwrap();
     assert_eq!(page.next, None);
     rows_of(&page.blocks)

@@ -17,6 +17,8 @@ use crate::table::TableInfo;
 const LOG_ENTRIES_MAX: usize = 65_536;
 /// Rows in a block of a scan at most.
 const SCAN_ROWS_MAX: usize = 65_536;
+/// Bytes of a block after which it ends, at most: engines may set the memory aside before they read.
+const BLOCK_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Rows that were read together.
 #[derive(Debug, Clone)]
@@ -164,8 +166,8 @@ impl Partition {
             from: entry_key(from),
             to: Some(to.map_or_else(|| Bytes::from_static(ROWS_END), entry_key)),
             backward,
-            entries_max: rows_max,
-            bytes_max,
+            entries_max: rows_max.min(SCAN_ROWS_MAX),
+            bytes_max: bytes_max.min(BLOCK_BYTES_MAX),
         };
         let info = self.0.info.borrow().clone();
         let now_ms = self.0.times.shared().now() / 1000;
@@ -203,7 +205,7 @@ impl Partition {
             to: None,
             backward: false,
             entries_max: LOG_ENTRIES_MAX,
-            bytes_max,
+            bytes_max: bytes_max.min(BLOCK_BYTES_MAX),
         };
         let block = self.0.space.scan(scan, deadline).await?;
         // It may have been let go while it was read.
