@@ -24,6 +24,10 @@ pub async fn run(setting: &Setting, shape: Shape, report: &mut Report) -> Result
     let server = Server::start(setting, &format!("base-{}", shape.name))?;
     load(&server, shape, count).await?;
     server.settle().await?;
+    // The bare scan reads what a stopped server has left: delivery reads the same, rows of memory written down.
+    let data = server.stop(report)?;
+    let server = Server::start_at(&setting.program, data, "127.0.0.1:0")?;
+    server.settle().await?;
     let client = server.client()?;
     let (cpu, wall) = deliver(&server, &client).await?;
     let data = server.stop(report)?;

@@ -13,7 +13,7 @@ use lakeferry_model::delivery::{Mode, Phase, TaskError, TaskStatus};
 use lakeferry_model::{Clock, Micros};
 use parking_lot::Mutex;
 
-use lakeferry_store::PartitionId;
+use lakeferry_store::{LogHead, PartitionId};
 
 use crate::source::Source;
 use crate::space::{Stage, StoredTask, TaskEntry, Totals};
@@ -80,8 +80,10 @@ impl Position {
 
     /// Learns from what is written down, what is committed and what is closed. `closed` was asked before
     /// `head`, so that every commit up to `closed` is at or below `head`.
-    fn learn(&mut self, head: u64, closed: Micros) -> Micros {
-        let now_known = if self.low >= head { Some(closed) } else { self.waiting_since.map(|at| at - 1) };
+    fn learn(&mut self, head: LogHead, closed: Micros) -> Micros {
+        // A partition that was just opened may not answer a closed time as late as its last commit.
+        let caught_up = (self.low >= head.sequence).then(|| closed.max(head.commit_time));
+        let now_known = caught_up.or(self.waiting_since.map(|at| at - 1));
         self.certain = self.certain.max(now_known.unwrap_or(0));
         self.certain
     }
@@ -166,7 +168,7 @@ impl Board {
         }
         let learned = state.positions.iter_mut().map(|(partition, position)| {
             let closed = source.closed_time(*partition);
-            position.learn(source.head(*partition).sequence, closed)
+            position.learn(source.head(*partition), closed)
         });
         let reached = learned.min().unwrap_or(0);
         state.sync_shown = state.sync_shown.max(reached).max(floor);
@@ -244,22 +246,27 @@ impl State {
 mod tests {
     use super::*;
 
+    fn head(sequence: u64, commit_time: Micros) -> LogHead {
+        LogHead { sequence, commit_time }
+    }
+
     #[test]
     fn a_caught_up_partition_is_complete_up_to_its_closed_time() {
         let mut position = Position::at(5, 100);
-        assert_eq!(position.learn(5, 170), 170);
+        assert_eq!(position.learn(head(5, 100), 170), 170);
+        assert_eq!(position.learn(head(5, 180), 170), 180);
     }
 
     #[test]
     fn a_waiting_record_holds_the_sync_point_just_before_it() {
         let mut position = Position { waiting_since: Some(150), ..Position::at(5, 100) };
-        assert_eq!(position.learn(6, 170), 149);
+        assert_eq!(position.learn(head(6, 150), 170), 149);
     }
 
     #[test]
     fn an_unread_record_leaves_the_sync_point_where_it_was() {
         let mut position = Position::at(5, 100);
-        assert_eq!(position.learn(5, 140), 140);
-        assert_eq!(position.learn(6, 170), 140);
+        assert_eq!(position.learn(head(5, 100), 140), 140);
+        assert_eq!(position.learn(head(6, 150), 170), 140);
     }
 }

@@ -30,7 +30,8 @@ const PASSES: usize = 100;
 const COLUMNS: [&str; 5] = ["amount", "city", "name", "paid", "price"];
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
         for (name, engine) in [
             ("in memory", Arc::new(MemoryEngine::default()) as Arc<dyn Engine>),
@@ -40,7 +41,12 @@ fn main() {
             let puts = write(&table, put).await;
             let updates = write(&table, update).await;
             println!("{name}: {puts:?} per row put, {updates:?} per row updated");
-            if !table.partitions()[0].rows(&[], None, false, 1, 1, soon()).await.expect("it is read").is_empty() {
+            if !table.partitions()[0]
+                .rows(&[], None, false, 1, 1, soon())
+                .await
+                .expect("it is read")
+                .is_empty()
+            {
                 println!("{name}: {:?} per row scanned", scan(&table).await);
             }
         }
@@ -49,7 +55,8 @@ fn main() {
 
 async fn table(engine: Arc<dyn Engine>) -> Table {
     let instance = InstanceName::parse("i").expect("it is a name");
-    let store = Store::open(engine, SystemClock::shared(), Settings::default(), soon()).await.expect("it opens");
+    let store =
+        Store::open(engine, SystemClock::shared(), Settings::default(), soon()).await.expect("it opens");
     store.create_instance(&instance).await.expect("it is made");
     let column = |name: &str, kind| KeyColumn { name: name.into(), kind, auto_increment: false };
     let schema = TableSchema {

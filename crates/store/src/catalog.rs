@@ -199,9 +199,10 @@ impl Catalog {
     pub async fn add_instance(&self, entry: InstanceEntry) -> Result<(), Error> {
         let taken = || Error::Exists { what: "an instance", name: entry.name.to_string() };
         let name = entry.name.clone();
-        self.change_if(|entries| if entries.instances.contains_key(&name) { Err(taken()) } else { Ok(()) }, || {
-            vec![Change::Instance(entry.clone())]
-        })
+        self.change_if(
+            |entries| if entries.instances.contains_key(&name) { Err(taken()) } else { Ok(()) },
+            || vec![Change::Instance(entry.clone())],
+        )
         .await
     }
 

@@ -295,6 +295,7 @@ pub(crate) fn put_prefixed(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "it takes the low bits on purpose, seven at a time")]
 pub(crate) fn put_varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push((number as u8) | 0x80);
@@ -391,9 +392,18 @@ mod tests {
     #[test]
     fn a_row_comes_back_with_all_kinds_and_versions() {
         let columns = [
-            Column { name: "a", versions: smallvec![(1_700_000_000_000, ValueRef::Integer(i64::MIN)), (5, ValueRef::Boolean(true))] },
+            Column {
+                name: "a",
+                versions: smallvec![
+                    (1_700_000_000_000, ValueRef::Integer(i64::MIN)),
+                    (5, ValueRef::Boolean(true))
+                ],
+            },
             Column { name: "b", versions: smallvec![(i64::MAX / 1000, ValueRef::Double(-0.0))] },
-            Column { name: "é", versions: smallvec![(0, ValueRef::String("")), (-1, ValueRef::Binary(&[0, 255]))] },
+            Column {
+                name: "é",
+                versions: smallvec![(0, ValueRef::String("")), (-1, ValueRef::Binary(&[0, 255]))],
+            },
         ];
         let entry = entry_of(&columns);
         let row = RowView::new(&entry).unwrap();
@@ -417,7 +427,8 @@ mod tests {
     fn a_cut_off_row_is_damaged_not_shorter() {
         let entry = entry_of(&[Column { name: "a", versions: smallvec![(1, ValueRef::String("text"))] }]);
         for length in 0..entry.len() {
-            let read = RowView::new(&entry[..length]).and_then(|row| row.cells().collect::<Result<Vec<_>, _>>());
+            let read =
+                RowView::new(&entry[..length]).and_then(|row| row.cells().collect::<Result<Vec<_>, _>>());
             assert!(read.is_err(), "{length} of {} bytes", entry.len());
         }
     }

@@ -33,7 +33,9 @@ pub enum Error {
     #[error("instance `{0}` holds as many tables as it may")]
     TableQuota(InstanceName),
     /// A row would grow beyond what one entry may hold.
-    #[error("the row takes {bytes} bytes with all its columns and versions; at most {bytes_max} are possible")]
+    #[error(
+        "the row takes {bytes} bytes with all its columns and versions; at most {bytes_max} are possible"
+    )]
     RowTooLarge {
         /// What it would take.
         bytes: usize,

@@ -133,7 +133,9 @@ impl<'a> KeyParts<'a> {
                 Some(KeyPart::Integer((u64::from_be_bytes(*bytes) ^ (1 << 63)) as i64))
             }
             (KeyKind::String, TEXT) => match self.text(rest)? {
-                Cow::Borrowed(bytes) => Some(KeyPart::String(Cow::Borrowed(std::str::from_utf8(bytes).ok()?))),
+                Cow::Borrowed(bytes) => {
+                    Some(KeyPart::String(Cow::Borrowed(std::str::from_utf8(bytes).ok()?)))
+                }
                 Cow::Owned(bytes) => Some(KeyPart::String(Cow::Owned(String::from_utf8(bytes).ok()?))),
             },
             (KeyKind::Binary, TEXT) => Some(KeyPart::Binary(self.text(rest)?)),

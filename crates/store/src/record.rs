@@ -234,7 +234,8 @@ mod tests {
             let bytes = record(action, &columns, &changes);
             let view = RecordView::from_log(&log_key(9), &bytes).unwrap();
             assert_eq!((view.told(), view.sequence(), view.commit_time()), (Told::Change(action), 9, 42));
-            let newest: Vec<_> = view.newest().map(|cell| cell.map(|cell| (cell.name, cell.value)).unwrap()).collect();
+            let newest: Vec<_> =
+                view.newest().map(|cell| cell.map(|cell| (cell.name, cell.value)).unwrap()).collect();
             assert_eq!(newest, [("a", ValueRef::Integer(1)), ("b", ValueRef::String("x"))]);
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::key;
-use crate::partition::{Partition, RowBlock, Written};
+use crate::partition::{Keyed, Partition, RowBlock, Written};
 
 /// A table's id, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -129,11 +129,7 @@ impl Table {
 
     /// Writes rows. Each succeeds or fails alone; the answers come in the order of the changes. Changes of one
     /// row are applied in order.
-    pub async fn write(
-        &self,
-        changes: Vec<RowChange>,
-        deadline: Instant,
-    ) -> Vec<Result<Written, Error>> {
+    pub async fn write(&self, changes: Vec<RowChange>, deadline: Instant) -> Vec<Result<Written, Error>> {
         let mut arena = Vec::with_capacity(changes.len() * 32);
         let ends: Vec<usize> = changes
             .iter()
@@ -144,7 +140,7 @@ impl Table {
             .collect();
         let arena = Bytes::from(arena);
         let starts = std::iter::once(0).chain(ends.iter().copied());
-        let keyed: Vec<(Bytes, &RowChange)> =
+        let keyed: Vec<Keyed<'_>> =
             starts.zip(&ends).map(|(start, end)| arena.slice(start..*end)).zip(&changes).collect();
         if let [partition] = self.partitions() {
             return partition.write(&keyed, deadline).await;
@@ -153,13 +149,8 @@ impl Table {
     }
 
     /// Writes to all partitions concerned at once.
-    async fn write_apart(
-        &self,
-        keyed: Vec<(Bytes, &RowChange)>,
-        deadline: Instant,
-    ) -> Vec<Result<Written, Error>> {
-        let mut parts: Vec<(Vec<usize>, Vec<(Bytes, &RowChange)>)> =
-            self.partitions().iter().map(|_| Default::default()).collect();
+    async fn write_apart(&self, keyed: Vec<Keyed<'_>>, deadline: Instant) -> Vec<Result<Written, Error>> {
+        let mut parts: Vec<(Vec<usize>, Vec<Keyed<'_>>)> = vec![Default::default(); self.partitions().len()];
         let count = keyed.len();
         for (place, change) in keyed.into_iter().enumerate() {
             let (places, part) = &mut parts[self.partition_of(&change.0)];
@@ -183,11 +174,7 @@ impl Table {
     ///
     /// # Errors
     /// If the engine does not answer, or an entry is damaged.
-    pub async fn get(
-        &self,
-        keys: &[PrimaryKey],
-        deadline: Instant,
-    ) -> Result<Vec<Option<RowBuf>>, Error> {
+    pub async fn get(&self, keys: &[PrimaryKey], deadline: Instant) -> Result<Vec<Option<RowBuf>>, Error> {
         let encoded: Vec<Bytes> = keys
             .iter()
             .map(|key| {
@@ -256,7 +243,11 @@ impl Table {
                 }
                 rows_left = rows_left.saturating_sub(block.len());
                 bytes_left = bytes_left.saturating_sub(block.bytes());
-                if range.backward { to = last } else { from = after(last) }
+                if range.backward {
+                    to = last
+                } else {
+                    from = after(last)
+                }
                 let more = block.more();
                 page.blocks.push(block);
                 if !more {

@@ -33,8 +33,7 @@ struct State {
 impl BelievedClock {
     /// Believes the clock as it stands.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let state =
-            State { last: clock.now_micros(), last_monotonic: clock.monotonic(), ahead_since: None };
+        let state = State { last: clock.now_micros(), last_monotonic: clock.monotonic(), ahead_since: None };
         Self { clock, state: Mutex::new(state) }
     }
 

@@ -71,7 +71,8 @@ async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> R
     let low = readers.low_positions(table.id()).await?;
     let stream = table.info().stream.clone();
     let hour: Micros = 3_600_000_000;
-    let expired_at = stream.map(|stream| store.time().now() - Micros::from(stream.spec.expiration_hours) * hour);
+    let expired_at =
+        stream.map(|stream| store.time().now() - Micros::from(stream.spec.expiration_hours) * hour);
     for (partition, head) in table.partitions().iter().zip(heads) {
         let unread = match &low {
             // A partition that the readers do not know yet is not theirs to let go.

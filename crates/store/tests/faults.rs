@@ -86,7 +86,7 @@ impl Run {
         answers: &[Result<Written, Error>],
         before: &Model,
     ) -> bool {
-        let kind = |answer: &Result<Written, Error>| answer.as_ref().err().map(|error| Failed::of(error));
+        let kind = |answer: &Result<Written, Error>| answer.as_ref().err().map(Failed::of);
         match kind(&answers[0]).flatten() {
             Some(failed) => {
                 assert!(answers.iter().all(|answer| kind(answer) == Some(Some(failed))), "{}", self.what);
@@ -158,10 +158,14 @@ async fn what_waits_behind_a_group_that_fails_is_refused_and_can_be_sent_again()
         keep_log(&table).await;
         site.engine.fail_write(1, fault);
         let held = site.engine.hold_write(1);
-        let first = tokio::spawn(write_later(&table, if_row(RowExistence::ExpectNotExist, put("ann", 1, &[("a", 1)]))));
+        let first = tokio::spawn(write_later(
+            &table,
+            if_row(RowExistence::ExpectNotExist, put("ann", 1, &[("a", 1)])),
+        ));
         held.has_come().await;
         // This one counts on the row that waits.
-        let second = tokio::spawn(write_later(&table, if_row(RowExistence::ExpectExist, put("ann", 1, &[("a", 2)]))));
+        let second =
+            tokio::spawn(write_later(&table, if_row(RowExistence::ExpectExist, put("ann", 1, &[("a", 2)]))));
         let_others_run().await;
         held.release();
 

@@ -171,7 +171,8 @@ async fn in_the_background_logs_are_trimmed_behind_their_readers() {
     site.store.start_background(Arc::new(readers));
 
     let until = soon();
-    while low.trimmed() < 4 || nobodys.partitions()[0].trimmed() < 8 || streamed.partitions()[0].trimmed() < 8 {
+    while low.trimmed() < 4 || nobodys.partitions()[0].trimmed() < 8 || streamed.partitions()[0].trimmed() < 8
+    {
         assert!(Instant::now() < until, "nothing is trimmed");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -133,7 +133,11 @@ impl Walk {
             let bytes_max = if self.chance.once_in(2) { 1 + self.chance.index(300) } else { 1 << 20 };
             let range = KeyRange { start: start.clone(), end: end.clone(), backward };
             let page = self.table.range(&range, RangeLimits { rows_max, bytes_max }, soon()).await.unwrap();
-            assert!(page.len() <= rows_max && (page.next.is_none() || !page.is_empty()), "seed {}", self.seed);
+            assert!(
+                page.len() <= rows_max && (page.next.is_none() || !page.is_empty()),
+                "seed {}",
+                self.seed
+            );
             found.extend(rows_of(&page.blocks));
             let Some(next) = page.next else { break };
             start = next.values().iter().cloned().map(KeyBound::Value).collect();
@@ -159,7 +163,8 @@ impl Walk {
             let records = log_after(&self.table, partition, 0).await;
             assert!(records.is_sorted_by(|a, b| a.commit_time < b.commit_time), "seed {}", self.seed);
             let told: Vec<Outcome> = records.iter().map(outcome_of).collect();
-            let expected: Vec<Outcome> = self.done.iter().filter(|done| lies_in(done, range)).cloned().collect();
+            let expected: Vec<Outcome> =
+                self.done.iter().filter(|done| lies_in(done, range)).cloned().collect();
             assert_eq!(told, expected, "seed {}, partition {at}", self.seed);
             let head = partition.keep_log(LogKeeper::Readers, true, soon()).await.unwrap();
             let last = records.last().map_or((0, 0), |last| (last.sequence, last.commit_time));

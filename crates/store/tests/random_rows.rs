@@ -173,7 +173,8 @@ fn any_change(chance: &mut Chance, (user, n): (&str, i64), now_ms: i64) -> RowCh
         0 => delete(user, n),
         1 | 2 => {
             let count = chance.index(COLUMNS.len() + 1);
-            let cells: Vec<(&str, i64)> = COLUMNS[..count].iter().map(|name| (*name, any_value(chance))).collect();
+            let cells: Vec<(&str, i64)> =
+                COLUMNS[..count].iter().map(|name| (*name, any_value(chance))).collect();
             put(user, n, &cells)
         }
         _ => {

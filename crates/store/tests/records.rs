@@ -4,8 +4,8 @@ use lakeferry_model::{ColumnUpdate, RowExistence, TableOptions, Value};
 use lakeferry_store::{Action, ErrorKind, Table, Told};
 
 use crate::support::{
-    Record, Site, add, cell, delete, if_row, keep_log, log, put, row_key, set, set_at, soon, split_at, update,
-    with_options, with_stream, write,
+    Record, Site, add, cell, delete, if_row, keep_log, log, put, row_key, set, set_at, soon, split_at,
+    update, with_options, with_stream, write,
 };
 
 #[tokio::test]
@@ -53,7 +53,8 @@ async fn a_row_that_is_changed_often_in_one_request_has_a_record_of_each_change(
     changes.push(delete("ann", 1));
     changes.push(update("ann", 1, vec![add("a", 100)]));
     assert!(table.write(changes, soon()).await.iter().all(Result::is_ok));
-    let told: Vec<Option<i64>> = log(&table).await.iter().map(|record| Some(newest(record).first()?.1)).collect();
+    let told: Vec<Option<i64>> =
+        log(&table).await.iter().map(|record| Some(newest(record).first()?.1)).collect();
     assert_eq!(told, [Some(0), Some(1), Some(3), Some(6), Some(10), Some(15), None, Some(100)]);
 }
 

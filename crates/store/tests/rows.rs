@@ -6,8 +6,8 @@ use lakeferry_model::{ColumnUpdate, Returning, RowChange, RowExistence, TableOpt
 use lakeferry_store::{ErrorKind, Settings, Table, TableUpdate};
 
 use crate::support::{
-    Memory, START, Site, add, all_rows, cell, delete, if_row, instance, newest, put, read, row_key, set, set_at,
-    soon, table_name, update, versions, with_options, write,
+    Memory, START, Site, add, all_rows, cell, delete, if_row, instance, newest, put, read, row_key, set,
+    set_at, soon, table_name, update, versions, with_options, write,
 };
 
 const NOW_MS: i64 = START / 1000;
@@ -67,7 +67,8 @@ async fn a_row_may_have_its_key_alone() {
     write(&table, update("ann", 3, vec![cell("a", ColumnUpdate::DeleteAll)])).await.unwrap();
     site.reopen().await;
     let table = site.same_table();
-    let keys: Vec<_> = all_rows(&table).await.into_iter().map(|row| (row.primary_key, row.cells.len())).collect();
+    let keys: Vec<_> =
+        all_rows(&table).await.into_iter().map(|row| (row.primary_key, row.cells.len())).collect();
     assert_eq!(keys, [(row_key("ann", 1), 0), (row_key("ann", 2), 0)]);
     for (n, exists) in [(1, true), (2, true), (3, false)] {
         let outcome = write(&table, if_row(RowExistence::ExpectExist, put("ann", n, &[]))).await;
@@ -167,7 +168,10 @@ async fn a_writer_is_told_what_it_asked_for() {
         .write(
             vec![
                 asking(Returning::PrimaryKey, put("ann", 1, &[("a", 1)])),
-                asking(Returning::AfterModify(vec!["a".into()]), update("ann", 1, vec![add("a", 4), add("b", 1)])),
+                asking(
+                    Returning::AfterModify(vec!["a".into()]),
+                    update("ann", 1, vec![add("a", 4), add("b", 1)]),
+                ),
                 asking(Returning::AfterModify(vec!["b".into()]), update("ann", 1, vec![add("a", 4)])),
                 put("ann", 2, &[]),
             ],
@@ -177,7 +181,10 @@ async fn a_writer_is_told_what_it_asked_for() {
     let told = |at: usize| answers[at].as_ref().unwrap().returned.clone();
     assert_eq!(told(0).map(|row| (row.primary_key, row.cells.len())), Some((row_key("ann", 1), 0)));
     let cells = told(1).unwrap().cells;
-    assert_eq!(cells.iter().map(|cell| (&*cell.name, &cell.value)).collect::<Vec<_>>(), [("a", &Value::Integer(5))]);
+    assert_eq!(
+        cells.iter().map(|cell| (&*cell.name, &cell.value)).collect::<Vec<_>>(),
+        [("a", &Value::Integer(5))]
+    );
     assert!(matches!(answers[2].as_ref().unwrap_err().kind(), ErrorKind::Invalid(_)));
     assert_eq!(told(3), None);
     assert_eq!(newest(&table, "ann", 1, "a").await, Some(5), "a refused change changes nothing");

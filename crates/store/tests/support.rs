@@ -249,7 +249,10 @@ pub fn rows_of(blocks: &[RowBlock]) -> Vec<Row> {
             }
             let cells = view.cells().map(Result::unwrap).filter(|cell| block.visibility().shows(cell));
             let cells: Vec<Cell> = cells.map(|cell| cell.to_cell()).collect();
-            rows.push(Row { primary_key: key::decode(bytes, &block.table().schema.primary_key).unwrap(), cells });
+            rows.push(Row {
+                primary_key: key::decode(bytes, &block.table().schema.primary_key).unwrap(),
+                cells,
+            });
         }
     }
     rows
@@ -258,7 +261,8 @@ pub fn rows_of(blocks: &[RowBlock]) -> Vec<Row> {
 /// All visible rows of a table.
 pub async fn all_rows(table: &Table) -> Vec<Row> {
     use lakeferry_model::{KeyBound, KeyRange};
-    let range = KeyRange { start: vec![KeyBound::InfMin; 2], end: vec![KeyBound::InfMax; 2], backward: false };
+    let range =
+        KeyRange { start: vec![KeyBound::InfMin; 2], end: vec![KeyBound::InfMax; 2], backward: false };
     let limits = RangeLimits { rows_max: usize::MAX, bytes_max: usize::MAX };
     let page = table.range(&range, limits, soon()).await.unwrap();
     assert_eq!(page.next, None);

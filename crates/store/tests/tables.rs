@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use lakeferry_engine::testing::Fault;
 use lakeferry_engine::{Engine, SpaceId};
 use lakeferry_model::{
-    InstanceName, KeyColumn, KeyKind, KeyValue, PrimaryKey, ReservedThroughput, StreamSpec, TableOptions, limits,
+    InstanceName, KeyColumn, KeyKind, KeyValue, PrimaryKey, ReservedThroughput, StreamSpec, TableOptions,
+    limits,
 };
 use lakeferry_store::{ErrorKind, Table, TableSpec, TableUpdate};
 
@@ -25,7 +26,8 @@ async fn a_name_is_free_at_once_for_a_table_of_another_schema() {
     assert_eq!(write(&first, put("ann", 2, &[])).await.unwrap_err().kind(), ErrorKind::Unavailable);
     let second = site.table_of(integers("t")).await;
     let change = lakeferry_model::RowChange { primary_key: integer_key(7), ..delete("", 0) };
-    let change = lakeferry_model::RowChange { operation: lakeferry_model::RowOperation::Put(vec![]), ..change };
+    let change =
+        lakeferry_model::RowChange { operation: lakeferry_model::RowOperation::Put(vec![]), ..change };
     write(&second, change).await.unwrap();
     assert!(second.id() > first.id());
     for _ in 0..2 {
@@ -117,7 +119,10 @@ async fn ids_are_never_used_again() {
     for round in 0..6 {
         let table = site.table_of(split_at(&["c", "m"])).await;
         assert!(tables.insert(table.id()), "round {round}");
-        assert!(table.partitions().iter().all(|partition| partitions.insert(partition.id())), "round {round}");
+        assert!(
+            table.partitions().iter().all(|partition| partitions.insert(partition.id())),
+            "round {round}"
+        );
         site.store.delete_table(&instance(), &table_name("t")).await.unwrap();
         match round % 3 {
             0 => site.reopen().await,
@@ -267,7 +272,8 @@ fn kind_of(table: Result<Table, lakeferry_store::Error>) -> Option<&'static str>
 /// A table with one integer for its primary key.
 fn integers(name: &str) -> TableSpec {
     let mut spec = spec(name);
-    spec.schema.primary_key = vec![KeyColumn { name: "n".into(), kind: KeyKind::Integer, auto_increment: false }];
+    spec.schema.primary_key =
+        vec![KeyColumn { name: "n".into(), kind: KeyKind::Integer, auto_increment: false }];
     spec
 }
 

@@ -186,7 +186,9 @@ fn columns_of<'a>(entry: &'a [u8], visibility: &Visibility) -> Result<Option<Vec
         }
         match columns.last_mut() {
             Some(column) if column.name == cell.name => column.versions.push((cell.timestamp_ms, cell.value)),
-            _ => columns.push(Column { name: cell.name, versions: smallvec![(cell.timestamp_ms, cell.value)] }),
+            _ => {
+                columns.push(Column { name: cell.name, versions: smallvec![(cell.timestamp_ms, cell.value)] })
+            }
         }
     }
     Ok((!columns.is_empty() || !hidden).then_some(columns))
@@ -194,10 +196,12 @@ fn columns_of<'a>(entry: &'a [u8], visibility: &Visibility) -> Result<Option<Vec
 
 fn check_condition(existence: RowExistence, exists: bool) -> Result<(), Error> {
     match (existence, exists) {
-        (RowExistence::Ignore, _) | (RowExistence::ExpectExist, true) | (RowExistence::ExpectNotExist, false) => {
-            Ok(())
+        (RowExistence::Ignore, _)
+        | (RowExistence::ExpectExist, true)
+        | (RowExistence::ExpectNotExist, false) => Ok(()),
+        (RowExistence::ExpectExist, false) | (RowExistence::ExpectNotExist, true) => {
+            Err(Error::ConditionFailed)
         }
-        (RowExistence::ExpectExist, false) | (RowExistence::ExpectNotExist, true) => Err(Error::ConditionFailed),
     }
 }
 
@@ -257,9 +261,8 @@ fn returned(change: &RowChange, new: Option<&[Column<'_>]>) -> Result<Option<Row
     };
     let mut cells = Vec::with_capacity(names.len());
     for name in names {
-        let incremented = |cell: &CellChange| {
-            *cell.name == **name && matches!(cell.update, ColumnUpdate::Increment(_))
-        };
+        let incremented =
+            |cell: &CellChange| *cell.name == **name && matches!(cell.update, ColumnUpdate::Increment(_));
         if !change.operation.cells().iter().any(incremented) {
             let message = format!("The column '{name}' is not incremented and cannot be returned.");
             return Err(Violation::parameter(message).into());

@@ -133,11 +133,7 @@ impl Committer {
     }
 
     /// A request with those that wait behind it; and the one behind these that did not fit.
-    fn group(
-        &self,
-        first: Write,
-        queue: &mut mpsc::UnboundedReceiver<Request>,
-    ) -> (Group, Option<Request>) {
+    fn group(&self, first: Write, queue: &mut mpsc::UnboundedReceiver<Request>) -> (Group, Option<Request>) {
         let mut group = Group::default();
         self.admit(first, &mut group);
         while group.rows < GROUP_ROWS_MAX && group.bytes < GROUP_BYTES_MAX {

@@ -31,11 +31,10 @@ use head::{HEAD_KEY, Head, LogHead, LogKeeper};
 pub use read::{LogBlock, RowBlock};
 use rows::Rows;
 use times::Times;
+pub use write::Keyed;
 
 /// A partition's id, never used again.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct PartitionId(pub u64);
 
@@ -178,12 +177,7 @@ impl Partition {
     ///
     /// # Errors
     /// If it could not be written down; then it may be on or off.
-    pub async fn keep_log(
-        &self,
-        keeper: LogKeeper,
-        on: bool,
-        deadline: Instant,
-    ) -> Result<LogHead, Error> {
+    pub async fn keep_log(&self, keeper: LogKeeper, on: bool, deadline: Instant) -> Result<LogHead, Error> {
         let (reply, answer) = oneshot::channel();
         self.enqueue(Request::KeepLog(keeper, on, reply))?;
         wait(answer, deadline).await

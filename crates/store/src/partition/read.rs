@@ -241,7 +241,9 @@ impl Partition {
             let block = self.rows(&[], None, backward, 1, 1, deadline).await?;
             Ok::<_, Error>(block.last_key().map(Bytes::copy_from_slice))
         };
-        let (Some(first), Some(last)) = (edge(false).await?, edge(true).await?) else { return Ok(Vec::new()) };
+        let (Some(first), Some(last)) = (edge(false).await?, edge(true).await?) else {
+            return Ok(Vec::new());
+        };
         let mut keys: Vec<Bytes> = Vec::new();
         for piece in 1..pieces {
             let between = between(&first, &last, piece, pieces);
@@ -296,7 +298,10 @@ mod tests {
         for (first, last) in [(&b"user-000"[..], &b"user-999"[..]), (b"a", b"b"), (b"", b"zz")] {
             for piece in 1..4 {
                 let point = between(first, last, piece, 4);
-                assert!(first <= point.as_slice() && point.as_slice() <= last, "{first:?} {point:?} {last:?}");
+                assert!(
+                    first <= point.as_slice() && point.as_slice() <= last,
+                    "{first:?} {point:?} {last:?}"
+                );
             }
         }
     }

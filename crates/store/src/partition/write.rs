@@ -96,7 +96,8 @@ impl Partition {
         deadline: Instant,
     ) -> Result<OwnedSemaphorePermit, Error> {
         let inner = &*self.0;
-        let updates = changes.iter().filter(|(_, change)| matches!(change.operation, RowOperation::Update(_)));
+        let updates =
+            changes.iter().filter(|(_, change)| matches!(change.operation, RowOperation::Update(_)));
         let old = updates.count().saturating_mul(inner.old_row_bytes.load(Ordering::Relaxed));
         // Of the old rows, a piece is in memory at a time; of each, the new entry and the record too.
         let bytes = room_for(changes) + 3 * old.min(OLD_BYTES_MAX);
@@ -292,8 +293,6 @@ fn apply_all(
 
 /// Bytes that the changes' entries and records take, roughly.
 fn room_for(changes: &[Keyed<'_>]) -> usize {
-    let size = |change: &RowChange| {
-        change.size(&[] as &[&str]) + 16 * change.operation.cells().len()
-    };
+    let size = |change: &RowChange| change.size(&[] as &[&str]) + 16 * change.operation.cells().len();
     changes.iter().map(|(key, change)| 2 * (key.len() + size(change)) + 128).sum()
 }
