@@ -278,7 +278,7 @@ impl Task {
     /// objects.
     pub(crate) fn scan_block_bytes(&self) -> usize {
         let eighth = self.board.entry().spec.tuning.object_bytes_max / 8;
-        usize::try_from(eighth.clamp(4 * 1024, 2 * 1024 * 1024)).expect("2 MiB fits")
+        usize::try_from(eighth.clamp(4 * 1024, 1024 * 1024)).expect("1 MiB fits")
     }
 
     /// Whether objects of this task and of another with this name, bucket and prefix could share a name.

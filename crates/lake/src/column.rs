@@ -227,10 +227,10 @@ impl Cells {
                 Arc::new(Decimal128Array::new(take(cells), nulls).with_data_type(kind.arrow_type()))
             }
             Self::Bytes { offsets, data } => {
-                let mut fresh_offsets = Vec::with_capacity(offsets.len());
+                let mut fresh_offsets = Vec::with_capacity(with_slack(offsets.len()));
                 fresh_offsets.push(0);
                 let offsets = OffsetBuffer::new(std::mem::replace(offsets, fresh_offsets).into());
-                let fresh_data = Vec::with_capacity(data.len());
+                let fresh_data = Vec::with_capacity(with_slack(data.len()));
                 let data = Buffer::from_vec(std::mem::replace(data, fresh_data));
                 match kind {
                     ColumnKind::Utf8 => Arc::new(StringArray::try_new(offsets, data, nulls)?),
@@ -243,8 +243,13 @@ impl Cells {
 
 /// Takes the values and leaves room for as many.
 fn take<T: arrow_buffer::ArrowNativeType>(cells: &mut Vec<T>) -> ScalarBuffer<T> {
-    let fresh = Vec::with_capacity(cells.len());
+    let fresh = Vec::with_capacity(with_slack(cells.len()));
     std::mem::replace(cells, fresh).into()
+}
+
+/// Room for a batch like the last one and a little more: one entry too many would double it all.
+fn with_slack(length: usize) -> usize {
+    length + length / 8
 }
 
 #[cfg(test)]

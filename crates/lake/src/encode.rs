@@ -25,12 +25,15 @@ use crate::schema::{ObjectSchema, Source, arrow_schema, writer_properties};
 
 /// Rows of a batch at most.
 const BATCH_ROWS_MAX: usize = 8192;
-/// Bytes of text and binaries in a batch, after which the row under way is its last.
-const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of text and binaries in a batch, after which the row under way is its last. What was appended a moment
+/// ago is still in the core's cache when the writer takes it.
+const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// Names without a column that are counted one by one; the rest is counted together.
 const UNDELIVERED_NAMES_MAX: usize = 1024;
 /// Cells of a row that are held without asking for memory.
 const CELLS_AT_HAND: usize = 16;
+/// Room for a footer: the schema and the statistics of some row groups.
+const FOOTER_BYTES: usize = 64 * 1024;
 /// No column.
 const NONE: usize = usize::MAX;
 
@@ -250,6 +253,10 @@ impl ObjectEncoder {
     /// What the Parquet writer says.
     pub fn finish(mut self) -> Result<EncodedObject, EncodeError> {
         self.write_batch()?;
+        // The last row group, mostly the only one, is still to be laid behind the others: grown step by step,
+        // the object would be copied and its memory touched twice.
+        let in_progress = self.writer.in_progress_size();
+        self.writer.inner_mut().reserve(in_progress + in_progress / 32 + FOOTER_BYTES);
         let bytes = Bytes::from(self.writer.into_inner()?);
         let targets = self.schema.columns().iter().map(|column| column.target.clone());
         Ok(EncodedObject {

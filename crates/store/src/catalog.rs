@@ -300,18 +300,20 @@ impl Catalog {
     /// If it cannot be written.
     pub async fn burn(&self, numbers: Vec<(String, u64)>) -> Result<(), Error> {
         let mut writing = self.writing.lock().await;
-        // What may be written already counts as written.
+        // What may be written already is never written over by less.
         let maybe = |text: &str| {
             let burned = writing.iter().filter_map(|change| match change {
                 Change::Burned(of, number) if of == text => Some(*number),
                 _ => None,
             });
-            burned.max()
+            burned.max().unwrap_or(0)
         };
-        let kept = |text: &str| self.entries.read().burned.get(text).copied().max(maybe(text));
-        let greater = |(text, number): &(String, u64)| kept(text).is_none_or(|kept| kept < *number);
+        let greater = |(text, number): &(String, u64)| {
+            self.entries.read().burned.get(text).is_none_or(|kept| kept < number)
+        };
+        let numbers = numbers.into_iter().filter(greater);
         let changes: Vec<Change> =
-            numbers.into_iter().filter(greater).map(|(text, number)| Change::Burned(text, number)).collect();
+            numbers.map(|(text, number)| Change::Burned(text.clone(), number.max(maybe(&text)))).collect();
         if changes.is_empty() { Ok(()) } else { self.write(&mut writing, changes).await }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lakeferry_engine::Engine;
-use lakeferry_engine::testing::Chance;
+use lakeferry_engine::testing::{Chance, Fault};
 use lakeferry_model::{Micros, RowChange, RowExistence, TableOptions, Value};
 use lakeferry_store::{ErrorKind, Settings, Table};
 use tokio::task::JoinSet;
@@ -183,6 +183,29 @@ async fn write_and_ask(site: &Site, table: &Table) -> Micros {
         assert_eq!(now, *complete, "a row came at or below {closed} after it was closed");
     }
     asked.last().unwrap().0
+}
+
+#[tokio::test]
+async fn a_group_that_is_under_way_or_in_doubt_holds_the_closed_time_back() {
+    let site = Site::new().await;
+    let table = site.table().await;
+    keep_log(&table).await;
+    wait_for_closed_time(&table, START).await;
+    let partition = &table.partitions()[0];
+    site.engine.fail_write(1, Fault::UnknownWritten);
+    let (group, barrier) = (site.engine.hold_write(1), site.engine.hold_write(2));
+    let caller = spawn_write(&table, put("ann", 1, &[]));
+    group.has_come().await;
+    site.clock.advance(Duration::from_millis(1));
+    let under_way = partition.closed_time();
+    group.release();
+    assert_eq!(caller.await.unwrap().unwrap_err().kind(), ErrorKind::Unknown);
+    barrier.has_come().await;
+    let in_doubt = partition.closed_time();
+    barrier.release();
+    wait_for_closed_time(&table, START + 1000).await;
+    let commit_time = log(&table).await[0].commit_time;
+    assert!(under_way < commit_time && in_doubt < commit_time);
 }
 
 async fn wait_for_closed_time(table: &Table, time: Micros) {

@@ -256,6 +256,22 @@ async fn an_update_whose_outcome_is_not_known_is_seen_and_kept() {
     }
 }
 
+#[tokio::test]
+async fn a_burned_number_never_falls_also_when_nobody_knows_whether_it_was_written() {
+    for fault in FAULTS {
+        let mut site = Site::new().await;
+        let burn = async |site: &Site, number| site.store.catalog().burn(vec![("lane".into(), number)]).await;
+        burn(&site, 3).await.unwrap();
+        site.engine.fail_write(1, fault);
+        burn(&site, 7).await.unwrap_err();
+        burn(&site, 5).await.unwrap();
+        burn(&site, 4).await.unwrap();
+        site.crash().await;
+        let kept = if fault == Fault::NotWritten { 5 } else { 7 };
+        assert_eq!(site.store.catalog().burned("la"), [("lane".to_owned(), kept)], "{fault:?}");
+    }
+}
+
 async fn partition_spaces(site: &Site) -> Vec<SpaceId> {
     let mut spaces = site.engine.spaces(soon()).await.unwrap();
     spaces.retain(|space| space.as_str().starts_with("partition-"));
