@@ -146,12 +146,14 @@ async fn no_commit_time_is_given_at_or_below_a_closed_time_asked_before() {
 /// and what was closed is in the log. The greatest closed time asked.
 async fn write_and_ask(site: &Site, table: &Table) -> Micros {
     let done = Arc::new(AtomicBool::new(false));
+    let asked_often = Arc::new(AtomicBool::new(false));
     let asker = {
-        let (table, done) = (table.clone(), done.clone());
+        let (table, done, asked_often) = (table.clone(), done.clone(), asked_often.clone());
         tokio::spawn(async move {
             let partition = &table.partitions()[0];
             let mut asked = Vec::new();
             while !done.load(Ordering::SeqCst) {
+                asked_often.store(asked.len() >= 20, Ordering::SeqCst);
                 let closed = partition.closed_time();
                 let complete = log(&table).await.iter().filter(|record| record.commit_time <= closed).count();
                 asked.push((closed, complete));
@@ -162,9 +164,11 @@ async fn write_and_ask(site: &Site, table: &Table) -> Micros {
     };
     let mut writers = JoinSet::new();
     for task in 0..4 {
-        let (table, clock) = (table.clone(), site.clock.clone());
+        let (table, clock, asked_often) = (table.clone(), site.clock.clone(), asked_often.clone());
         writers.spawn(async move {
-            for n in 0..50 {
+            let mut n = 0;
+            while n < 50 || !asked_often.load(Ordering::SeqCst) {
+                n += 1;
                 clock.advance(Duration::from_micros(300));
                 let before = table.partitions()[0].closed_time();
                 write(&table, put("ann", task, &[("a", n)])).await.unwrap();

@@ -18,7 +18,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
 fn try_run(arguments: &[String]) -> Result<(), String> {
     // Nothing but figures goes to the standard output: with `--json` each of its lines is one.
     eprintln!("building for release, which takes some minutes the first time");
-    cargo(["build", "--release", "--quiet", "--package", "lakeferry", "--package", "lakeferry-bench"]).quiet()?;
+    cargo(["build", "--release", "--quiet", "--package", "lakeferry", "--package", "lakeferry-bench"])
+        .quiet()?;
     let built = target().join("release");
     let status = Command::new(built.join("lakeferry-bench"))
         .args(arguments)

@@ -64,8 +64,8 @@ fn cut(suite: Suite) -> Suite {
 }
 
 fn run(arguments: &[String]) -> Result<(), String> {
-    let lakeferry = build("lakeferry", "lakeferry", &["faults"])?;
-    let system = build("lakeferry-system", "system", &[])?;
+    let lakeferry = build("lakeferry")?;
+    let system = build("system")?;
     program(system)
         .arguments(arguments)
         .variable("LAKEFERRY_PROGRAM", lakeferry)

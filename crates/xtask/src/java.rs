@@ -24,8 +24,8 @@ fn run() -> Outcome {
 }
 
 fn test() -> Result<(), String> {
-    let lakeferry = build("lakeferry", "lakeferry", &["faults"])?;
-    let system = build("lakeferry-system", "system", &[])?;
+    let lakeferry = build("lakeferry")?;
+    let system = build("system")?;
     let told = |error: std::io::Error| format!("make a folder: {error}");
     let (data, store) = (tempfile::tempdir().map_err(told)?, tempfile::tempdir().map_err(told)?);
     let logs = prepared("logs")?;

@@ -35,7 +35,7 @@ fn run(file: &'static str) -> Outcome {
 
 fn test(python: PathBuf, file: &str) -> Result<(), String> {
     let python = environment(python)?;
-    let lakeferry = build("lakeferry", "lakeferry", &["faults"])?;
+    let lakeferry = build("lakeferry")?;
     let data = tempfile::tempdir().map_err(|error| format!("make a folder: {error}"))?;
     let folder = data.path().to_string_lossy();
     let log = prepared("logs")?.join(format!("python-{file}.log"));

@@ -98,16 +98,16 @@ pub fn find(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Builds a package's program in the development profile, with the faults that tests may ask for, and says
-/// where it lies. What is up to date is not built again.
+/// Builds a program in the development profile, with the faults that tests may ask for, and says where it lies.
+/// What is up to date is not built again.
+///
+/// The whole workspace is named, as in the crates' own tests: chosen alone, a package would get its dependencies
+/// with other features, and all of them would be built twice.
 ///
 /// # Errors
 /// If it does not build.
-pub fn build(package: &str, program: &str, features: &[&str]) -> Result<PathBuf, String> {
-    let mut run = cargo(["build", "--quiet", "--package", package]);
-    for feature in features {
-        run = run.arguments(["--features", *feature]);
-    }
+pub fn build(program: &str) -> Result<PathBuf, String> {
+    let run = cargo(["build", "--quiet", "--workspace", "--features", "lakeferry/faults", "--bin", program]);
     run.show()?;
     Ok(target().join("debug").join(program))
 }
