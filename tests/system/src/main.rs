@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use lakeferry_durable::{Place, Sync};
 use lakeferry_system::failure::Failure;
+use lakeferry_system::server::Faults;
 use lakeferry_system::trial::Setup;
 use lakeferry_system::{gate, kill, place};
 
@@ -85,7 +86,7 @@ impl Where {
             program: self.program.clone(),
             folder: self.folder.join(name),
             powercut: self.powercut.then(|| self.powercut_source.clone()),
-            environment: Vec::new(),
+            faults: Faults::default(),
             keys_per_writer: 200,
             object_age_ms: 200,
             seed: 0,

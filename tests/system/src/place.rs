@@ -7,26 +7,18 @@
 use lakeferry_durable::{Place, Sync};
 use rand::random;
 
-use crate::failure::Failure;
-use crate::server::Keeper;
+use crate::failure::{Failure, broken};
+use crate::server::{Faults, Keeper};
 use crate::target::{Target, chain};
-use crate::trial::{Setup, TASK, Trial, clear, until_done, until_task};
+use crate::trial::{KEY_FILE, Setup, TASK, Trial, clear, until_done, until_task};
 use crate::writer::TABLE;
 
-/// Has the server die at a place, and checks that nothing is lost.
+/// Has the server die at a place in its first life, and checks that nothing is lost.
 ///
 /// # Errors
 /// What was lost, or why nothing can be said.
 pub async fn run(setup: &Setup, place: Place) -> Result<(), Failure> {
-    let mut setup = setup.clone();
-    setup.environment.push(("LAKEFERRY_KILL_AT", format!("{}:{}", place.name(), passes(place))));
-    setup.seed = random();
-    match place {
-        Place::KeyFileWritten => first_key(&setup).await?,
-        _ => rows_and_task(&setup, place).await?,
-    }
-    clear(&setup.folder);
-    Ok(())
+    run_with(setup, place, Faults { life: 1, environment: Vec::new() }).await
 }
 
 /// Turns a sync off, cuts the power right behind it, and checks that something is lost.
@@ -35,17 +27,31 @@ pub async fn run(setup: &Setup, place: Place) -> Result<(), Failure> {
 /// If nothing is lost, or nothing can be said.
 pub async fn run_without(setup: &Setup, sync: Sync) -> Result<String, Failure> {
     let place = place_behind(sync);
-    run(setup, place).await.map_err(|failure| match failure {
+    // What is made once and for all is made, durably, by a life before: a bucket without its identity, say,
+    // would have everything delivered again and hide what is lost.
+    let life = if place == Place::KeyFileWritten { 1 } else { 2 };
+    let all_on = Faults { life, environment: Vec::new() };
+    run_with(setup, place, all_on).await.map_err(|failure| match failure {
         Failure::Lost(what) => Failure::Lost(format!("with all syncs on, at {}: {what}", place.name())),
         other => other,
     })?;
-    let mut setup = setup.clone();
-    setup.environment.push(("LAKEFERRY_SYNC_OFF", sync.name().to_owned()));
-    match run(&setup, place).await {
+    let off = vec![("LAKEFERRY_SYNC_OFF", sync.name().to_owned())];
+    match run_with(setup, place, Faults { life, environment: off }).await {
         Ok(()) => Err(Failure::Lost(format!("nothing, although the sync {} is off", sync.name()))),
         Err(Failure::Lost(what)) => Ok(what),
         Err(other) => Err(other),
     }
+}
+
+async fn run_with(setup: &Setup, place: Place, mut faults: Faults) -> Result<(), Failure> {
+    faults.environment.push(("LAKEFERRY_KILL_AT", format!("{}:{}", place.name(), passes(place))));
+    let setup = Setup { faults, seed: random(), ..setup.clone() };
+    match place {
+        Place::KeyFileWritten => first_key(&setup).await?,
+        _ => rows_and_task(&setup, place).await?,
+    }
+    clear(&setup.folder);
+    Ok(())
 }
 
 /// Which pass of a place is the last one. Enough came before that something is at stake.
@@ -73,12 +79,17 @@ fn place_behind(sync: Sync) -> Place {
 
 async fn rows_and_task(setup: &Setup, place: Place) -> Result<(), Failure> {
     let mut trial = Trial::begin(setup).await?;
+    let life = setup.faults.life;
+    if life == 2 {
+        until_task(&trial.keeper, "the full phase ends", |state| state.phase == "INCR").await?;
+        trial.keeper.kill().await;
+    }
     match place {
         Place::RunBegun => second_run(&mut trial).await?,
         Place::TaskDeleted => second_task(&trial.keeper, setup).await?,
         _ => {}
     }
-    died(&trial.keeper, place).await?;
+    died(&trial.keeper, life, place).await?;
     trial.end().await.map(drop)
 }
 
@@ -105,7 +116,7 @@ async fn second_task(keeper: &Keeper, setup: &Setup) -> Result<(), Failure> {
     let make = |target: Target| async move { target.make_task(TABLE, OTHER, "other/$yyyy", age).await };
     until_done(keeper, "make a second task", make).await?;
     until_done(keeper, "delete it", |target| async move { target.delete_task(TABLE, OTHER).await }).await?;
-    died(keeper, Place::TaskDeleted).await?;
+    died(keeper, setup.faults.life, Place::TaskDeleted).await?;
     let names =
         until_done(keeper, "list the tasks", |target| async move { target.tasks(TABLE).await }).await?;
     if names != [TASK] {
@@ -117,11 +128,15 @@ async fn second_task(keeper: &Keeper, setup: &Setup) -> Result<(), Failure> {
 /// The first start of a server that is not for development: the key that its file tells is good for ever.
 async fn first_key(setup: &Setup) -> Result<(), Failure> {
     let (keeper, data) = setup.start(&[])?;
-    // The first life ends in its start; the second one is ready.
+    // The first life ends in its start, when its key could be read; the second one is ready.
     let (address, _) = keeper.life(2).await?;
-    let file = data.join("operator-key.toml");
+    let seen = std::fs::read_to_string(setup.folder.join(KEY_FILE)).map_err(broken("read the first key"))?;
+    let file = data.join(KEY_FILE);
     let text = std::fs::read_to_string(&file)
         .map_err(|error| Failure::Lost(format!("the operator's key `{}`: {error}", file.display())))?;
+    if text != seen {
+        return Err(Failure::Lost("the operator's key is another than before".to_owned()));
+    }
     let part = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_prefix('='));
         line.map(|value| value.trim().trim_matches('"').to_owned())
@@ -135,9 +150,9 @@ async fn first_key(setup: &Setup) -> Result<(), Failure> {
         .map_err(|error| Failure::Lost(format!("the operator's key: {}", chain(&error))))
 }
 
-/// Waits until the server has died at the place and answers again.
-async fn died(keeper: &Keeper, place: Place) -> Result<(), Failure> {
-    match keeper.life(2).await {
+/// Waits until the server has died at the place, in the life meant for that, and answers again.
+async fn died(keeper: &Keeper, life: u32, place: Place) -> Result<(), Failure> {
+    match keeper.life(life + 1).await {
         Err(Failure::Broken(_)) => Err(Failure::Broken(format!("the place {} was not passed", place.name()))),
         other => other.map(drop),
     }

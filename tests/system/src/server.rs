@@ -35,6 +35,19 @@ pub struct Program {
     pub log: PathBuf,
     /// Cuts the power at each end, if asked for.
     pub cut: Option<PowerCut>,
+    /// What one of its lives is to suffer.
+    pub faults: Faults,
+    /// A file of the data directory, and where a copy goes at each end: what people could see before the cut.
+    pub witness: Option<(PathBuf, PathBuf)>,
+}
+
+/// Places to die at and syncs to leave out, in one life.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// The life, counted from 1.
+    pub life: u32,
+    /// What its environment says.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 /// What is to be seen of the program from outside.
@@ -57,12 +70,12 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the program, the first time with `environment`, and keeps it running from then on.
-    pub fn new(program: Program, environment: Vec<(&'static str, String)>) -> Self {
+    /// Starts the program and keeps it running from then on.
+    pub fn new(program: Program) -> Self {
         let (tell, state) = watch::channel(State::Down);
         let (kill, killed) = mpsc::channel(1);
         let task = tokio::spawn(async move {
-            if let Err(failure) = keep(program, environment, &tell, killed).await {
+            if let Err(failure) = keep(program, &tell, killed).await {
                 tell.send_replace(State::Gone(failure));
             }
         });
@@ -118,44 +131,53 @@ impl Drop for Keeper {
 
 async fn keep(
     program: Program,
-    mut environment: Vec<(&'static str, String)>,
     tell: &watch::Sender<State>,
     mut kill: mpsc::Receiver<()>,
 ) -> Result<(), Failure> {
     let program = Arc::new(program);
-    let mut lives = 0;
-    loop {
-        let mut child = start(&program, &environment)?;
-        // Only the first life has the faults that the trial asks for.
-        environment.clear();
+    for life in 1.. {
+        let mut child = start(&program, life)?;
         match ready(&mut child).await {
             Ready::At(address) => {
-                lives += 1;
-                tell.send_replace(State::Up(address, lives));
+                tell.send_replace(State::Up(address, life));
                 tokio::select! {
                     _ = child.wait() => {}
                     _ = kill.recv() => child.kill().await.map_err(broken("kill the server"))?,
                 }
             }
-            // A first life may end at a place that lies in the start.
-            Ready::Ended if lives == 0 => lives += 1,
+            // The place to die at may lie in the start.
+            Ready::Ended if life == program.faults.life => {}
             Ready::Ended | Ready::Silent => return Err(does_not_start(&program)),
         }
         tell.send_replace(State::Down);
         let program = Arc::clone(&program);
-        let cut = move || program.cut.as_ref().map_or(Ok(()), PowerCut::cut);
-        tokio::task::spawn_blocking(cut).await.map_err(broken("cut the power"))??;
+        tokio::task::spawn_blocking(move || program.end()).await.map_err(broken("end a life"))??;
+    }
+    Ok(())
+}
+
+impl Program {
+    /// What happens between two lives.
+    fn end(&self) -> Result<(), Failure> {
+        if let Some((file, copy)) = &self.witness
+            && file.exists()
+        {
+            std::fs::copy(file, copy).map_err(broken("keep what people could see"))?;
+        }
+        self.cut.as_ref().map_or(Ok(()), PowerCut::cut)
     }
 }
 
-fn start(program: &Program, environment: &[(&'static str, String)]) -> Result<Child, Failure> {
+fn start(program: &Program, life: u32) -> Result<Child, Failure> {
     let log = OpenOptions::new().create(true).append(true).open(&program.log);
     let log: File = log.map_err(broken("open the server's log"))?;
     let mut command = Command::new(&program.path);
     command.arg("serve").args(&program.arguments).arg("--data").arg(&program.data);
     command.args(["--listen", "127.0.0.1:0"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
-    command.envs(environment.iter().cloned());
+    if life == program.faults.life {
+        command.envs(program.faults.environment.iter().cloned());
+    }
     if let Some(cut) = &program.cut {
         command.envs(cut.environment());
     }

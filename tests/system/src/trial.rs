@@ -18,12 +18,15 @@ use crate::lake::Lake;
 use crate::ledger::{Ledger, Report};
 use crate::observer::Seen;
 use crate::powercut::PowerCut;
-use crate::server::{Keeper, Program};
+use crate::server::{Faults, Keeper, Program};
 use crate::target::{Target, TaskState, chain};
 use crate::writer::{DEV_KEY, TABLE, Writer};
 
 /// The task's name.
 pub const TASK: &str = "trial";
+
+/// The file in which a first start leaves the operator's key.
+pub const KEY_FILE: &str = "operator-key.toml";
 
 const WRITERS: i64 = 4;
 /// How long any single step of a trial may take, restarts included.
@@ -38,8 +41,8 @@ pub struct Setup {
     pub folder: PathBuf,
     /// The source of the power cut library, if the power is to be cut at each end.
     pub powercut: Option<PathBuf>,
-    /// What the first life's environment says: places to die at, syncs to leave out.
-    pub environment: Vec<(&'static str, String)>,
+    /// What one of the server's lives is to suffer.
+    pub faults: Faults,
     /// Rows that each writer puts before the task is made.
     pub keys_per_writer: i64,
     /// The task's object age, in milliseconds.
@@ -83,8 +86,10 @@ impl Setup {
             data: data.clone(),
             log: self.folder.join("server.log"),
             cut: self.powercut.as_ref().map(power).transpose()?,
+            faults: self.faults.clone(),
+            witness: Some((data.join(KEY_FILE), self.folder.join(KEY_FILE))),
         };
-        Ok((Keeper::new(program, self.environment.clone()), data))
+        Ok((Keeper::new(program), data))
     }
 }
 
