@@ -151,10 +151,13 @@ impl Block {
     /// Makes room for entries like the first one, as many as the scan will take. A block that grows step by step
     /// touches twice the memory. For implementations of the seam.
     pub fn reserve_like(&mut self, key: &[u8], value: &[u8], scan: &Scan) {
+        const RESERVED_BYTES_MAX: usize = 8 * 1024 * 1024;
         let bytes = (key.len() + value.len()).max(1);
-        let count = scan.entries_max.min(scan.bytes_max / bytes + 1);
+        let wanted = scan.bytes_max.min(RESERVED_BYTES_MAX);
+        let count = scan.entries_max.min(wanted / bytes + 1);
         // Entries differ in size; a tenth more than asked for spares most blocks their last growth.
-        self.data.reserve((count * bytes).min(scan.bytes_max.saturating_add(bytes)) / 10 * 11);
+        let room = count.saturating_mul(bytes).min(wanted.saturating_add(bytes));
+        self.data.reserve(room.saturating_add(room / 10));
         self.entries.reserve(count);
     }
 

@@ -27,8 +27,6 @@ pub async fn run(setup: &Setup, place: Place) -> Result<(), Failure> {
 /// If nothing is lost, or nothing can be said.
 pub async fn run_without(setup: &Setup, sync: Sync) -> Result<String, Failure> {
     let place = place_behind(sync);
-    // What is made once and for all is made, durably, by a life before: a bucket without its identity, say,
-    // would have everything delivered again and hide what is lost.
     let life = if place == Place::KeyFileWritten { 1 } else { 2 };
     let all_on = Faults { life, environment: Vec::new() };
     run_with(setup, place, all_on).await.map_err(|failure| match failure {
@@ -59,7 +57,7 @@ fn passes(place: Place) -> u32 {
     match place {
         Place::EngineCommitted => 60,
         Place::CutDecided | Place::CutPrepared | Place::CutUploaded | Place::CutManifested => 3,
-        Place::ObjectWritten | Place::ObjectNamed | Place::ObjectDurable => 9,
+        Place::ObjectWritten | Place::ObjectNamed | Place::ObjectDurable => 16,
         Place::CutCommitted => 3,
         Place::TaskEntered | Place::FullScanned | Place::RunBegun | Place::TaskDeleted => 1,
         Place::KeyFileWritten => 1,
@@ -80,10 +78,6 @@ fn place_behind(sync: Sync) -> Place {
 async fn rows_and_task(setup: &Setup, place: Place) -> Result<(), Failure> {
     let mut trial = Trial::begin(setup).await?;
     let life = setup.faults.life;
-    if life == 2 {
-        until_task(&trial.keeper, "the full phase ends", |state| state.phase == "INCR").await?;
-        trial.keeper.kill().await;
-    }
     match place {
         Place::RunBegun => second_run(&mut trial).await?,
         Place::TaskDeleted => second_task(&trial.keeper, setup).await?,

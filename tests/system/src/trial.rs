@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lakeferry_client::Error;
+use lakeferry_client::{Error, ErrorCode};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -109,6 +109,9 @@ impl Trial {
         for writer in &mut writers {
             writer.put_all(&keeper).await?;
         }
+        if setup.faults.life == 2 {
+            early_life(&keeper, setup).await?;
+        }
         ledger.lock().note_task();
         let (prefix, age) = ("data/$yyyy/$MM/$dd/$HH/$mm", setup.object_age_ms);
         until_done(&keeper, "make the task", |target| async move {
@@ -180,6 +183,20 @@ impl Trial {
     }
 }
 
+/// Has another task deliver in the first life. It makes durable what is made once and for all: a bucket that
+/// lost its identity in the second life, say, would have everything delivered again, and hide what is lost.
+async fn early_life(keeper: &Keeper, setup: &Setup) -> Result<(), Failure> {
+    const EARLY: &str = "early";
+    let age = setup.object_age_ms;
+    until_done(keeper, "make an early task", |target| async move {
+        target.make_task(TABLE, EARLY, EARLY, age).await
+    })
+    .await?;
+    until_state(keeper, EARLY, "its full phase ends", |state| state.phase == "INCR").await?;
+    keeper.kill().await;
+    keeper.life(2).await.map(drop)
+}
+
 /// Calls until it succeeds, whoever answers by then.
 ///
 /// # Errors
@@ -193,7 +210,8 @@ where
         let target = Target::at(&keeper.address().await?, DEV_KEY)?;
         match call(target).await {
             Ok(done) => return Ok(done),
-            Err(error) if Instant::now() > end => {
+            // What trials ask for was made before, and is gone for good.
+            Err(error) if Instant::now() > end || error.code() == Some(ErrorCode::ObjectNotExist) => {
                 return Err(Failure::Lost(format!("{what}: {}", chain(&error))));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -201,7 +219,7 @@ where
     }
 }
 
-/// Looks at the task until it is as wanted.
+/// Looks at the trial's task until it is as wanted.
 ///
 /// # Errors
 /// If it does not come to that in time.
@@ -210,9 +228,18 @@ pub async fn until_task(
     what: &str,
     wanted: impl Fn(&TaskState) -> bool,
 ) -> Result<TaskState, Failure> {
+    until_state(keeper, TASK, what, wanted).await
+}
+
+async fn until_state(
+    keeper: &Keeper,
+    task: &'static str,
+    what: &str,
+    wanted: impl Fn(&TaskState) -> bool,
+) -> Result<TaskState, Failure> {
     let end = Instant::now() + STEP_MAX;
     loop {
-        let look = |target: Target| async move { target.task(TABLE, TASK).await };
+        let look = |target: Target| async move { target.task(TABLE, task).await };
         let state = until_done(keeper, what, look).await?;
         if wanted(&state) {
             return Ok(state);
