@@ -1,7 +1,8 @@
 //! A full delivery, against its two bare parts.
 //!
 //! Delivery must scan and encode; a program that did nothing else would reach 1/(1/scan + 1/encode) rows per
-//! second of CPU. The ratio tells how near to that it comes.
+//! second of CPU. The ratio tells how near to that it comes. Each of the three is measured some times, and the
+//! least CPU time counts: what else runs on the machine only ever adds to it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ use crate::rows::{Shape, TABLE};
 use crate::server::{Server, load};
 use crate::{Failure, Setting};
 
+/// How often each part is measured.
+const TURNS: usize = 3;
+
 /// Measures a shape of rows.
 pub async fn run(setting: &Setting, shape: Shape, report: &mut Report) -> Result<(), Failure> {
     let count = setting.rows / shape.divisor;
@@ -29,13 +33,26 @@ pub async fn run(setting: &Setting, shape: Shape, report: &mut Report) -> Result
     let server = Server::start_at(&setting.program, data, "127.0.0.1:0")?;
     server.settle().await?;
     let client = server.client()?;
-    let (cpu, wall) = deliver(&server, &client).await?;
+    let (mut cpu, mut wall) = (f64::INFINITY, Duration::MAX);
+    for turn in 0..TURNS {
+        let (turn_cpu, turn_wall) = deliver(&server, &client, turn).await?;
+        (cpu, wall) = (cpu.min(turn_cpu), wall.min(turn_wall));
+        server.settle().await?;
+    }
     let data = server.stop(report)?;
 
-    let objects = objects_below(&data.join("lake/lake/base"))?;
+    let objects = objects_below(&data.join("lake/lake/base-0"))?;
     let schema = object_schema(&objects)?;
-    let (encoded, encode_cpu) = bare::encode(&objects, &schema)?;
-    let (scanned, scan_cpu) = Bare::open(&data)?.scan()?;
+    let database = Bare::open(&data)?;
+    let (mut encoded, mut encode_cpu) = (0, Duration::MAX);
+    let (mut scanned, mut scan_cpu) = (0, Duration::MAX);
+    for _ in 0..TURNS {
+        let (rows, took) = bare::encode(&objects, &schema)?;
+        (encoded, encode_cpu) = (rows, encode_cpu.min(took));
+        let (rows, took) = database.scan()?;
+        (scanned, scan_cpu) = (rows, scan_cpu.min(took));
+    }
+    drop(database);
     if encoded != count || scanned != count {
         let message = format!("{count} rows were written, {scanned} scanned and {encoded} delivered");
         return Err(message.into());
@@ -80,11 +97,12 @@ pub async fn create(client: &Client, spec: &TaskSpec) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn deliver(server: &Server, client: &Client) -> Result<(f64, Duration), Failure> {
+async fn deliver(server: &Server, client: &Client, turn: usize) -> Result<(f64, Duration), Failure> {
     let (cpu, started) = (server.cpu_seconds()?, Instant::now());
-    create(client, &task("base-task", Mode::Base, "base", Tuning::default())?).await?;
+    let name = format!("base-{turn}");
+    create(client, &task(&name, Mode::Base, &name, Tuning::default())?).await?;
     loop {
-        let task = client.describe_delivery_task(TABLE, "base-task").await?;
+        let task = client.describe_delivery_task(TABLE, &name).await?;
         if task.report.phase == Phase::Incr {
             return Ok((server.cpu_seconds()? - cpu, started.elapsed()));
         }

@@ -14,7 +14,7 @@ use lakeferry_store::key::{self, KeyPart};
 use smallvec::SmallVec;
 
 use crate::gather::GatheredFolder;
-use crate::source::Record;
+use crate::source::{Record, ScannedRow};
 use crate::space::{TaskId, Totals};
 
 /// The task's id in an object's key-value metadata, in decimal.
@@ -133,12 +133,13 @@ impl RecordEncoder {
         damage.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Adds a record, unless one of its columns was never seen: then it answers false, and nothing was added.
+    /// Adds a row of a scan, unless one of its columns was never seen: then it answers false, and nothing was
+    /// added.
     #[inline]
-    pub(crate) fn push_known(&mut self, record: &impl Record) -> Result<bool, Failure> {
-        let parts = KeyParts::of(record, &self.key_columns)?;
-        let cells = record.cells().map(|cell| cell.map_err(Failure::from));
-        self.encoder.push_known(meta_of(record), &parts.values(), cells)
+    pub(crate) fn push_known(&mut self, row: &ScannedRow<'_>) -> Result<bool, Failure> {
+        let parts = KeyParts::of(row, &self.key_columns)?;
+        let cells = row.raw_cells().map(|cell| cell.map_err(Failure::from));
+        self.encoder.push_known(meta_of(row), &parts.values(), cells)
     }
 
     /// Counts what a record took in the store.

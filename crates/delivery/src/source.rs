@@ -151,6 +151,21 @@ impl Record for ScannedRow<'_> {
     }
 }
 
+impl ScannedRow<'_> {
+    /// The newest cell of each column, as [`Record::cells`] gives it, with its name as bytes.
+    #[inline]
+    pub(crate) fn raw_cells(&self) -> impl Iterator<Item = Result<(&[u8], ValueRef<'_>), Error>> {
+        let visibility = self.visibility;
+        self.row.raw_cells().filter_map(move |cell| match cell {
+            Ok(cell) => {
+                let is_shown = cell.version == 0 && visibility.shows_version(0, cell.timestamp_ms);
+                is_shown.then_some(Ok((cell.name, cell.value)))
+            }
+            Err(error) => Some(Err(error)),
+        })
+    }
+}
+
 /// A table of the local store.
 #[derive(Debug)]
 pub(crate) struct StoreTable {

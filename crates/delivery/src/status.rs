@@ -140,7 +140,11 @@ impl Board {
     pub(crate) fn set_position(&self, partition: PartitionId, position: Position) {
         let mut state = self.0.lock();
         let known = state.positions.entry(partition).or_insert(position);
-        *known = Position { certain: known.certain.max(position.certain), ..position };
+        // What a position said before stays true, also if nobody asked for it: the first record that waited may
+        // be on its way now, and nothing before it is.
+        let before_waiting = known.waiting_since.map_or(0, |at| at - 1);
+        let certain = known.certain.max(before_waiting).max(position.certain);
+        *known = Position { certain, ..position };
     }
 
     pub(crate) fn set_trouble(&self, who: Who, trouble: Trouble, next_try_at: Micros) {
@@ -166,11 +170,13 @@ impl Board {
         if state.entry.spec.mode == Mode::Base {
             return floor;
         }
+        // Without all partitions the least of them is not known.
+        let are_all_known = state.positions.len() == source.partitions().len();
         let learned = state.positions.iter_mut().map(|(partition, position)| {
             let closed = source.closed_time(*partition);
             position.learn(source.head(*partition), closed)
         });
-        let reached = learned.min().unwrap_or(0);
+        let reached = learned.min().filter(|_| are_all_known).unwrap_or(0);
         state.sync_shown = state.sync_shown.max(reached).max(floor);
         state.sync_shown
     }

@@ -209,13 +209,13 @@ impl ObjectEncoder {
         &mut self,
         meta: RowMeta,
         key: &[ValueRef<'_>],
-        cells: impl IntoIterator<Item = Result<(&'a str, ValueRef<'a>), E>>,
+        cells: impl IntoIterator<Item = Result<(&'a [u8], ValueRef<'a>), E>>,
     ) -> Result<bool, E> {
         let mut known: SmallVec<[(usize, ValueRef<'a>); CELLS_AT_HAND]> = SmallVec::new();
         self.routes.names.begin_row();
         for cell in cells {
             let (name, value) = cell?;
-            let Some(number) = self.routes.names.find(name) else { return Ok(false) };
+            let Some(number) = self.routes.names.find_bytes(name) else { return Ok(false) };
             known.push((number, value));
         }
         self.place_key(meta, key);

@@ -65,6 +65,11 @@ impl<'a> RowView<'a> {
         self.commit_time
     }
 
+    /// All cells with their names as bytes, in column order, newest version first.
+    pub fn raw_cells(&self) -> RawCells<'a> {
+        RawCells::new(self.columns)
+    }
+
     /// All cells, in column order, newest version first.
     pub fn cells(&self) -> Cells<'a> {
         Cells::new(self.columns)
@@ -140,23 +145,85 @@ impl Visibility {
 
     /// Whether readers see the cell.
     pub fn shows(&self, cell: &CellRef<'_>) -> bool {
-        cell.timestamp_ms >= self.oldest_ms && cell.version < self.versions_max
+        self.shows_version(cell.version, cell.timestamp_ms)
+    }
+
+    /// Whether readers see a column's version, counted from 0 for the newest, with this timestamp in milliseconds.
+    #[inline]
+    pub fn shows_version(&self, version: usize, timestamp_ms: i64) -> bool {
+        timestamp_ms >= self.oldest_ms && version < self.versions_max
     }
 }
 
 /// Cells in the order in which they lie. After an error it ends.
 #[derive(Debug, Clone)]
 pub struct Cells<'a> {
+    raw: RawCells<'a>,
+    name: &'a str,
+}
+
+impl<'a> Cells<'a> {
+    /// Reads cells from what [`encode_columns`] wrote.
+    pub fn new(columns: &'a [u8]) -> Self {
+        Self { raw: RawCells::new(columns), name: "" }
+    }
+
+    /// What lies behind the last cell, once all were read.
+    pub fn rest(&self) -> &'a [u8] {
+        self.raw.bytes.0
+    }
+}
+
+impl<'a> Iterator for Cells<'a> {
+    type Item = Result<CellRef<'a>, Error>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let cell = match self.raw.next()? {
+            Ok(cell) => cell,
+            Err(error) => return Some(Err(error)),
+        };
+        if cell.version == 0 {
+            match std::str::from_utf8(cell.name) {
+                Ok(name) => self.name = name,
+                Err(_) => {
+                    self.raw.end();
+                    return Some(Err(damaged()));
+                }
+            }
+        }
+        let RawCell { version, timestamp_ms, value, .. } = cell;
+        Some(Ok(CellRef { name: self.name, version, timestamp_ms, value }))
+    }
+}
+
+/// A cell whose name nobody has looked at: whoever knows the table's columns compares bytes, which costs less
+/// than making sure that they are text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RawCell<'a> {
+    /// The bytes of the column's name.
+    pub name: &'a [u8],
+    /// The place among the column's versions: 0 for the newest.
+    pub version: usize,
+    /// The version's timestamp, in milliseconds since the epoch.
+    pub timestamp_ms: i64,
+    /// What the column held.
+    pub value: ValueRef<'a>,
+}
+
+/// [`Cells`] with their names as bytes.
+#[derive(Debug, Clone)]
+pub struct RawCells<'a> {
     bytes: Reader<'a>,
     base_ms: i64,
     columns_left: u64,
     versions_left: u64,
     version: usize,
-    name: &'a str,
+    name: &'a [u8],
     started: bool,
 }
 
-impl<'a> Cells<'a> {
+impl<'a> RawCells<'a> {
     /// Reads cells from what [`encode_columns`] wrote.
     pub fn new(columns: &'a [u8]) -> Self {
         Self {
@@ -165,18 +232,19 @@ impl<'a> Cells<'a> {
             columns_left: 0,
             versions_left: 0,
             version: 0,
-            name: "",
+            name: &[],
             started: false,
         }
     }
 
-    /// What lies behind the last cell, once all were read.
-    pub fn rest(&self) -> &'a [u8] {
-        self.bytes.0
+    fn end(&mut self) {
+        self.started = true;
+        self.columns_left = 0;
+        self.versions_left = 0;
     }
 
     #[inline]
-    fn step(&mut self) -> Option<Option<CellRef<'a>>> {
+    fn step(&mut self) -> Option<Option<RawCell<'a>>> {
         if !self.started {
             self.started = true;
             self.base_ms = unzigzag(self.bytes.varint()?);
@@ -187,7 +255,7 @@ impl<'a> Cells<'a> {
                 return Some(None);
             }
             self.columns_left -= 1;
-            self.name = std::str::from_utf8(self.bytes.prefixed()?).ok()?;
+            self.name = self.bytes.prefixed()?;
             self.versions_left = self.bytes.varint()?;
             self.version = 0;
         }
@@ -196,21 +264,19 @@ impl<'a> Cells<'a> {
         let value = self.bytes.value()?;
         let version = self.version;
         self.version += 1;
-        Some(Some(CellRef { name: self.name, version, timestamp_ms, value }))
+        Some(Some(RawCell { name: self.name, version, timestamp_ms, value }))
     }
 }
 
-impl<'a> Iterator for Cells<'a> {
-    type Item = Result<CellRef<'a>, Error>;
+impl<'a> Iterator for RawCells<'a> {
+    type Item = Result<RawCell<'a>, Error>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match self.step() {
             Some(cell) => cell.map(Ok),
             None => {
-                self.started = true;
-                self.columns_left = 0;
-                self.versions_left = 0;
+                self.end();
                 Some(Err(damaged()))
             }
         }

@@ -20,7 +20,7 @@ mod table;
 mod time;
 mod trim;
 
-pub use entry::{CellRef, RowView, Visibility};
+pub use entry::{CellRef, RawCell, RawCells, RowView, Visibility};
 pub use error::{Error, ErrorKind};
 pub use partition::head::{LogHead, LogKeeper};
 pub use partition::{LogBlock, Partition, PartitionId, RowBlock, Written};

@@ -54,7 +54,9 @@ impl From<Result<(), String>> for Outcome {
 pub fn every(seed: u64) -> Vec<Suite> {
     let mut suites = rules::suites();
     suites.push(Suite::new("workspace", "the crates' own tests", || {
-        cargo(["test", "--quiet", "--workspace", "--features", "lakeferry/faults"]).show().into()
+        cargo(["test", "--quiet", "--no-fail-fast", "--workspace", "--features", "lakeferry/faults"])
+            .show()
+            .into()
     }));
     suites.extend(python::suites());
     suites.extend(java::suites());

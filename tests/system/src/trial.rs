@@ -169,17 +169,19 @@ impl Trial {
         })
         .await?;
         self.stop_observer.store(true, Ordering::Relaxed);
-        let seen = self.observer.await.map_err(broken("watch the task"))??;
+        let seen = self.observer.await.map_err(broken("watch the task"))?;
 
         let table =
             until_done(&self.keeper, "read the table", |target| async move { target.read(TABLE).await });
         let table = table.await?;
-        let mut objects = self.lake.read()?;
-        seen.check(&objects)?;
+        let objects = self.lake.read()?;
         let run = state.run.to_string();
-        objects.retain(|object| object.metadata.get("lakeferry.run") == Some(&run));
-        let rows = objects.into_iter().flat_map(|object| object.rows).collect();
-        self.ledger.lock().compare(rows, &table)
+        let of_run = objects.iter().filter(|object| object.metadata.get("lakeferry.run") == Some(&run));
+        let rows = of_run.flat_map(|object| object.rows.iter().cloned()).collect();
+        // What is lost comes first: a sync point that lies is the lesser matter.
+        let report = self.ledger.lock().compare(rows, &table)?;
+        seen?.check(&objects)?;
+        Ok(report)
     }
 }
 

@@ -78,8 +78,13 @@ impl Task {
         let lanes = book.lanes.values();
         let lows = lanes.flat_map(|lane| lane.progress.partitions().map(|id| (id, lane.progress.low(id))));
         for (partition, low) in lows {
+            let closed = self.source.closed_time(partition);
+            let head = self.source.head(partition);
             let mut position = Position { certain: 0, ..Position::at(low, 0) };
-            if self.source.head(partition).sequence > low {
+            if head.sequence <= low {
+                // Whatever was shown in an earlier life lies at or before these.
+                position.certain = closed.max(head.commit_time);
+            } else {
                 match self.source.read_log(partition, low, 1).await {
                     Ok(block) => {
                         let first = block.records().next().and_then(Result::ok);
