@@ -67,12 +67,19 @@ impl Model {
             RowOperation::Update(cells) => {
                 let existed = old.is_some();
                 let mut columns = old.unwrap_or_default();
+                let before = columns.clone();
+                // A new version does not hide behind an old one, unless a writer put that far ahead by name.
+                let above_old = |name: &str| match before.get(name).and_then(|old| old.last_key_value()) {
+                    Some((ms, _)) if *ms <= now_ms + 60_000 => cell_ms.max(ms + 1),
+                    _ => cell_ms,
+                };
                 let mut puts = false;
                 for cell in cells {
                     let column = columns.entry(cell.name.to_string()).or_default();
                     match &cell.update {
                         ColumnUpdate::Put(value, ms) => {
-                            column.insert(ms.unwrap_or(cell_ms), value.clone());
+                            let ms = ms.unwrap_or_else(|| above_old(&cell.name));
+                            column.insert(ms, value.clone());
                             puts = true;
                         }
                         ColumnUpdate::DeleteVersion(ms) => drop(column.remove(ms)),
