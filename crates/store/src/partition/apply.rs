@@ -305,3 +305,41 @@ pub fn entry_columns(entry: &[u8]) -> Result<&[u8], Error> {
     RowView::new(entry)?;
     Ok(&entry[entry::HEAD_BYTES..])
 }
+
+#[cfg(test)]
+mod tests {
+    use lakeferry_model::{KeyValue, PrimaryKey, Value};
+
+    use super::*;
+
+    fn newest_after_update(old_ms: i64, now_ms: i64) -> (i64, Value) {
+        let mut old = Vec::new();
+        let versions = smallvec![(old_ms, ValueRef::Integer(1))];
+        encode_columns(&[Column { name: "c", versions }], 1, &mut old);
+        let update = CellChange { name: "c".into(), update: ColumnUpdate::Put(Value::Integer(2), None) };
+        let change = RowChange {
+            primary_key: PrimaryKey::new(vec![KeyValue::Integer(1)]),
+            operation: RowOperation::Update(vec![update]),
+            condition: Default::default(),
+            returning: Returning::Nothing,
+        };
+        let options = TableOptions::default();
+        let rules = Rules { options: &options, origin_columns: &[], now_ms, entry_bytes_max: 1 << 20 };
+        let mut arena = Vec::new();
+        let applied = rules.apply(Some(&old), &change, b"k", now_ms, &mut arena).unwrap();
+        let entry = &arena[applied.entry.unwrap()];
+        let newest = entry::Cells::new(entry).next().unwrap().unwrap();
+        (newest.timestamp_ms, newest.value.to_value())
+    }
+
+    #[test]
+    fn an_update_after_a_restart_does_not_hide_behind_a_hot_rows_version() {
+        assert_eq!(newest_after_update(10_500, 10_000), (10_501, Value::Integer(2)));
+        assert_eq!(newest_after_update(9_000, 10_000), (10_000, Value::Integer(2)));
+    }
+
+    #[test]
+    fn a_version_that_a_writer_put_far_ahead_stays_the_newest() {
+        assert_eq!(newest_after_update(200_000, 10_000), (200_000, Value::Integer(1)));
+    }
+}
