@@ -36,7 +36,10 @@ pub async fn run_without(setup: &Setup, sync: Sync) -> Result<String, Failure> {
     let off = vec![("LAKEFERRY_SYNC_OFF", sync.name().to_owned())];
     match run_with(setup, place, Faults { life, environment: off }).await {
         Ok(()) => Err(Failure::Lost(format!("nothing, although the sync {} is off", sync.name()))),
-        Err(Failure::Lost(what)) => Ok(what),
+        Err(Failure::Lost(what)) => {
+            clear(&setup.folder);
+            Ok(what)
+        }
         Err(other) => Err(other),
     }
 }
