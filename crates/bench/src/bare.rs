@@ -68,7 +68,7 @@ impl Bare {
             }
         }
         let mut pairs = Vec::new();
-        for keyspace in self.keyspaces(|name| name.starts_with("partition-") && name.contains(".log."))? {
+        for keyspace in self.keyspaces(|name| name.starts_with("partition-") && name.ends_with(".log"))? {
             for entry in keyspace.iter() {
                 let (log_key, record) = entry.into_inner()?;
                 let mut row_key = vec![1];
@@ -87,7 +87,7 @@ impl Bare {
         names.retain(|name| wanted(name));
         names.sort();
         let open = |name: &String| {
-            let options = if name.contains(".log.") { log_options } else { table_options };
+            let options = if name.ends_with(".log") { log_options } else { table_options };
             Ok(self.database.keyspace(name, options)?)
         };
         names.iter().map(open).collect()

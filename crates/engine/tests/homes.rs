@@ -25,12 +25,13 @@ pub struct Fjall {
     settings: FjallSettings,
 }
 
-impl Fjall {
-    /// With small segments, so that a short log has many.
-    pub fn small() -> Self {
-        Self::with(FjallSettings { segment_bytes: 64 << 10, ..settings() })
+impl Default for Fjall {
+    fn default() -> Self {
+        Self::with(settings())
     }
+}
 
+impl Fjall {
     pub fn with(settings: FjallSettings) -> Self {
         Self { folder: tempfile::tempdir().unwrap(), settings }
     }

@@ -5,7 +5,7 @@ mod memory {
 }
 
 mod fjall {
-    lakeferry_engine::engine_contract!(crate::homes::Fjall::small());
+    lakeferry_engine::engine_contract!(crate::homes::Fjall::default());
 }
 
 mod wrapped_memory {
@@ -13,7 +13,7 @@ mod wrapped_memory {
 }
 
 mod wrapped_fjall {
-    lakeferry_engine::engine_contract!(crate::homes::Wrapped(crate::homes::Fjall::small()));
+    lakeferry_engine::engine_contract!(crate::homes::Wrapped(crate::homes::Fjall::default()));
 }
 
 mod beside_a_model {
@@ -37,7 +37,7 @@ mod beside_a_model {
 
     #[tokio::test]
     async fn fjall_does_what_the_model_does() {
-        model::run(&Fjall::small(), seed(), 1_500).await;
+        model::run(&Fjall::default(), seed(), 1_500).await;
     }
 
     #[tokio::test]
@@ -47,6 +47,6 @@ mod beside_a_model {
 
     #[tokio::test]
     async fn fjall_with_faults_is_before_or_after_each_write() {
-        model::run(&Faulty(Fjall::small()), seed(), 1_000).await;
+        model::run(&Faulty(Fjall::default()), seed(), 1_000).await;
     }
 }

@@ -50,7 +50,6 @@ impl Home for Fjall {
     async fn open(&self) -> Arc<dyn Engine> {
         let settings = FjallSettings {
             cache_bytes: 8 << 20,
-            segment_bytes: 64 << 10,
             reserve: ReserveSetting::Bytes(0),
             ..FjallSettings::default()
         };

@@ -4,7 +4,7 @@
 //! 2. Those whose space is gone, or that fjall cannot hold, are refused.
 //! 3. The writer waits until fjall would not stall.
 //! 4. The writes are taken; those that their callers gave up meanwhile are skipped.
-//! 5. The batch is committed. Logs that need a segment get one before.
+//! 5. The batch is committed.
 //! 6. The view is renewed, and then the callers are answered.
 //!
 //! A failure up to 4 means that nothing was written. A failure in 5 means what [`fault::of_commit`] says, for
@@ -20,7 +20,6 @@ use fjall::{OwnedWriteBatch, PersistMode, Slice};
 use lakeferry_durable::{Place, Sync};
 
 use super::fault;
-use super::log::Segment;
 use super::opened::{Opened, SpaceData};
 use super::shared::{Request, Shared, WriteRequest};
 use super::upkeep::Upkeep;
@@ -52,13 +51,11 @@ pub(super) fn commit_group(
     if group.is_empty() {
         return Ok(());
     }
-    let mut form = Form::new(shared, opened, &group);
-    if let Err(error) = shared.busy.during(|| form.add_all(&mut group)) {
-        let failed = Failed(format!("a log's segment could not be made: {error}"));
-        refuse_all(group, &failed);
-        return Err(failed);
+    let mut form = Form::new(opened, &group);
+    for member in &mut group {
+        form.add(&member.space, std::mem::take(&mut member.operations));
     }
-    let Form { batch, growth, .. } = form;
+    let Form { batch, growth } = form;
     let outcome = shared.busy.during(|| catch_unwind(AssertUnwindSafe(|| batch.commit())));
     if let Err((error, failed)) = judge(outcome) {
         answer_all(group, &Err(error));
@@ -66,10 +63,7 @@ pub(super) fn commit_group(
     }
     Place::EngineCommitted.pass();
     for growth in &growth {
-        growth.segment.grow(Bytes::copy_from_slice(&growth.last), growth.bytes);
-        if growth.is_new {
-            growth.space.log.push(Arc::clone(&growth.segment));
-        }
+        growth.space.log.grow(Bytes::copy_from_slice(&growth.last), growth.bytes);
     }
     opened.renew_view();
     let bytes = group.iter().map(|member| member.bytes).sum();
@@ -77,7 +71,7 @@ pub(super) fn commit_group(
     answer_all(group, &Ok(()));
     shared.busy.during(|| {
         let tables = spaces.iter().map(|space| &space.table);
-        let logs = growth.iter().map(|growth| &growth.segment.tree);
+        let logs = growth.iter().map(|growth| &growth.space.log.tree);
         upkeep.after_commit(opened, tables.chain(logs), bytes)
     })
 }
@@ -185,9 +179,7 @@ fn refuse_all(group: Vec<Member>, failed: &Failed) {
 }
 
 /// A fjall batch while it is put together.
-struct Form<'a> {
-    opened: &'a Opened,
-    segment_bytes: u64,
+struct Form {
     batch: OwnedWriteBatch,
     growth: Vec<Growth>,
 }
@@ -195,26 +187,18 @@ struct Form<'a> {
 /// How a log grows by the batch.
 struct Growth {
     space: Arc<SpaceData>,
-    segment: Arc<Segment>,
-    is_new: bool,
     last: Bytes,
     bytes: u64,
 }
 
-impl<'a> Form<'a> {
-    fn new(shared: &Shared, opened: &'a Opened, group: &[Member]) -> Self {
+impl Form {
+    fn new(opened: &Opened, group: &[Member]) -> Self {
         let count = group.iter().map(|member| member.operations.len()).sum();
         let batch = OwnedWriteBatch::with_capacity(opened.db.clone(), count).durability(durability());
-        Self { opened, segment_bytes: shared.settings.segment_bytes, batch, growth: Vec::new() }
+        Self { batch, growth: Vec::new() }
     }
 
-    fn add_all(&mut self, group: &mut [Member]) -> fjall::Result<()> {
-        group
-            .iter_mut()
-            .try_for_each(|member| self.add(&member.space, std::mem::take(&mut member.operations)))
-    }
-
-    fn add(&mut self, space: &Arc<SpaceData>, operations: Vec<Operation>) -> fjall::Result<()> {
+    fn add(&mut self, space: &Arc<SpaceData>, operations: Vec<Operation>) {
         let mut at = self.growth.iter().position(|growth| Arc::ptr_eq(&growth.space, space));
         for operation in operations {
             match operation {
@@ -223,31 +207,17 @@ impl<'a> Form<'a> {
                 }
                 Operation::Delete(key) => self.batch.remove(&space.table.keyspace, slice(&key)),
                 Operation::Append(key, value) => {
-                    let at = match at {
-                        Some(at) => at,
-                        None => *at.insert(self.start_growth(space, &key)?),
-                    };
+                    self.batch.insert(&space.log.tree.keyspace, slice(&key), slice(&value));
+                    let at = *at.get_or_insert_with(|| {
+                        self.growth.push(Growth { space: Arc::clone(space), last: Bytes::new(), bytes: 0 });
+                        self.growth.len() - 1
+                    });
                     let growth = &mut self.growth[at];
                     growth.bytes += (key.len() + value.len()) as u64;
-                    self.batch.insert(&growth.segment.tree.keyspace, slice(&key), slice(&value));
                     growth.last = key;
                 }
             }
         }
-        Ok(())
-    }
-
-    /// Picks the segment that takes what the batch appends to a log, and makes it if there is none.
-    fn start_growth(&mut self, space: &Arc<SpaceData>, first: &Bytes) -> fjall::Result<usize> {
-        let found = space.log.open_segment(self.segment_bytes);
-        let is_new = found.is_none();
-        let segment = match found {
-            Some(segment) => segment,
-            None => self.opened.make_segment(space, Bytes::copy_from_slice(first))?,
-        };
-        let growth = Growth { space: Arc::clone(space), segment, is_new, last: Bytes::new(), bytes: 0 };
-        self.growth.push(growth);
-        Ok(self.growth.len() - 1)
     }
 }
 

@@ -1,197 +1,192 @@
-//! A space's log: segments in a row, each a keyspace of its own.
+//! A space's log: a keyspace whose keys only rise, trimmed by dropping whole tables.
 //!
-//! Entries are appended to the last segment. It is followed by a new one when it is full, or *sealed* because
-//! a trim has come as far as into it. A segment that a trim has passed leaves the row at once and is dropped
-//! whole, files and all, by the writer; that is how trimmed bytes come back without a delete per entry.
+//! Memtables are flushed in the order of the keys, so the tables of a log follow one another, and fjall moves them
+//! to its last level without merging. A trim notes how far it goes, which counts at once; the tables that lie below
+//! are then dropped by the writer, files and all, without a delete per entry. A table that a trim reaches into goes
+//! with a later trim. The newest table stays until the journals that its entries were in are gone, since fjall tells
+//! by the newest table what is flushed, and keeps full journals for ever where there is none.
 //!
-//! Nothing but the keyspaces' names is written down: after a start the row is made from them, in the order
-//! of their numbers. A trim is not written down either, so trimmed segments that were not dropped before a
-//! crash are back after it, and whoever trims does it again.
+//! A trim is not written down. Entries that were trimmed and are still in a journal are back after a crash, and
+//! whoever trims does it again.
+//!
+//! A keyspace per stretch of the log, dropped as a whole, would be simpler; but fjall keeps every keyspace that there
+//! ever was in a list that it rewrites with each making and dropping, and never frees the rewritten ones before the
+//! next start.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use fjall::{AbstractTree, Keyspace};
+use parking_lot::Mutex;
 
+use super::journals::Journals;
 use super::tree::Tree;
 use crate::seam::SpaceId;
 
-/// A segment below this size is not worth the milliseconds of replacing it while it is written to.
-const REPLACED_FROM_BYTES: u64 = 1 << 20;
+/// What is appended is counted in pieces of this size, so a trim lets go of whole ones in the count.
+const PIECE_BYTES: u64 = 64 << 10;
 
-/// A small segment that is trimmed to its end is dropped once nothing was appended for this long.
-const IDLE_AFTER: Duration = Duration::from_secs(5);
-
-/// The row of a log's segments. One thread writes, any reads.
-#[derive(Default)]
+/// A log, and what it holds by our own count. One thread writes, any reads.
 pub(super) struct Log {
-    segments: RwLock<Vec<Arc<Segment>>>,
-    last_number: AtomicU64,
-    trimmed_below: Mutex<Bytes>,
-}
-
-/// One segment. It holds at least one entry.
-pub(super) struct Segment {
-    pub(super) number: u64,
     pub(super) tree: Tree,
-    /// Its lowest key.
-    first: Bytes,
-    state: Mutex<State>,
+    extent: Mutex<Extent>,
 }
 
-struct State {
+#[derive(Default)]
+struct Extent {
+    /// In ascending order of their keys.
+    pieces: VecDeque<Piece>,
+    bytes: u64,
+    trimmed_below: Bytes,
+    /// The newest table if it is trimmed and not dropped yet, by its id, and the last journal that may have held
+    /// its entries.
+    kept: Option<(u64, u64)>,
+}
+
+struct Piece {
+    /// Its greatest key.
     last: Bytes,
     bytes: u64,
-    appended_at: Instant,
-    sealed: bool,
 }
 
-impl Segment {
-    pub(super) fn new(number: u64, tree: Tree, first: Bytes) -> Self {
-        let state = State { last: first.clone(), bytes: 0, appended_at: Instant::now(), sealed: false };
-        Self { number, tree, first, state: Mutex::new(state) }
+impl Log {
+    /// A log as it lies on disk and in the journal.
+    pub(super) fn found(keyspace: Keyspace) -> fjall::Result<Self> {
+        let mut extent = Extent::default();
+        let mut tables = tables(&keyspace);
+        tables.sort_by(|a, b| a.last.cmp(&b.last));
+        for table in tables {
+            extent.push(table.last, table.bytes);
+        }
+        let in_memory = keyspace.tree.version_memtable_size_sum();
+        if in_memory > 0
+            && let Some(last) = keyspace.last_key_value()
+        {
+            extent.push(Bytes::copy_from_slice(&last.key()?), in_memory);
+        }
+        Ok(Self { tree: Tree::new(keyspace), extent: Mutex::new(extent) })
     }
 
     /// Notes what was appended: its greatest key, and its bytes.
     pub(super) fn grow(&self, last: Bytes, bytes: u64) {
-        let mut state = self.state.lock();
-        state.last = last;
-        state.bytes += bytes;
-        state.appended_at = Instant::now();
-    }
-
-    fn bytes(&self) -> u64 {
-        self.state.lock().bytes
-    }
-
-    fn takes_more(&self, segment_bytes: u64) -> bool {
-        let state = self.state.lock();
-        !state.sealed && state.bytes < segment_bytes
-    }
-
-    /// Whether every entry lies below `key`.
-    fn is_below(&self, key: &[u8]) -> bool {
-        self.state.lock().last < key
-    }
-}
-
-impl Log {
-    /// A log of the segments that were found, in any order.
-    pub(super) fn found(mut segments: Vec<Segment>) -> Self {
-        segments.sort_by_key(|segment| segment.number);
-        let last_number = segments.last().map_or(0, |segment| segment.number);
-        Self {
-            segments: RwLock::new(segments.into_iter().map(Arc::new).collect()),
-            last_number: AtomicU64::new(last_number),
-            trimmed_below: Mutex::default(),
+        let mut extent = self.extent.lock();
+        match extent.pieces.back_mut() {
+            Some(piece) if piece.bytes < PIECE_BYTES => {
+                piece.last = last;
+                piece.bytes += bytes;
+                extent.bytes += bytes;
+            }
+            _ => extent.push(last, bytes),
         }
     }
 
-    /// A number for a new segment. Never given twice, even if the segment is never pushed: the keyspace that
-    /// had it may not be dropped yet.
-    pub(super) fn next_number(&self) -> u64 {
-        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    pub(super) fn push(&self, segment: Arc<Segment>) {
-        self.segments.write().push(segment);
-    }
-
-    /// The segment that takes the next entry, if none must be made for it.
-    pub(super) fn open_segment(&self, segment_bytes: u64) -> Option<Arc<Segment>> {
-        self.segments.read().last().filter(|segment| segment.takes_more(segment_bytes)).cloned()
-    }
-
-    pub(super) fn last(&self) -> Option<Arc<Segment>> {
-        self.segments.read().last().cloned()
-    }
-
-    pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
-        self.segments.read().clone()
-    }
-
-    /// The segments that may hold keys from `from` (inclusive) to `to` (exclusive), in ascending order.
-    pub(super) fn covering(&self, from: &[u8], to: Option<&[u8]>) -> Vec<Arc<Segment>> {
-        let segments = self.segments.read();
-        let start = segments.partition_point(|segment| segment.first <= from).saturating_sub(1);
-        let end = to.map_or(segments.len(), |to| segments.partition_point(|segment| segment.first < to));
-        segments.get(start..end).unwrap_or_default().to_vec()
-    }
-
-    /// The only segment that may hold `key`.
-    pub(super) fn holding(&self, key: &[u8]) -> Option<Arc<Segment>> {
-        let segments = self.segments.read();
-        let after = segments.partition_point(|segment| segment.first <= key);
-        segments.get(after.checked_sub(1)?).cloned()
-    }
-
-    /// Takes the segments out of the row that hold nothing from `below` on, and seals the last one if that is
-    /// worth it, so that the next trim can take it.
-    pub(super) fn trim(&self, below: Bytes) -> Vec<Arc<Segment>> {
-        let mut segments = self.segments.write();
-        let mut passed = segments.iter().take_while(|segment| segment.is_below(&below)).count();
-        if passed == segments.len()
-            && let Some(last) = segments.last()
-            && last.takes_more(REPLACED_FROM_BYTES)
-        {
-            passed -= 1;
+    /// Lets go of what lies below a key, as far as the count goes. Says whether that was anything.
+    pub(super) fn trim(&self, below: Bytes) -> bool {
+        let mut extent = self.extent.lock();
+        let mut gone = false;
+        while let Some(piece) = extent.pieces.pop_front_if(|piece| piece.last < below) {
+            extent.bytes -= piece.bytes;
+            gone = true;
         }
-        let gone = segments.drain(..passed).collect();
-        if let Some(last) = segments.last()
-            && last.first < below
-            && last.bytes() >= REPLACED_FROM_BYTES
-        {
-            last.state.lock().sealed = true;
-        }
-        let mut trimmed_below = self.trimmed_below.lock();
-        if *trimmed_below < below {
-            *trimmed_below = below;
+        if extent.trimmed_below < below {
+            extent.trimmed_below = below;
         }
         gone
     }
 
-    /// Takes the last segment out of the row if it is trimmed to its end and nothing was appended for a while.
-    pub(super) fn trim_idle(&self, now: Instant) -> Option<Arc<Segment>> {
-        let mut segments = self.segments.write();
-        let [last] = segments.as_slice() else { return None };
-        let is_idle = now.saturating_duration_since(last.state.lock().appended_at) >= IDLE_AFTER;
-        if is_idle && last.is_below(&self.trimmed_below.lock()) { segments.pop() } else { None }
+    /// Bytes of keys and values that are not trimmed.
+    pub(super) fn bytes(&self) -> u64 {
+        self.extent.lock().bytes
     }
 
-    /// Bytes of keys and values, of what is not trimmed or not yet dropped for it.
-    pub(super) fn bytes(&self) -> u64 {
-        self.segments.read().iter().map(|segment| segment.bytes()).sum()
+    /// Drops the tables that are trimmed to their ends. Says whether there were any.
+    pub(super) fn drop_tables(&self, journals: &Journals) -> fjall::Result<bool> {
+        let tables = tables(&self.tree.keyspace);
+        let mut extent = self.extent.lock();
+        let trimmed_below = extent.trimmed_below.clone();
+        let newest = tables.iter().max_by_key(|table| table.seqno);
+        let newest = newest.filter(|table| table.last < trimmed_below);
+        extent.kept = newest.map(|table| match extent.kept {
+            Some(kept) if kept.0 == table.id => kept,
+            _ => (table.id, journals.newest),
+        });
+        let below = match (newest, extent.kept) {
+            (Some(newest), Some((_, journal))) if !journals.are_gone_up_to(journal) => &newest.first[..],
+            _ => &trimmed_below[..],
+        };
+        let has_some = tables.iter().any(|table| table.last[..] < *below);
+        if has_some {
+            self.tree.keyspace.tree.drop_range(..below)?;
+        }
+        Ok(has_some)
+    }
+
+    /// Whether something that is trimmed is in memtables, or in a table that is kept, so that it can be dropped only
+    /// later.
+    pub(super) fn has_more_to_drop(&self) -> bool {
+        self.extent.lock().kept.is_some()
+            || self.tree.keyspace.sealed_memtable_count() > 0
+            || self.has_trimmed_memtable()
+    }
+
+    /// Whether the memtable that takes writes holds anything that is trimmed.
+    pub(super) fn has_trimmed_memtable(&self) -> bool {
+        let first = self.tree.keyspace.tree.active_memtable().iter().next();
+        first.is_some_and(|entry| entry.key.user_key[..] < self.extent.lock().trimmed_below[..])
     }
 }
 
-/// The name of a segment's keyspace.
-pub(super) fn segment_name(space: &SpaceId, number: u64) -> String {
-    format!("{space}.log.{number}")
+/// A table of a log.
+struct Table {
+    id: u64,
+    /// The greatest number of its entries.
+    seqno: u64,
+    first: Bytes,
+    last: Bytes,
+    bytes: u64,
+}
+
+fn tables(keyspace: &Keyspace) -> Vec<Table> {
+    let version = keyspace.tree.current_version();
+    let tables = version.iter_tables().map(|table| Table {
+        id: table.metadata.id,
+        seqno: table.get_highest_seqno(),
+        first: Bytes::copy_from_slice(table.metadata.key_range.min()),
+        last: Bytes::copy_from_slice(table.metadata.key_range.max()),
+        bytes: table.metadata.file_size,
+    });
+    tables.collect()
+}
+
+impl Extent {
+    fn push(&mut self, last: Bytes, bytes: u64) {
+        self.pieces.push_back(Piece { last, bytes });
+        self.bytes += bytes;
+    }
+}
+
+/// The name of the keyspace of a space's log.
+pub(super) fn log_name(space: &SpaceId) -> String {
+    format!("{space}.log")
 }
 
 /// What a keyspace is for, by its name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum KeyspaceName {
     Table(SpaceId),
-    Segment(SpaceId, u64),
+    Log(SpaceId),
     Other,
 }
 
 impl KeyspaceName {
     pub(super) fn parse(name: &str) -> Self {
-        let (space, number) = match name.split_once(".log.") {
-            Some((space, number)) => (space, Some(number)),
-            None => (name, None),
-        };
+        let (space, is_log) = name.strip_suffix(".log").map_or((name, false), |space| (space, true));
         let fits = (1..=64).contains(&space.len())
             && space.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        match number.map(str::parse) {
+        match is_log {
             _ if !fits => Self::Other,
-            None => Self::Table(SpaceId::new(space)),
-            Some(Ok(number)) => Self::Segment(SpaceId::new(space), number),
-            Some(Err(_)) => Self::Other,
+            true => Self::Log(SpaceId::new(space)),
+            false => Self::Table(SpaceId::new(space)),
         }
     }
 }
@@ -211,87 +206,124 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let db = fjall::Database::builder(folder.path()).open().unwrap();
-            Self { _folder: folder, db, log: Log::default() }
+            let log = Log::found(db.keyspace("s.log", log_options).unwrap()).unwrap();
+            Self { _folder: folder, db, log }
         }
 
-        /// Adds a segment from one key to another that holds this many bytes.
-        fn add(&self, first: &'static str, last: &'static str, bytes: u64) {
-            let number = self.log.next_number();
-            let keyspace = self.db.keyspace(&format!("s.log.{number}"), log_options).unwrap();
-            let segment = Segment::new(number, Tree::new(keyspace), first.into());
-            segment.grow(last.into(), bytes);
-            self.log.push(Arc::new(segment));
+        /// Appends two entries, and has them flushed into a table of their own.
+        fn add_table(&self, first: &'static str, last: &'static str) {
+            self.append(first);
+            self.append(last);
+            self.log.tree.keyspace.rotate_memtable_and_wait().unwrap();
         }
 
-        fn numbers(&self) -> Vec<u64> {
-            numbers(&self.log.segments())
+        fn append(&self, key: &'static str) {
+            self.log.tree.keyspace.insert(key, "value").unwrap();
+            self.log.grow(key.into(), PIECE_BYTES);
+        }
+
+        fn keys(&self) -> Vec<String> {
+            let keys = self.log.tree.keyspace.iter().map(|entry| entry.key().unwrap().to_vec());
+            keys.map(|key| String::from_utf8(key).unwrap()).collect()
+        }
+
+        fn table_count(&self) -> usize {
+            self.log.tree.keyspace.tree.table_count()
         }
     }
 
-    fn numbers(segments: &[Arc<Segment>]) -> Vec<u64> {
-        segments.iter().map(|segment| segment.number).collect()
-    }
+    /// Only the journal in use is there.
+    const NO_FULL: Journals = Journals { oldest: 1, newest: 1, newest_bytes: 0 };
 
     #[test]
-    fn a_range_is_read_from_the_segments_that_may_hold_it() {
-        let fixture = Fixture::new();
-        fixture.add("b", "c", 1);
-        fixture.add("f", "g", 1);
-        fixture.add("k", "l", 1);
-        let covering = |from: &str, to: Option<&str>| {
-            numbers(&fixture.log.covering(from.as_bytes(), to.map(str::as_bytes)))
-        };
-        assert_eq!(covering("a", None), [1, 2, 3]);
-        assert_eq!(covering("a", Some("b")), [] as [u64; 0]);
-        assert_eq!(covering("c", Some("f")), [1]);
-        assert_eq!(covering("f", Some("k")), [2]);
-        assert_eq!(covering("z", None), [3]);
-        assert!(fixture.log.holding(b"a").is_none());
-        assert_eq!(fixture.log.holding(b"g").unwrap().number, 2);
-    }
-
-    #[test]
-    fn a_trim_takes_what_it_passed_and_seals_what_it_reached() {
+    fn a_trim_drops_the_tables_it_passed_and_leaves_the_one_it_reached() {
         let fixture = Fixture::new();
         for (first, last) in [("b", "c"), ("f", "g"), ("k", "l")] {
-            fixture.add(first, last, REPLACED_FROM_BYTES);
+            fixture.add_table(first, last);
         }
-        assert_eq!(numbers(&fixture.log.trim("f".into())), [1]);
-        assert_eq!(numbers(&fixture.log.trim("g".into())), [] as [u64; 0]);
-        assert!(fixture.log.open_segment(u64::MAX).is_some());
-        assert_eq!(numbers(&fixture.log.trim("l".into())), [2]);
-        assert!(fixture.log.open_segment(u64::MAX).is_none(), "the trim reached into the last segment");
-        assert_eq!(numbers(&fixture.log.trim("m".into())), [3]);
-        assert_eq!(fixture.numbers(), [] as [u64; 0]);
-        assert_eq!(fixture.log.next_number(), 4);
+        assert!(fixture.log.trim("g".into()));
+        assert!(fixture.log.drop_tables(&NO_FULL).unwrap());
+        assert_eq!(fixture.keys(), ["f", "g", "k", "l"]);
+        assert!(!fixture.log.drop_tables(&NO_FULL).unwrap(), "it was done");
+        assert!(fixture.log.trim("k".into()));
+        assert!(fixture.log.drop_tables(&NO_FULL).unwrap());
+        assert_eq!(fixture.keys(), ["k", "l"]);
+        assert!(!fixture.log.trim("a".into()), "a trim never goes back");
+        assert!(fixture.log.trim("m".into()));
+        assert!(fixture.log.drop_tables(&NO_FULL).unwrap());
+        assert_eq!(fixture.table_count(), 0);
+        fixture.add_table("m", "n");
+        assert!(!fixture.log.drop_tables(&NO_FULL).unwrap());
+        assert_eq!(fixture.keys(), ["m", "n"]);
     }
 
     #[test]
-    fn a_small_segment_is_dropped_only_when_nothing_is_appended() {
+    fn the_newest_table_stays_as_long_as_the_journals_of_its_entries() {
         let fixture = Fixture::new();
-        fixture.add("b", "c", 10);
-        assert!(fixture.log.trim("z".into()).is_empty());
-        assert!(fixture.log.trim_idle(Instant::now()).is_none());
-        let later = Instant::now() + IDLE_AFTER;
-        assert_eq!(fixture.log.trim_idle(later).unwrap().number, 1);
-        fixture.add("zz", "zz", 10);
-        assert!(fixture.log.trim_idle(later + IDLE_AFTER).is_none(), "it is not trimmed");
+        fixture.add_table("b", "c");
+        fixture.add_table("f", "g");
+        fixture.log.trim("m".into());
+        assert!(fixture.log.drop_tables(&Journals { oldest: 3, newest: 5, newest_bytes: 0 }).unwrap());
+        assert_eq!(fixture.keys(), ["f", "g"]);
+        assert!(fixture.log.has_more_to_drop());
+        assert!(!fixture.log.drop_tables(&Journals { oldest: 5, newest: 9, newest_bytes: 0 }).unwrap());
+        assert!(fixture.log.drop_tables(&Journals { oldest: 6, newest: 9, newest_bytes: 0 }).unwrap());
+        assert_eq!(fixture.table_count(), 0);
+        assert!(!fixture.log.drop_tables(&NO_FULL).unwrap());
+        assert!(!fixture.log.has_more_to_drop());
     }
 
     #[test]
-    fn a_full_segment_takes_no_more() {
+    fn what_is_trimmed_in_memory_goes_once_it_is_flushed() {
         let fixture = Fixture::new();
-        fixture.add("b", "c", 10);
-        assert!(fixture.log.open_segment(11).is_some());
-        assert!(fixture.log.open_segment(10).is_none());
+        fixture.append("b");
+        assert!(!fixture.log.has_more_to_drop());
+        fixture.log.trim("c".into());
+        assert!(fixture.log.has_more_to_drop());
+        assert!(!fixture.log.drop_tables(&NO_FULL).unwrap());
+        fixture.log.tree.keyspace.rotate_memtable_and_wait().unwrap();
+        assert!(fixture.log.drop_tables(&NO_FULL).unwrap());
+        assert_eq!(fixture.keys(), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn the_bytes_are_those_that_are_not_trimmed_and_are_found_again() {
+        let fixture = Fixture::new();
+        fixture.add_table("b", "c");
+        fixture.append("f");
+        assert_eq!(fixture.log.bytes(), 3 * PIECE_BYTES);
+        fixture.log.trim("c".into());
+        assert_eq!(fixture.log.bytes(), 2 * PIECE_BYTES);
+        let found = Log::found(fixture.db.keyspace("s.log", log_options).unwrap()).unwrap();
+        assert!(found.bytes() > 0);
+        found.trim("f".into());
+        assert!(found.bytes() > 0, "the entry in memory is not trimmed");
+        found.trim("g".into());
+        assert_eq!(found.bytes(), 0);
+    }
+
+    #[test]
+    fn tables_of_a_log_are_moved_but_never_merged() {
+        let fixture = Fixture::new();
+        let keys: Vec<String> = (100..140).map(|number| number.to_string()).collect();
+        for key in &keys {
+            fixture.log.tree.keyspace.insert(key, "value").unwrap();
+            fixture.log.tree.keyspace.rotate_memtable_and_wait().unwrap();
+        }
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while fixture.log.tree.keyspace.tree.level_table_count(6) != Some(keys.len()) {
+            assert!(std::time::Instant::now() < until, "{} tables in all", fixture.table_count());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(fixture.keys(), keys);
     }
 
     #[test]
     fn keyspaces_are_known_by_their_names() {
         let space = SpaceId::new("p-7");
         assert_eq!(KeyspaceName::parse("p-7"), KeyspaceName::Table(space.clone()));
-        assert_eq!(KeyspaceName::parse(&segment_name(&space, 12)), KeyspaceName::Segment(space, 12));
-        for other in ["_kick", "", "P", "p.log.x", ".log.1"] {
+        assert_eq!(KeyspaceName::parse(&log_name(&space)), KeyspaceName::Log(space));
+        for other in ["_kick", "", "P", "p.log.x", "p.log.1", ".log"] {
             assert_eq!(KeyspaceName::parse(other), KeyspaceName::Other, "{other}");
         }
     }

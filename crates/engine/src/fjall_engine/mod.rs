@@ -1,8 +1,7 @@
 //! The embedded engine: fjall, on the engine's own threads.
 //!
-//! All spaces lie in one fjall database. A space's table is a keyspace; its log is a row of keyspaces, the
-//! segments, which are dropped whole when they are trimmed (see `log`). Handles only put requests into
-//! queues; what happens to fjall happens on these threads:
+//! All spaces lie in one fjall database. A space's table is a keyspace, and so is its log, which is trimmed by
+//! dropping whole tables (see `log`). Handles only put requests into queues; what happens to fjall happens on these threads:
 //! - the *writer* (`writer`) alone changes anything: it commits the batches that wait, of all spaces, as one
 //!   with one sync (`commit`), makes and drops spaces, trims, and does the upkeep that fjall does not do by
 //!   itself (`upkeep`);
@@ -30,6 +29,7 @@ mod disk;
 #[cfg(all(test, feature = "testing"))]
 mod failures;
 mod fault;
+mod journals;
 mod log;
 mod numbers;
 mod opened;

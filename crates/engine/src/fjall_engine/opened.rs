@@ -12,12 +12,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
-use fjall::{AbstractTree, Database, Keyspace, Snapshot};
+use fjall::{Database, Snapshot};
 use parking_lot::{Mutex, RwLock};
 
 use super::fault;
-use super::log::{KeyspaceName, Log, Segment, segment_name};
+use super::log::{KeyspaceName, Log, log_name};
 use super::numbers::Numbers;
 use super::settings::FjallSettings;
 use super::tree::Tree;
@@ -91,8 +90,6 @@ impl Opened {
     }
 
     /// A copy of the view: every batch up to some point, whole, and nothing of any later one.
-    ///
-    /// The segments of a log must be listed after this, so that none that the view knows is missed.
     pub(super) fn view(&self) -> Snapshot {
         self.view.read().clone()
     }
@@ -131,26 +128,21 @@ impl Opened {
         if let Some(space) = self.space(id) {
             return Ok(space);
         }
+        // A log without its table is none, so the table comes last, and goes first.
+        let log = Log::found(self.db.keyspace(&log_name(id), log_options)?)?;
         let table = Tree::new(self.db.keyspace(id.as_str(), table_options)?);
-        let space = Arc::new(SpaceData { id: id.clone(), life: lives.of(id), table, log: Log::default() });
+        let space = Arc::new(SpaceData { id: id.clone(), life: lives.of(id), table, log });
         self.spaces.write().insert(id.clone(), Arc::clone(&space));
         Ok(space)
     }
 
-    /// Takes the space away from readers and writers, and drops its table. The caller drops the segments that
-    /// it gets. If it comes to no end, they have no table at the next start, and go then.
-    pub(super) fn remove_space(&self, id: &SpaceId, lives: &Lives) -> fjall::Result<Vec<Arc<Segment>>> {
-        let Some(space) = self.spaces.write().remove(id) else { return Ok(Vec::new()) };
+    /// Takes the space away from readers and writers, and drops its keyspaces. If that comes to no end, its log
+    /// has no table at the next start, and goes then.
+    pub(super) fn remove_space(&self, id: &SpaceId, lives: &Lives) -> fjall::Result<()> {
+        let Some(space) = self.spaces.write().remove(id) else { return Ok(()) };
         lives.end(id);
         self.db.delete_keyspace(space.table.keyspace.clone())?;
-        Ok(space.log.segments())
-    }
-
-    /// Makes the keyspace of a new segment that will begin with `first`.
-    pub(super) fn make_segment(&self, space: &SpaceData, first: Bytes) -> fjall::Result<Arc<Segment>> {
-        let number = space.log.next_number();
-        let keyspace = self.db.keyspace(&segment_name(&space.id, number), log_options)?;
-        Ok(Arc::new(Segment::new(number, Tree::new(keyspace), first)))
+        self.db.delete_keyspace(space.log.tree.keyspace.clone())
     }
 
     /// Whether everything is in tables, and no journal but the one in use is left.
@@ -180,24 +172,19 @@ impl Opened {
         visit(&self.kick);
         for space in self.spaces() {
             visit(&space.table);
-            for segment in space.log.segments() {
-                visit(&segment.tree);
-            }
+            visit(&space.log.tree);
         }
     }
 }
 
 fn find_spaces(db: &Database, lives: &Lives) -> Result<BTreeMap<SpaceId, Arc<SpaceData>>, Error> {
     let mut tables = Vec::new();
-    let mut segments: HashMap<SpaceId, Vec<Segment>> = HashMap::new();
+    let mut logs = HashMap::new();
     for name in db.list_keyspace_names() {
         let keyspace = || db.keyspace(&name, table_options).map_err(fault::of_read);
         match KeyspaceName::parse(&name) {
-            KeyspaceName::Table(id) => tables.push((id, keyspace()?)),
-            KeyspaceName::Segment(id, number) => match find_segment(number, keyspace()?)? {
-                Some(segment) => segments.entry(id).or_default().push(segment),
-                None => db.delete_keyspace(keyspace()?).map_err(fault::of_read)?,
-            },
+            KeyspaceName::Table(id) => tables.push((id, Tree::new(keyspace()?))),
+            KeyspaceName::Log(id) => drop(logs.insert(id, keyspace()?)),
             KeyspaceName::Other if &*name == KICK => {}
             KeyspaceName::Other => {
                 tracing::warn!(keyspace = &*name, "the engine has a keyspace that is not ours")
@@ -206,25 +193,16 @@ fn find_spaces(db: &Database, lives: &Lives) -> Result<BTreeMap<SpaceId, Arc<Spa
     }
     let mut spaces = BTreeMap::new();
     for (id, table) in tables {
-        let log = Log::found(segments.remove(&id).unwrap_or_default());
-        let space = SpaceData { id: id.clone(), life: lives.of(&id), table: Tree::new(table), log };
+        let keyspace = match logs.remove(&id) {
+            Some(keyspace) => keyspace,
+            None => db.keyspace(&log_name(&id), log_options).map_err(fault::of_read)?,
+        };
+        let log = Log::found(keyspace).map_err(fault::of_read)?;
+        let space = SpaceData { id: id.clone(), life: lives.of(&id), table, log };
         spaces.insert(id, Arc::new(space));
     }
-    for segment in segments.into_values().flatten() {
-        db.delete_keyspace(segment.tree.keyspace.clone()).map_err(fault::of_read)?;
+    for log in logs.into_values() {
+        db.delete_keyspace(log).map_err(fault::of_read)?;
     }
     Ok(spaces)
-}
-
-/// A segment as it lies on disk and in the journal; nothing if it is empty, made for a batch that never was.
-fn find_segment(number: u64, keyspace: Keyspace) -> Result<Option<Segment>, Error> {
-    let (Some(first), Some(last)) = (keyspace.first_key_value(), keyspace.last_key_value()) else {
-        return Ok(None);
-    };
-    let first = first.key().map_err(fault::of_read)?;
-    let last = last.key().map_err(fault::of_read)?;
-    let bytes = keyspace.disk_space() + keyspace.tree.active_memtable().size();
-    let segment = Segment::new(number, Tree::new(keyspace), Bytes::copy_from_slice(&first));
-    segment.grow(Bytes::copy_from_slice(&last), bytes);
-    Ok(Some(segment))
 }

@@ -76,12 +76,7 @@ pub(super) fn read(
         let value = view.get(keyspace, key).map_err(fault::of_read)?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     };
-    keys.iter()
-        .map(|key| match area {
-            Area::Table => get(&space.table.keyspace, key),
-            Area::Log => space.log.holding(key).map_or(Ok(None), |segment| get(&segment.tree.keyspace, key)),
-        })
-        .collect()
+    keys.iter().map(|key| get(keyspace_of(space, area), key)).collect()
 }
 
 /// A block of entries, all from one state.
@@ -90,23 +85,15 @@ pub(super) fn scan(opened: &Opened, space: &SpaceData, scan: &Scan) -> Result<Bl
     if scan.to.as_ref().is_some_and(|to| *to <= scan.from) {
         return Ok(block);
     }
-    let view = opened.view();
-    match scan.area {
-        Area::Table => fill(&mut block, &view, &space.table.keyspace, scan)?,
-        Area::Log => {
-            let mut segments = space.log.covering(&scan.from, scan.to.as_deref());
-            if scan.backward {
-                segments.reverse();
-            }
-            for segment in segments {
-                fill(&mut block, &view, &segment.tree.keyspace, scan)?;
-                if block.more {
-                    break;
-                }
-            }
-        }
-    }
+    fill(&mut block, &opened.view(), keyspace_of(space, scan.area), scan)?;
     Ok(block)
+}
+
+fn keyspace_of(space: &SpaceData, area: Area) -> &Keyspace {
+    match area {
+        Area::Table => &space.table.keyspace,
+        Area::Log => &space.log.tree.keyspace,
+    }
 }
 
 /// Adds a keyspace's entries to the block; if not all fit, says so in the block.

@@ -14,9 +14,6 @@ pub struct FjallSettings {
     /// Bytes of journal files that are full. More lets idle spaces wait longer in memory; a start after a
     /// crash reads them all, at about 10 ms per MiB.
     pub journal_bytes: u64,
-    /// A log's segment is followed by the next once it holds this many bytes. What is trimmed is given back
-    /// segment by segment, so less gives back finer; each segment costs two files and some milliseconds.
-    pub segment_bytes: u64,
     /// Bytes of waiting batches that are written together. More saves syncs and makes each of them longer.
     pub group_bytes: u64,
     /// What must stay free on the disk.
@@ -36,7 +33,6 @@ impl Default for FjallSettings {
             cache_bytes: 128 << 20,
             write_buffer_bytes: 128 << 20,
             journal_bytes: 256 << 20,
-            segment_bytes: 32 << 20,
             group_bytes: 8 << 20,
             reserve: ReserveSetting::default(),
             reader_threads: cores.clamp(2, 4),

@@ -45,7 +45,7 @@ pub fn table_options() -> KeyspaceCreateOptions {
         .compaction_strategy(Arc::new(Leveled::default()))
 }
 
-/// A keyspace for a segment of a log: written in order, scanned in order, dropped whole. No filters, since
+/// A keyspace for a log: written in order, scanned in order, dropped table by table. No filters, since
 /// nobody asks for single keys; no compression, since most of it is gone before it was ever read from disk.
 pub fn log_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()

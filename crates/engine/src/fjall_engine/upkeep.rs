@@ -1,26 +1,26 @@
 //! Upkeep: what the writer does for fjall between commits.
 //!
 //! Fjall works when it is written to, and only for the keyspace that is. Left alone, an idle space's few rows
-//! in memory hold every later journal file back, a journal holds the files of every dropped keyspace that it
-//! mentions, and replaced tables stay until the next flush. So the writer
+//! in memory hold every later journal file back, and replaced and dropped tables stay until the next flush. So
+//! the writer
 //! - rotates memtables: each at its size, and the largest ones when all together hold too much;
-//! - drops trimmed segments, a few at a time;
-//! - makes a *checkpoint* after segments were dropped, if full journals lie about: every memtable is flushed,
-//!   so that every full journal can go, and with it the dropped files;
+//! - drops the tables of logs that are trimmed, a few at a time;
+//! - makes a *checkpoint* after logs were trimmed, if full journals lie about: every memtable is flushed, so
+//!   that every full journal can go;
 //! - gives fjall a *kick*, a write into a keyspace of the engine's own that is flushed at once. A flush is when
 //!   fjall replaces a full journal, removes those that are flushed, and frees what no snapshot sees.
 //!
 //! What remains after everything is trimmed is one journal file of at most 64 MB or so.
 
 use std::collections::VecDeque;
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::commit::probe;
-use super::log::Segment;
+use super::journals::Journals;
 use super::opened::{Opened, SpaceData};
 use super::settings::FjallSettings;
 use super::tree::Tree;
@@ -31,13 +31,17 @@ use crate::seam::SpaceId;
 /// How often the writer looks after fjall, busy or idle.
 pub(super) const TICK: Duration = Duration::from_millis(250);
 
-/// A dropped keyspace costs some milliseconds, and writers wait meanwhile.
-const DROPPED_PER_TICK: usize = 8;
+/// Dropping tables of a log costs some milliseconds, and writers wait meanwhile.
+const LOGS_PER_TICK: usize = 8;
+
+/// A log's memtable that a trim reaches into is flushed if it holds this much, so that the next trim can drop it.
+const ROTATED_FROM_BYTES: u64 = 1 << 20;
 
 /// A trim's bytes must be back within a minute; two checkpoints and their flushes fit into it.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
 
-/// When fjall is kicked after memtables were rotated: once they are flushed, and once tables are merged.
+/// When fjall is kicked after memtables were rotated or tables dropped: once they are flushed, and once tables are
+/// merged.
 const KICKED_AFTER: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
 
 /// Fjall replaces its journal at a flush if it holds this much; without a flush it would never.
@@ -51,9 +55,9 @@ pub(super) struct Upkeep {
     write_buffer_bytes: u64,
     journal_bytes: u64,
     next_tick: Instant,
-    /// Segments to drop, of these spaces.
-    trimmed: VecDeque<(SpaceId, Arc<Segment>)>,
-    /// Whether segments were dropped since the last checkpoint.
+    /// Spaces whose logs may have tables to drop, each once.
+    trimmed: VecDeque<SpaceId>,
+    /// Whether logs were trimmed since the last checkpoint.
     owes_checkpoint: bool,
     last_checkpoint: Option<Instant>,
     kicks: VecDeque<Instant>,
@@ -83,47 +87,47 @@ impl Upkeep {
         self.next_tick.saturating_duration_since(Instant::now())
     }
 
-    /// Takes segments that left their log's row, to be dropped soon.
-    pub(super) fn drop_later(&mut self, id: &SpaceId, segments: impl IntoIterator<Item = Arc<Segment>>) {
-        self.trimmed.extend(segments.into_iter().map(|segment| (id.clone(), segment)));
-    }
-
-    /// Drops these segments, and those of their space that wait to be dropped. A later space of the name must
-    /// find none of them.
-    pub(super) fn drop_now(
-        &mut self,
-        opened: &Opened,
-        id: &SpaceId,
-        segments: Vec<Arc<Segment>>,
-    ) -> Result<(), Failed> {
-        self.drop_later(id, segments);
-        let (now, later): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.trimmed).into_iter().partition(|(of, _)| of == id);
-        self.trimmed = later;
-        self.drop_segments(opened, now)
-    }
-
-    /// Drops what waits to be dropped, as far as there is time.
-    pub(super) fn drop_trimmed(&mut self, opened: &Opened, until: Instant) -> Result<(), Failed> {
-        while Instant::now() < until
-            && let Some(segment) = self.trimmed.pop_front()
-        {
-            self.drop_segments(opened, [segment])?;
+    /// Trims a space's log. Its tables are dropped soon.
+    pub(super) fn trim(&mut self, space: &SpaceData, below: Bytes) -> Result<(), Failed> {
+        self.owes_checkpoint |= space.log.trim(below);
+        if !self.trimmed.contains(&space.id) {
+            self.trimmed.push_back(space.id.clone());
+        }
+        // So that little that is not trimmed comes into the table.
+        if space.log.tree.active_bytes() >= ROTATED_FROM_BYTES && space.log.has_trimmed_memtable() {
+            self.rotate(&space.log.tree)?;
         }
         Ok(())
     }
 
-    fn drop_segments(
+    /// Drops what is trimmed, of so many logs and as far as there is time.
+    pub(super) fn drop_trimmed(
         &mut self,
         opened: &Opened,
-        segments: impl IntoIterator<Item = (SpaceId, Arc<Segment>)>,
+        logs_max: usize,
+        until: Instant,
     ) -> Result<(), Failed> {
-        for (id, segment) in segments {
-            self.owes_checkpoint = true;
-            tracing::debug!(space = %id, number = segment.number, "a trimmed segment is dropped");
-            opened.db.delete_keyspace(segment.tree.keyspace.clone()).map_err(|error| {
-                Failed(format!("segment {} of `{id}` could not be dropped: {error}", segment.number))
+        if self.trimmed.is_empty() {
+            return Ok(());
+        }
+        let journals = self.journals()?;
+        let mut dropped = 0;
+        for _ in 0..self.trimmed.len() {
+            if dropped == logs_max || Instant::now() >= until {
+                break;
+            }
+            let Some(space) = self.trimmed.pop_front().and_then(|id| opened.space(&id)) else { continue };
+            let has_dropped = space.log.drop_tables(&journals).map_err(|error| {
+                Failed(format!("trimmed tables of `{}` could not be dropped: {error}", space.id))
             })?;
+            if has_dropped {
+                tracing::debug!(space = %space.id, "trimmed tables are dropped");
+                dropped += 1;
+                self.kick_later();
+            }
+            if space.log.has_more_to_drop() {
+                self.trimmed.push_back(space.id.clone());
+            }
         }
         Ok(())
     }
@@ -134,10 +138,7 @@ impl Upkeep {
         opened: &Opened,
         mut spaces: impl Iterator<Item = &'a Arc<SpaceData>>,
     ) -> bool {
-        let is_crowded = |space: &Arc<SpaceData>| {
-            space.table.is_crowded() || space.log.last().is_some_and(|segment| segment.tree.is_crowded())
-        };
-        if spaces.any(is_crowded) {
+        if spaces.any(|space| space.table.is_crowded() || space.log.tree.is_crowded()) {
             return true;
         }
         if self.memtable_bytes > self.write_buffer_bytes {
@@ -209,11 +210,7 @@ impl Upkeep {
         let kept = opened.keep_numbers_ahead();
         kept.map_err(|error| Failed(format!("the limit of numbers could not be moved: {error}")))?;
         opened.renew_view();
-        for space in opened.spaces() {
-            self.drop_later(&space.id, space.log.trim_idle(now));
-        }
-        let some: Vec<_> = self.trimmed.drain(..self.trimmed.len().min(DROPPED_PER_TICK)).collect();
-        self.drop_segments(opened, some)?;
+        self.drop_trimmed(opened, LOGS_PER_TICK, now + TICK)?;
         if self.must_checkpoint(opened, now) {
             self.last_checkpoint = Some(now);
             self.owes_checkpoint = false;
@@ -223,18 +220,22 @@ impl Upkeep {
         if is_due {
             self.kicks.pop_front();
         }
-        let journal_bytes = newest_journal_bytes(&self.dir).map_err(|error| Failed(error.to_string()))?;
-        if is_due || journal_bytes > JOURNAL_FILE_BYTES {
+        if is_due || self.journals()?.newest_bytes > JOURNAL_FILE_BYTES {
             self.kick(opened)?;
         }
         Ok(())
+    }
+
+    fn journals(&self) -> Result<Journals, Failed> {
+        let found = Journals::find(&self.dir);
+        found.map_err(|error| Failed(format!("the journals could not be listed: {error}")))
     }
 
     fn must_checkpoint(&self, opened: &Opened, now: Instant) -> bool {
         let is_early = self.last_checkpoint.is_some_and(|last| now < last + CHECKPOINT_EVERY);
         let full_journals = opened.db.journal_count() as u64 - 1;
         let is_pressed = full_journals * JOURNAL_FILE_BYTES > self.journal_bytes;
-        full_journals > 0 && !is_early && (is_pressed || (self.owes_checkpoint && self.trimmed.is_empty()))
+        full_journals > 0 && !is_early && (is_pressed || self.owes_checkpoint)
     }
 
     /// Has every memtable flushed, and fjall's housekeeping done after.
@@ -256,11 +257,20 @@ impl Upkeep {
     fn rotated(&mut self, result: fjall::Result<bool>) -> Result<bool, Failed> {
         let was_there =
             result.map_err(|error| Failed(format!("a memtable could not be rotated: {error}")))?;
-        if was_there && self.kicks.is_empty() {
-            let now = Instant::now();
-            self.kicks.extend(KICKED_AFTER.map(|after| now + after));
+        if was_there {
+            self.kick_later();
         }
         Ok(was_there)
+    }
+
+    fn kick_later(&mut self) {
+        let [soon, later] = KICKED_AFTER.map(|after| Instant::now() + after);
+        if self.kicks.front().is_none_or(|at| *at > soon) {
+            self.kicks.push_front(soon);
+        }
+        if self.kicks.len() == 1 {
+            self.kicks.push_back(later);
+        }
     }
 
     /// Sets fjall's housekeeping going.
@@ -278,19 +288,4 @@ impl Upkeep {
         opened.kick.rotate().map_err(failed)?;
         Ok(())
     }
-}
-
-/// Bytes written to the journal in use. Its length says nothing, since fjall makes it long from the start.
-fn newest_journal_bytes(dir: &Path) -> io::Result<u64> {
-    let mut newest = (0, 0);
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        let number =
-            path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse::<u64>().ok());
-        // One that is flushed may be removed at any moment.
-        if let (Some(number), Ok(metadata)) = (number, path.metadata()) {
-            newest = newest.max((number, metadata.blocks() * 512));
-        }
-    }
-    Ok(newest.1)
 }

@@ -114,15 +114,15 @@ impl Writer<'_> {
                 answer(result, |result| drop(reply.send(result)))
             }
             Request::DropSpace { id, reply } => {
-                let result = shared.busy.during(|| drop_space(shared, &opened, &mut self.upkeep, &id));
+                let result = shared.busy.during(|| drop_space(shared, &opened, &id));
                 answer(result, |result| drop(reply.send(result)))
             }
             Request::Trim { id, life, below, reply } => {
-                let trimmed = opened.space_of(&id, &life).map(|space| {
-                    self.upkeep.drop_later(&id, space.log.trim(below));
-                });
-                let _ = reply.send(trimmed);
-                Ok(())
+                let result = match opened.space_of(&id, &life) {
+                    Ok(space) => shared.busy.during(|| self.upkeep.trim(&space, below)),
+                    Err(error) => return drop(reply.send(Err(error))),
+                };
+                answer(result, |result| drop(reply.send(result)))
             }
             Request::Close { .. } => Ok(()),
         };
@@ -147,8 +147,7 @@ impl Writer<'_> {
     fn let_go(&mut self) {
         *self.shared.opened.write() = None;
         let Some(mut opened) = self.opened.take() else { return };
-        // Segments that wait to be dropped are part of the database too. They are found again, and trimmed
-        // again by their owner.
+        // What is trimmed and not dropped yet is found again, and trimmed again by its owner.
         self.upkeep = Upkeep::new(&self.shared.dir, &self.shared.settings);
         self.shared.busy.during(|| {
             loop {
@@ -185,7 +184,7 @@ impl Writer<'_> {
         let until = deadline.checked_sub(DROPPING).unwrap_or(deadline);
         let shared = self.shared;
         let result = shared.busy.during(|| {
-            self.upkeep.drop_trimmed(&opened, until)?;
+            self.upkeep.drop_trimmed(&opened, usize::MAX, until)?;
             self.upkeep.checkpoint(&opened)?;
             while !opened.is_flushed() {
                 if Instant::now() >= until {
@@ -222,10 +221,9 @@ fn open_space(shared: &Shared, opened: &Opened, id: &SpaceId) -> Result<Arc<Life
     Ok(Arc::clone(&space.life))
 }
 
-fn drop_space(shared: &Shared, opened: &Opened, upkeep: &mut Upkeep, id: &SpaceId) -> Result<(), Failed> {
-    let segments = opened.remove_space(id, &shared.lives);
-    let segments = segments.map_err(|error| Failed(format!("space `{id}` could not be dropped: {error}")))?;
-    upkeep.drop_now(opened, id, segments)
+fn drop_space(shared: &Shared, opened: &Opened, id: &SpaceId) -> Result<(), Failed> {
+    let removed = opened.remove_space(id, &shared.lives);
+    removed.map_err(|error| Failed(format!("space `{id}` could not be dropped: {error}")))
 }
 
 fn refuse(request: Request, cause: Error) {
