@@ -8,6 +8,7 @@ mod access;
 mod change;
 mod clock;
 pub mod delivery;
+pub mod filter;
 mod key;
 pub mod limits;
 mod name;
@@ -23,6 +24,7 @@ pub use change::{
     CellChange, ColumnUpdate, Condition, Returning, RowChange, RowExistence, RowOperation, check_key_value,
 };
 pub use clock::{Clock, ManualClock, Micros, SystemClock};
+pub use filter::{ColumnCondition, ColumnPage, Filter};
 pub use key::{KeyBound, KeyRange, PrimaryKey};
 pub use name::{BucketName, InstanceName, RoleName, TableName, TaskName, check_column_name};
 pub use row::{Cell, Row};

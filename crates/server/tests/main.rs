@@ -1,7 +1,10 @@
 //! A whole server on the loopback address, asked as its callers ask: signed requests over HTTP.
 
 mod batches;
+mod conditions;
 mod door;
+mod exports;
+mod filters;
 mod harness;
 mod json_api;
 mod ranges;
@@ -10,3 +13,4 @@ mod rows;
 mod tables;
 mod tasks;
 mod validation;
+mod wide_rows;

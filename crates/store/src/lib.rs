@@ -19,6 +19,7 @@ mod store;
 mod table;
 mod time;
 mod trim;
+mod walk;
 
 pub use entry::{CellRef, RawCell, RawCells, RowView, Visibility};
 pub use error::{Error, ErrorKind};
@@ -28,3 +29,4 @@ pub use record::{Action, RecordView, Told};
 pub use store::{Settings, Store, TableSpec, TableUpdate};
 pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};
 pub use trim::LogReaders;
+pub use walk::{ColumnWalk, StoredVersion};

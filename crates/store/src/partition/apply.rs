@@ -8,11 +8,12 @@
 use std::ops::Range;
 
 use lakeferry_model::{
-    CellChange, ColumnUpdate, Returning, Row, RowChange, RowExistence, RowOperation, TableOptions, ValueRef,
-    Violation,
+    CellChange, ColumnUpdate, KeyColumn, Returning, Row, RowChange, RowExistence, RowOperation, TableOptions,
+    ValueRef, Violation,
 };
 use smallvec::{SmallVec, smallvec};
 
+use super::condition;
 use crate::entry::{self, Column, RowView, Visibility, encode_columns};
 use crate::error::Error;
 use crate::record::{self, Action, Changed};
@@ -25,6 +26,8 @@ const AHEAD_MS_MAX: i64 = 60_000;
 pub struct Rules<'a> {
     /// The table's options.
     pub options: &'a TableOptions,
+    /// The table's primary key.
+    pub key_columns: &'a [KeyColumn],
     /// Columns whose old values go into the record.
     pub origin_columns: &'a [String],
     /// The server's time, in milliseconds.
@@ -47,7 +50,7 @@ pub struct Applied {
 impl Rules<'_> {
     /// Whether the change can only be applied by someone who knows the row as it is.
     pub fn need_old(&self, change: &RowChange) -> bool {
-        change.condition.existence != RowExistence::Ignore
+        change.condition.is_any()
             || matches!(change.operation, RowOperation::Update(_))
             || !self.origin_columns.is_empty()
     }
@@ -68,6 +71,11 @@ impl Rules<'_> {
         let visibility = Visibility::new(self.options, self.now_ms);
         let old = old.map(|columns| columns_of(columns, &visibility)).transpose()?.flatten();
         check_condition(change.condition.existence, old.is_some())?;
+        if let Some(columns) = &change.condition.columns
+            && !condition::holds(columns, self.key_columns, &change.primary_key, old.as_deref())
+        {
+            return Err(Error::ConditionFailed);
+        }
         let (action, new, changes) = match &change.operation {
             RowOperation::Put(cells) => (Action::Put, Some(self.put(cells, cell_ms)?), Vec::new()),
             RowOperation::Update(cells) => {
@@ -324,7 +332,13 @@ mod tests {
             returning: Returning::Nothing,
         };
         let options = TableOptions::default();
-        let rules = Rules { options: &options, origin_columns: &[], now_ms, entry_bytes_max: 1 << 20 };
+        let rules = Rules {
+            options: &options,
+            key_columns: &[],
+            origin_columns: &[],
+            now_ms,
+            entry_bytes_max: 1 << 20,
+        };
         let mut arena = Vec::new();
         let applied = rules.apply(Some(&old), &change, b"k", now_ms, &mut arena).unwrap();
         let entry = &arena[applied.entry.unwrap()];

@@ -7,6 +7,7 @@
 mod apply;
 mod cell_times;
 mod committer;
+mod condition;
 pub mod head;
 mod read;
 mod rows;
