@@ -14,7 +14,9 @@
 mod bench;
 mod check;
 mod crash;
+mod go;
 mod java;
+mod node;
 mod python;
 mod rules;
 mod run;
