@@ -141,6 +141,22 @@ class Filters(WithTable):
         self.fails("OTSParameterInvalid", "The count of filter exceeds the max: 32.", lambda: self.passes(many), 400)
 
 
+class Pieces(unittest.TestCase):
+    """Tables that are made in pieces."""
+
+    def refused(self, message, points):
+        with self.assertRaises(OTSServiceError) as failure:
+            create_table(client(), KEY, split_points=points)
+        self.assertEqual(failure.exception.get_error_code(), "OTSParameterInvalid")
+        self.assertEqual(failure.exception.get_error_message(), message)
+
+    def test_points_that_do_not_fit_the_key_are_refused(self):
+        self.refused("The value type of partition does not match with primary key.", [1])
+        self.refused("The value of partition range can not be empty string.", [""])
+        many = [f"g{number}" for number in range(10)]
+        self.refused("The count of partitions cannot be greater than 10", many)
+
+
 class PickedKeys(unittest.TestCase):
     def test_the_server_picks_rising_keys(self):
         ots = client()

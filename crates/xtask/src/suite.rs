@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::run::cargo;
-use crate::{crash, go, java, node, python, rules};
+use crate::{crash, fuzz, go, java, node, python, rules};
 
 /// Tests that pass, fail or are skipped together.
 pub struct Suite {
@@ -62,6 +62,7 @@ pub fn every(seed: u64) -> Vec<Suite> {
     suites.extend(node::suites());
     suites.extend(go::suites());
     suites.extend(java::suites());
+    suites.extend(fuzz::suites_of_test(seed));
     suites.extend(crash::suites_of_test(seed));
     suites
 }

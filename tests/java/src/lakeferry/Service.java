@@ -5,12 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.fail;
 
 import com.alicloud.openservices.tablestore.ClientConfiguration;
+import com.alicloud.openservices.tablestore.InternalClient;
 import com.alicloud.openservices.tablestore.SyncClient;
 import com.alicloud.openservices.tablestore.TableStoreException;
 import com.alicloud.openservices.tablestore.model.CapacityUnit;
 import com.alicloud.openservices.tablestore.model.Column;
 import com.alicloud.openservices.tablestore.model.ColumnValue;
 import com.alicloud.openservices.tablestore.model.CreateTableRequest;
+import com.alicloud.openservices.tablestore.model.CreateTableRequestEx;
 import com.alicloud.openservices.tablestore.model.DeleteRowRequest;
 import com.alicloud.openservices.tablestore.model.Direction;
 import com.alicloud.openservices.tablestore.model.GetRangeRequest;
@@ -37,6 +39,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -53,7 +56,8 @@ import java.util.stream.Stream;
  */
 final class Service {
     static final String ENDPOINT = System.getenv("LAKEFERRY_ENDPOINT");
-    static final String INSTANCE = "java-tests";
+    /** Each class has its own, since there is a limit to the tables of one; `serve --dev` makes it. */
+    static final String INSTANCE = "java-" + UUID.randomUUID().toString().substring(0, 8);
     private static final long WAIT_SECONDS = 90;
 
     private Service() {}
@@ -109,6 +113,29 @@ final class Service {
     /** Makes a table that keeps one version of each column. */
     static String newTable(SyncClient client) {
         return newTable(client, new TableOptions(-1, 1));
+    }
+
+    /**
+     * Makes a table in the pieces that these values of its first key column bound. The SDK keeps the call for it
+     * inside.
+     */
+    static void createInPieces(CreateTableRequest whole, List<PrimaryKeyValue> points) {
+        CreateTableRequestEx request =
+                new CreateTableRequestEx(whole.getTableMeta(), whole.getTableOptions(), whole.getReservedThroughput());
+        if (whole.getStreamSpecification() != null) {
+            request.setStreamSpecification(whole.getStreamSpecification());
+        }
+        request.setSplitPoints(points);
+        InternalClient client = new InternalClient(ENDPOINT, "dev", "dev", INSTANCE);
+        try {
+            client.createTableEx(request, null).get();
+        } catch (ExecutionException failure) {
+            throw (RuntimeException) failure.getCause();
+        } catch (InterruptedException interrupted) {
+            throw new AssertionError(interrupted);
+        } finally {
+            client.shutdown();
+        }
     }
 
     static String newTable(SyncClient client, TableOptions options) {

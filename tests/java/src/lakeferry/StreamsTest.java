@@ -11,10 +11,12 @@ import static lakeferry.Service.update;
 import static lakeferry.Service.write;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.alicloud.openservices.tablestore.SyncClient;
 import com.alicloud.openservices.tablestore.TableStoreException;
+import com.alicloud.openservices.tablestore.model.Column;
 import com.alicloud.openservices.tablestore.model.CreateTableRequest;
 import com.alicloud.openservices.tablestore.model.DescribeStreamRequest;
 import com.alicloud.openservices.tablestore.model.DescribeStreamResponse;
@@ -25,6 +27,7 @@ import com.alicloud.openservices.tablestore.model.GetStreamRecordResponse;
 import com.alicloud.openservices.tablestore.model.ListStreamRequest;
 import com.alicloud.openservices.tablestore.model.RecordColumn;
 import com.alicloud.openservices.tablestore.model.RowDeleteChange;
+import com.alicloud.openservices.tablestore.model.RowUpdateChange;
 import com.alicloud.openservices.tablestore.model.Stream;
 import com.alicloud.openservices.tablestore.model.StreamRecord;
 import com.alicloud.openservices.tablestore.model.StreamSpecification;
@@ -109,8 +112,8 @@ class StreamsTest {
         write(CLIENT, put(table, key("g", 1), "a", 1, "b", 2));
         long version = Service.read(CLIENT, table, key("g", 1)).getLatestColumn("a").getTimestamp();
         write(CLIENT, update(table, key("g", 1), "c", 3).deleteColumn("a", version).deleteColumns("b"));
-        com.alicloud.openservices.tablestore.model.RowUpdateChange increment = update(table, key("g", 1));
-        increment.increment(new com.alicloud.openservices.tablestore.model.Column("c", Service.integer(4)));
+        RowUpdateChange increment = update(table, key("g", 1));
+        increment.increment(new Column("c", Service.integer(4)));
         write(CLIENT, increment);
         write(CLIENT, new RowDeleteChange(table, key("g", 1)));
         write(CLIENT, new RowDeleteChange(table, key("g", 2)));
@@ -193,8 +196,7 @@ class StreamsTest {
 
     /** Which of the two codes it is, no client asks. */
     private static void refused(Runnable call) {
-        TableStoreException failure =
-                org.junit.jupiter.api.Assertions.assertThrows(TableStoreException.class, call::run);
+        TableStoreException failure = assertThrows(TableStoreException.class, call::run);
         assertTrue(List.of("OTSParameterInvalid", "OTSObjectNotExist").contains(failure.getErrorCode()),
                 failure.getErrorCode() + ": " + failure.getMessage());
     }

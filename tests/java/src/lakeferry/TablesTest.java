@@ -23,7 +23,6 @@ import com.alicloud.openservices.tablestore.model.CapacityUnit;
 import com.alicloud.openservices.tablestore.model.ColumnValue;
 import com.alicloud.openservices.tablestore.model.ComputeSplitsBySizeRequest;
 import com.alicloud.openservices.tablestore.model.CreateTableRequest;
-import com.alicloud.openservices.tablestore.model.CreateTableRequestEx;
 import com.alicloud.openservices.tablestore.model.DefinedColumnType;
 import com.alicloud.openservices.tablestore.model.DeleteDefinedColumnRequest;
 import com.alicloud.openservices.tablestore.model.DeleteTableRequest;
@@ -39,10 +38,9 @@ import com.alicloud.openservices.tablestore.model.TableMeta;
 import com.alicloud.openservices.tablestore.model.TableOptions;
 import com.alicloud.openservices.tablestore.model.UpdateTableRequest;
 import com.alicloud.openservices.tablestore.model.UpdateTableResponse;
-import java.util.Arrays;
-import java.util.Collections;
 import java.util.List;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 
@@ -232,7 +230,7 @@ class TablesTest {
     void aTableIsMadeInPieces() {
         String table = newName();
         List<PrimaryKeyValue> points = List.of(PrimaryKeyValue.fromString("g2"), PrimaryKeyValue.fromString("g5"));
-        CLIENT.createTable(inPieces(table, points));
+        createInPieces(table, points);
         List<String> splits = describe(table).getShardSplits().stream()
                 .map(split -> split.getPrimaryKeyColumn(0).getValue().asString())
                 .collect(Collectors.toList());
@@ -248,22 +246,18 @@ class TablesTest {
 
     @Test
     void piecesThatCannotBeAreRefused() {
-        List<PrimaryKeyValue> ten = Arrays.asList(new PrimaryKeyValue[10]);
-        Collections.setAll(ten, at -> PrimaryKeyValue.fromString("g" + (char) ('a' + at)));
-        invalid("The count of partitions cannot be greater than 10", () -> CLIENT.createTable(inPieces(newName(), ten)));
-        invalid("The value type of partition does not match with primary key.",
-                () -> CLIENT.createTable(inPieces(newName(), List.of(PrimaryKeyValue.fromLong(1)))));
+        List<PrimaryKeyValue> ten = IntStream.range(0, 10)
+                .mapToObj(at -> PrimaryKeyValue.fromString("g" + at))
+                .collect(Collectors.toList());
+        invalid("The count of partitions cannot be greater than 10", () -> createInPieces(newName(), ten));
         invalid("The value of partition range can not be empty string.",
-                () -> CLIENT.createTable(inPieces(newName(), List.of(PrimaryKeyValue.fromString("")))));
+                () -> createInPieces(newName(), List.of(PrimaryKeyValue.fromString(""))));
         invalid("The value of partition range exceeds the MaxLength:64 with CurrentLength:65.",
-                () -> CLIENT.createTable(inPieces(newName(), List.of(PrimaryKeyValue.fromString("x".repeat(65))))));
+                () -> createInPieces(newName(), List.of(PrimaryKeyValue.fromString("x".repeat(65)))));
     }
 
-    private static CreateTableRequestEx inPieces(String table, List<PrimaryKeyValue> points) {
-        CreateTableRequestEx request = new CreateTableRequestEx(
-                meta(table), new TableOptions(-1, 1), new ReservedThroughput(new CapacityUnit(0, 0)));
-        request.setSplitPoints(points);
-        return request;
+    private static void createInPieces(String table, List<PrimaryKeyValue> points) {
+        Service.createInPieces(creation(meta(table), new TableOptions(-1, 1)), points);
     }
 
     @Test

@@ -18,11 +18,9 @@ import com.alicloud.openservices.tablestore.ClientException;
 import com.alicloud.openservices.tablestore.SyncClient;
 import com.alicloud.openservices.tablestore.TunnelClient;
 import com.alicloud.openservices.tablestore.TunnelClientInterface;
-import com.alicloud.openservices.tablestore.model.CapacityUnit;
+import com.alicloud.openservices.tablestore.model.BatchWriteRowRequest;
 import com.alicloud.openservices.tablestore.model.CreateTableRequest;
-import com.alicloud.openservices.tablestore.model.CreateTableRequestEx;
 import com.alicloud.openservices.tablestore.model.PrimaryKeyValue;
-import com.alicloud.openservices.tablestore.model.ReservedThroughput;
 import com.alicloud.openservices.tablestore.model.RowDeleteChange;
 import com.alicloud.openservices.tablestore.model.StreamRecord;
 import com.alicloud.openservices.tablestore.model.StreamSpecification;
@@ -72,12 +70,10 @@ class TunnelTest {
     /** A table of four partitions, whose groups are {@code g0} to {@code g3}. */
     private static String partitionedTable() {
         String table = newName();
-        CreateTableRequestEx request = new CreateTableRequestEx(
-                meta(table), new TableOptions(-1, 1), new ReservedThroughput(new CapacityUnit(0, 0)));
-        request.setSplitPoints(List.of(PrimaryKeyValue.fromString("g1"), PrimaryKeyValue.fromString("g2"),
-                PrimaryKeyValue.fromString("g3")));
+        CreateTableRequest request = creation(meta(table), new TableOptions(-1, 1));
         request.setStreamSpecification(new StreamSpecification(true, 24));
-        CLIENT.createTable(request);
+        Service.createInPieces(request, List.of(PrimaryKeyValue.fromString("g1"), PrimaryKeyValue.fromString("g2"),
+                PrimaryKeyValue.fromString("g3")));
         return table;
     }
 
@@ -229,8 +225,7 @@ class TunnelTest {
         String table = newTable(CLIENT);
         int count = 6000;
         for (int from = 0; from < count; from += 200) {
-            com.alicloud.openservices.tablestore.model.BatchWriteRowRequest batch =
-                    new com.alicloud.openservices.tablestore.model.BatchWriteRowRequest();
+            BatchWriteRowRequest batch = new BatchWriteRowRequest();
             for (int at = from; at < from + 200; at++) {
                 batch.addRowChange(put(table, key("g0", at), "n", at));
             }
