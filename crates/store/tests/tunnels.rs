@@ -238,6 +238,7 @@ async fn rows_alone_are_read_once_and_then_there_is_nothing_more() {
         let described = tunnel.describe(soon()).await.unwrap();
         assert_eq!(described.stage, Stage::ProcessStream);
         assert!(described.channels.iter().all(|channel| channel.status == ChannelStatus::Terminated));
+        assert_eq!(described.channels.iter().map(|channel| channel.count).sum::<u64>(), 100);
         assert_eq!((described.stream_id, described.expired), (None, false));
     })
     .await;
@@ -302,7 +303,7 @@ async fn clients_and_checkpoints_outlast_a_restart_and_a_crash() {
             write_rows(&site.same_table(), told..told + 10).await;
             told += 10;
             worker.drain().await.unwrap();
-            let kept = tunnel.describe(soon()).await.unwrap();
+            let kept = worker.tunnel.describe(soon()).await.unwrap();
             if crashes { site.crash().await } else { site.reopen().await }
             let reopened = again(&site).await;
             let found = reopened.describe(soon()).await.unwrap();

@@ -24,6 +24,8 @@ pub struct Page {
     pub read: Read,
     /// The position behind it.
     pub next: Position,
+    /// Rows or records up to there.
+    pub count: u64,
     /// Whether there is more to read at once.
     pub more: bool,
 }
@@ -85,7 +87,7 @@ pub(super) async fn read(
             read_log(partition, (after, time, count), end, deadline).await
         }
         (_, Position::Finished | Position::Rows { .. } | Position::Log { .. }) => {
-            Ok(Page { read: Read::Nothing, next: Position::Finished, more: false })
+            Ok(Page { read: Read::Nothing, next: Position::Finished, count: 0, more: false })
         }
     }
 }
@@ -101,17 +103,17 @@ async fn read_rows(
     let to = until.map(successor);
     let block =
         partition.rows(&from, to.as_deref(), false, PAGE_COUNT_MAX, PAGE_BYTES_MAX, deadline).await?;
-    let mut visible = 0;
+    let mut count = count;
     for record in block.records() {
         record?;
-        visible += 1;
+        count += 1;
     }
     let last = block.last_key().filter(|_| block.more()).map(<[u8]>::to_vec);
     let next = match last {
-        Some(last) => Position::Rows { after: Some(last), count: count + visible },
+        Some(last) => Position::Rows { after: Some(last), count },
         None => Position::Finished,
     };
-    Ok(Page { more: block.more(), read: Read::Rows(block), next })
+    Ok(Page { more: block.more(), read: Read::Rows(block), next, count })
 }
 
 async fn read_log(
@@ -135,12 +137,13 @@ async fn read_log(
         taken += 1;
     }
     let is_finished = at_end || (!block.more() && closed.is_some_and(|closed| closed >= end - 1));
+    let count = count + taken as u64;
     let next = if is_finished {
         Position::Finished
     } else {
-        Position::Log { after: last.0, time: last.1, count: count + taken as u64 }
+        Position::Log { after: last.0, time: last.1, count }
     };
-    Ok(Page { more: block.more() && !is_finished, read: Read::Log(block, taken), next })
+    Ok(Page { more: block.more() && !is_finished, read: Read::Log(block, taken), next, count })
 }
 
 /// The smallest key behind this one.

@@ -235,10 +235,17 @@ impl Tunnel {
         self.check_position(&position, &entry)?;
         self.check_stream()?;
         let end = self.entry.spec.end;
-        match page::read(position, &entry.source, self.partition(&entry)?, end, deadline).await {
-            Err(crate::Error::LogTrimmed { .. }) => Err(Error::Expired(self.entry.id.clone())),
-            other => Ok(other?),
+        let page = match page::read(position, &entry.source, self.partition(&entry)?, end, deadline).await {
+            Err(crate::Error::LogTrimmed { .. }) => return Err(Error::Expired(self.entry.id.clone())),
+            other => other?,
+        };
+        if page.next == Position::Finished && page.count > 0 {
+            // The token that says so has no place for the count: it is kept until the checkpoint is written.
+            let mut kept = self.hold(deadline).await?;
+            let now = self.store.clock().monotonic();
+            kept.state.count_finished(client, channel, page.count, now);
         }
+        Ok(page)
     }
 
     /// Suspends, resumes or ends channels, as an operator asks; all of them or none.

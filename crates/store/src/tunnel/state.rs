@@ -129,6 +129,15 @@ impl State {
         Ok(())
     }
 
+    /// Notes how much a channel held that its client has read to the end.
+    pub(super) fn count_finished(&mut self, client: &ClientId, id: &ChannelId, count: u64, now: Duration) {
+        if self.held(client, id, now).is_ok()
+            && let Some(channel) = self.channels.get_mut(id)
+        {
+            channel.count = count;
+        }
+    }
+
     /// Takes a channel out of circulation, brings it back, or ends it, as an operator asks.
     ///
     /// # Errors
@@ -291,10 +300,11 @@ mod tests {
             self.running.extend(opened.map(|channel| channel.id.clone()));
         }
 
-        /// Ends the reading of all channels for which it holds, as done or to be given back.
+        /// Ends the reading of all channels for which it holds, as done or to be given back; also of those that it
+        /// never began with.
         fn end(&mut self, status: ChannelStatus, which: impl Fn(&ChannelReport) -> bool) {
             for channel in self.channels.values_mut().filter(|channel| which(channel)) {
-                if self.running.remove(&channel.id) {
+                if self.running.remove(&channel.id) || channel.status == ChannelStatus::Closing {
                     channel.version += 1;
                     channel.status = status;
                 }
