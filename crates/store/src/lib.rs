@@ -6,6 +6,7 @@
 //! - [`key`], [`entry`], [`record`]: primary keys, rows and change records as bytes.
 //! - [`partition`]: the write path, reads, and the log.
 //! - [`catalog`]: instances, tables, buckets, roles, keys.
+//! - [`tunnel`]: rows and logs read by groups of clients, whose positions are kept here.
 //!
 //! Deliberately absent: the wire, the lake, and who reads the log ([`LogReaders`] tells how far they are).
 
@@ -19,12 +20,13 @@ mod store;
 mod table;
 mod time;
 mod trim;
+pub mod tunnel;
 
 pub use entry::{CellRef, RawCell, RawCells, RowView, Visibility};
 pub use error::{Error, ErrorKind};
 pub use partition::head::{LogHead, LogKeeper};
 pub use partition::{LogBlock, Partition, PartitionId, RowBlock, Written};
-pub use record::{Action, RecordView, Told};
+pub use record::{Action, Changed, Details, RecordView, Told};
 pub use store::{Settings, Store, TableSpec, TableUpdate};
 pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};
 pub use trim::LogReaders;

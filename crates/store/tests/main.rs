@@ -10,3 +10,4 @@ mod random_rows;
 mod records;
 mod rows;
 mod tables;
+mod tunnels;
