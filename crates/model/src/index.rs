@@ -107,8 +107,8 @@ impl IndexSpec {
     }
 }
 
-/// Checks that a table with these options can have indexes: an entry stands for a row's newest version, and
-/// nothing may expire behind its back.
+/// Checks that a table with these options can have indexes: an entry stands for a row's newest version. Where rows
+/// expire, they are only put whole and deleted.
 ///
 /// # Errors
 /// A parameter violation.
@@ -116,8 +116,10 @@ pub fn check_index_options(options: &TableOptions) -> Result<(), Violation> {
     if options.versions_max != 1 {
         return Err(Violation::parameter("The max versions of a table with indexes must be 1."));
     }
-    if options.time_to_live_s.is_some() {
-        return Err(Violation::parameter("The time to live of a table with indexes must be -1."));
+    if options.time_to_live_s.is_some() && options.allow_update {
+        return Err(Violation::parameter(
+            "The time to live of a table with indexes must be -1 unless allow_update is false.",
+        ));
     }
     Ok(())
 }

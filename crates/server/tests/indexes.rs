@@ -141,7 +141,8 @@ async fn an_index_on_rows_that_are_there_comes_and_goes() {
     for meta in [global("by_i", &["i"], &[]), local("of_pk", &["pk", "i"], &[])] {
         server.call("CreateIndex", &create_index(meta, true)).await.ok::<proto::CreateIndexResponse>();
     }
-    server.call("CreateIndex", &create_index(global("late", &["i"], &[]), false))
+    server
+        .call("CreateIndex", &create_index(global("late", &["i"], &[]), false))
         .await
         .ok::<proto::CreateIndexResponse>();
     even(&server).await;
@@ -298,7 +299,8 @@ async fn a_table_is_split_by_size() {
         put_row(&server, pk, &[("s", ValueRef::String(&text))]).await;
     }
     let split = server.call("ComputeSplitPointsBySize", &asked(1, Some(1 << 20))).await.ok::<Split>();
-    let points: Vec<String> = split.split_points.iter().flat_map(|point| rows(point)).map(|row| told(&row)).collect();
+    let points: Vec<String> =
+        split.split_points.iter().flat_map(|point| rows(point)).map(|row| told(&row)).collect();
     assert_eq!(points, ["4", "8"]);
     assert_eq!(split.locations[0].repeat, 3);
     let limited =

@@ -243,7 +243,8 @@ mod tests {
         #[test]
         fn a_key_is_the_pieces_of_its_columns(key in any_key()) {
             let bytes = bytes_of(&key);
-            let pieces = split(&bytes, &columns()).unwrap();
+            let columns = columns();
+            let pieces = split(&bytes, &columns).unwrap();
             let of_values: Vec<Vec<u8>> =
                 key.values().iter().map(|value| bytes_of(&PrimaryKey::new(vec![value.clone()]))).collect();
             prop_assert_eq!(pieces.to_vec(), of_values);

@@ -19,6 +19,7 @@ use smallvec::smallvec;
 
 use crate::entry::{self, Column, RowView, Visibility, encode_columns};
 use crate::error::Error;
+use crate::index::plan::{Plans, newest_of_entry};
 use crate::partition::{Partition, RowBlock};
 use crate::store::{Store, WeakStore};
 use crate::table::{Table, TableId};
@@ -95,6 +96,10 @@ async fn walk(store: &WeakStore, table: &Table, pause: Duration) -> Result<(), E
             tokio::time::sleep(pause).await;
         }
     }
+    let indexes = store.upgrade().map(|store| store.global_indexes(table)).unwrap_or_default();
+    for index in indexes.iter().filter(|_| options.time_to_live_s.is_some()) {
+        reclaim_entries(index, pause).await?;
+    }
     let Some(store) = store.upgrade() else { return Ok(()) };
     store.no_surplus_any_more(table, &options).await
 }
@@ -111,7 +116,9 @@ async fn reclaim_block(partition: &Partition, block: &RowBlock) -> Result<(), Er
     for portion in keys.chunks(HELD_MAX) {
         let make = |key: &[u8], entry: &[u8], batch: &mut Batch| {
             // By the options of now: what they show again since the block was read stays.
-            reclaim_row(&partition.row_entry_key(key), entry, &partition.visibility(), batch)
+            let visibility = partition.visibility();
+            reclaim_row(&partition.row_entry_key(key), entry, &visibility, batch)?;
+            reclaim_beside(&partition.plans(), key, entry, &visibility, batch)
         };
         partition.upkeep_rows(portion.to_vec(), make, Instant::now() + CALL).await?;
     }
@@ -126,6 +133,55 @@ fn reclaim_row(key: &Bytes, entry: &[u8], visibility: &Visibility, batch: &mut B
         Choice::Rewrite => batch.put(key.clone(), shown(&row, visibility)?),
     }
     Ok(())
+}
+
+/// Removes the entries of local indexes that have expired with the row, or before it.
+fn reclaim_beside(
+    plans: &Plans,
+    key: &[u8],
+    entry: &[u8],
+    visibility: &Visibility,
+    batch: &mut Batch,
+) -> Result<(), Error> {
+    if plans.local.is_empty() {
+        return Ok(());
+    }
+    let newest = newest_of_entry(&entry[entry::HEAD_BYTES..])?;
+    for plan in &plans.local {
+        let mut entry_key = Vec::new();
+        let stands = visibility.shows_version(0, plan.stands_ms(&newest));
+        if !stands && plan.key(key, &newest, &mut entry_key)? {
+            batch.delete(entry_key);
+        }
+    }
+    Ok(())
+}
+
+/// Removes the entries of a global index whose rows have expired.
+async fn reclaim_entries(index: &Partition, pause: Duration) -> Result<(), Error> {
+    let mut after: Option<Bytes> = None;
+    loop {
+        let block = index.scan(after.as_deref(), None, BLOCK_BYTES, Instant::now() + CALL).await?;
+        let mut keys = Vec::new();
+        for row in block.rows() {
+            let (key, row) = row?;
+            if row.stands(&block.visibility()) == Some(false) {
+                keys.push(Bytes::copy_from_slice(key));
+            }
+        }
+        for portion in keys.chunks(HELD_MAX) {
+            let remove = |key: &[u8], entry: &[u8], batch: &mut Batch| {
+                if RowView::new(entry)?.stands(&index.visibility()) == Some(false) {
+                    batch.delete(index.row_entry_key(key));
+                }
+                Ok(())
+            };
+            index.upkeep_entries(portion.to_vec(), remove, Instant::now() + CALL).await?;
+        }
+        let Some(last) = block.last_key().filter(|_| block.more()) else { return Ok(()) };
+        after = Some(Bytes::copy_from_slice(last));
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// What to do with a row.
@@ -213,8 +269,7 @@ mod tests {
     }
 
     fn visibility(versions_max: u32) -> Visibility {
-        let options =
-            TableOptions { versions_max, time_to_live_s: Some(1), ..TableOptions::default() };
+        let options = TableOptions { versions_max, time_to_live_s: Some(1), ..TableOptions::default() };
         Visibility::new(&options, 10_000)
     }
 

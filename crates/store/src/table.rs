@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use lakeferry_model::{
-    IndexKind, InstanceName, KeyRange, Micros, PrimaryKey, ReservedThroughput, RowChange, StreamSpec, TableOptions,
-    TableSchema,
+    IndexKind, InstanceName, KeyRange, Micros, PrimaryKey, ReservedThroughput, RowChange, StreamSpec,
+    TableOptions, TableSchema,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;

@@ -20,12 +20,7 @@ pub fn declared() -> TableSpec {
 
 pub fn index(name: &str, kind: IndexKind, key: &[&str], carried: &[&str]) -> IndexSpec {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    IndexSpec {
-        name: table_name(name),
-        kind,
-        key_columns: names(key),
-        defined_columns: names(carried),
-    }
+    IndexSpec { name: table_name(name), kind, key_columns: names(key), defined_columns: names(carried) }
 }
 
 /// Indexes of every shape: keys of attributes, of keys alone, of both; with and without carried columns.

@@ -85,11 +85,7 @@ async fn a_global_index_follows_and_can_be_read_in_pages_in_both_directions() {
     site.compare_indexes("after fifty rows").await;
     let by_a = site.index("by_a");
     let key = |a: i64, n: i64, user: &str| {
-        PrimaryKey::new(vec![
-            KeyValue::Integer(a),
-            KeyValue::String(user.into()),
-            KeyValue::Integer(n),
-        ])
+        PrimaryKey::new(vec![KeyValue::Integer(a), KeyValue::String(user.into()), KeyValue::Integer(n)])
     };
     let found = by_a.get(&[key(50, 0, "ann"), key(49, 0, "ann"), key(1, 49, "bob")], soon()).await.unwrap();
     assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
@@ -132,7 +128,9 @@ async fn an_index_on_rows_that_are_there_is_read_once_it_holds_them() {
     let mut site = Site::new().await;
     let table = site.table_of(declared()).await;
     for n in 0..200 {
-        write(&table, put(["ann", "bob", "zoe"][n % 3], n as i64, &[("a", 7), ("b", n as i64)])).await.unwrap();
+        write(&table, put(["ann", "bob", "zoe"][n % 3], n as i64, &[("a", 7), ("b", n as i64)]))
+            .await
+            .unwrap();
     }
     for spec in all_kinds() {
         let name = spec.name.clone();
@@ -205,6 +203,7 @@ async fn what_an_index_cannot_be_is_refused_and_leaves_nothing() {
     for options in [
         TableOptions { versions_max: 2, ..TableOptions::default() },
         TableOptions { time_to_live_s: Some(86_400), ..TableOptions::default() },
+        TableOptions { versions_max: 3, allow_update: false, ..TableOptions::default() },
     ] {
         let update = TableUpdate { options: Some(options.clone()), ..TableUpdate::default() };
         let outcome = site.store.update_table(&instance(), &table_name("t"), update).await;
@@ -368,4 +367,71 @@ async fn an_index_and_a_delivery_share_a_log() {
     let records = crate::support::log_after(&table, &table.partitions()[0], 0).await;
     let keys: Vec<PrimaryKey> = records.into_iter().map(|record| record.primary_key).collect();
     assert_eq!(keys, [row_key("ann", 1), row_key("ann", 2)]);
+}
+
+/// Cells put with timestamps: seconds from now on.
+fn put_at(site: &Site, user: &str, n: i64, cells: &[(&str, i64, i64)]) -> lakeferry_model::RowChange {
+    use lakeferry_model::{Clock, RowOperation};
+    let now_ms = site.clock.now_micros() / 1000;
+    let cells = cells.iter().map(|(name, value, seconds)| set_at(name, *value, now_ms + seconds * 1000));
+    crate::support::change(user, n, RowOperation::Put(cells.collect()))
+}
+
+#[tokio::test]
+async fn entries_expire_with_their_rows_and_are_reclaimed() {
+    let mut site = Site::new().await;
+    let mut spec = declared();
+    spec.options =
+        TableOptions { time_to_live_s: Some(86_400), allow_update: false, ..TableOptions::default() };
+    let table = site.store.create_indexed_table(&instance(), spec, all_kinds()).await.unwrap();
+    let rows = vec![
+        put_at(&site, "ann", 1, &[("a", 1, 0), ("b", 1, 10), ("c", 1, 20)]),
+        put_at(&site, "ann", 2, &[("a", 2, 20), ("b", 2, 0)]),
+        put_at(&site, "bob", 3, &[("c", 3, 10)]),
+        put_at(&site, "zoe", 4, &[]),
+    ];
+    write_all(&table, rows).await;
+    site.compare_indexes("at first").await;
+    for seconds in [86_400 + 5, 10, 10] {
+        site.clock.advance(Duration::from_secs(seconds));
+        site.compare_indexes("as cells expire").await;
+        // What replaces a row that nobody sees any more replaces its entries too.
+        write(&table, put_at(&site, "ann", 9, &[("a", 1, -86_399), ("b", 9, 0)])).await.unwrap();
+        site.compare_indexes("with a row put again").await;
+    }
+    site.store.reclaim_now(&table).await.unwrap();
+    site.compare_indexes("reclaimed").await;
+    let mut entries = 0;
+    for space in spaces(&site).await {
+        let space = site.store.engine().open_space(&space, soon()).await.unwrap();
+        let all = lakeferry_engine::testing::collect(&*space, Area::Table, &[1], None, false, 100).await;
+        entries += all.unwrap().len();
+    }
+    let seen = all_kinds().into_iter().map(|spec| site.index(spec.name.as_str()));
+    let mut expected = rows_in(&table).await.len();
+    for index in seen {
+        expected += rows_in(&index).await.len();
+    }
+    assert_eq!(entries, expected, "nothing is stored that nobody sees");
+    site.crash().await;
+    site.compare_indexes("after a crash").await;
+}
+
+#[tokio::test]
+async fn a_longer_life_shows_no_entry_of_a_row_that_is_another_now() {
+    let site = Site::new().await;
+    let mut spec = declared();
+    let options =
+        TableOptions { time_to_live_s: Some(86_400), allow_update: false, ..TableOptions::default() };
+    spec.options = options.clone();
+    let table = site.store.create_indexed_table(&instance(), spec, all_kinds()).await.unwrap();
+    write(&table, put("ann", 1, &[("a", 1), ("b", 1), ("c", 1)])).await.unwrap();
+    site.clock.advance(Duration::from_secs(86_401));
+    write(&table, put("ann", 1, &[("a", 2), ("b", 2)])).await.unwrap();
+    site.compare_indexes("under the short life").await;
+    let options = TableOptions { time_to_live_s: None, ..options };
+    let update = TableUpdate { options: Some(options), ..TableUpdate::default() };
+    site.store.update_table(&instance(), &table_name("t"), update).await.unwrap();
+    site.compare_indexes("under the long life").await;
+    assert_eq!(told(&site.index("by_a")).await, ["2/ann/1 b=2"]);
 }

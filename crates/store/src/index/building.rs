@@ -70,10 +70,7 @@ fn enter(plan: &Plan, key: &[u8], row: &[u8], batch: &mut Batch) -> Result<(), E
     let newest = newest_of_entry(&row[entry::HEAD_BYTES..])?;
     let mut entry_key = Vec::new();
     if plan.key(key, &newest, &mut entry_key)? {
-        let mut entry = Vec::with_capacity(64);
-        entry::encode_head(view.sequence(), view.commit_time(), &mut entry);
-        plan.encode_columns(&newest, &mut entry);
-        batch.put(entry_key, entry);
+        batch.put(entry_key, plan.entry(&newest, (view.sequence(), view.commit_time())));
     }
     Ok(())
 }

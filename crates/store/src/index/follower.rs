@@ -225,7 +225,7 @@ impl Follower {
         }
         if has_entry {
             let position = (record.sequence(), record.commit_time());
-            batch.put(after, self.entry(&newest, position));
+            batch.put(after, self.plan.entry(&newest, position));
         }
         Ok(())
     }
@@ -239,16 +239,9 @@ impl Follower {
     ) -> Result<(), Error> {
         let mut key = Vec::new();
         if self.plan.key(row_key, newest, &mut key)? {
-            batch.put(key, self.entry(newest, position));
+            batch.put(key, self.plan.entry(newest, position));
         }
         Ok(())
-    }
-
-    fn entry(&self, newest: &Newest<'_>, (sequence, commit_time): (u64, i64)) -> Vec<u8> {
-        let mut entry = Vec::with_capacity(64);
-        entry::encode_head(sequence, commit_time, &mut entry);
-        self.plan.encode_columns(newest, &mut entry);
-        entry
     }
 
     fn place_key(&self) -> Bytes {
@@ -257,9 +250,7 @@ impl Follower {
 }
 
 /// The newest of these cells, in name order.
-fn newest<'a>(
-    cells: impl Iterator<Item = Result<entry::CellRef<'a>, Error>>,
-) -> Result<Newest<'a>, Error> {
+fn newest<'a>(cells: impl Iterator<Item = Result<entry::CellRef<'a>, Error>>) -> Result<Newest<'a>, Error> {
     let newest = cells.filter(|cell| cell.as_ref().map_or(true, |cell| cell.version == 0));
     newest.map(|cell| cell.map(|cell| (cell.name, cell.timestamp_ms, cell.value))).collect()
 }

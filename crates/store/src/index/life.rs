@@ -141,8 +141,13 @@ impl Store {
     /// # Errors
     /// If there is none of that name, or the index is still being built.
     pub fn readable(&self, instance: &InstanceName, name: &TableName) -> Result<Table, Error> {
-        let Some(index) = self.0.indexes.find(instance, name) else { return self.table(instance, name) };
-        let phase = index.base.info().indexes.iter().find(|known| known.id == index.id).map(|known| known.phase);
+        let refused = match self.table(instance, name) {
+            Err(refused @ Error::IsIndex(_)) => refused,
+            other => return other,
+        };
+        let Some(index) = self.0.indexes.find(instance, name) else { return Err(refused) };
+        let phase =
+            index.base.info().indexes.iter().find(|known| known.id == index.id).map(|known| known.phase);
         match phase {
             Some(IndexPhase::Ready) => Ok(index.table.clone()),
             Some(IndexPhase::Building) => Err(Error::IndexBuilding(name.clone())),
@@ -202,7 +207,8 @@ impl Store {
         let mut low: HashMap<PartitionId, u64> =
             table.partitions().iter().map(|partition| (partition.id(), u64::MAX)).collect();
         for index in info.indexes.iter().filter(|index| index.spec.kind == IndexKind::Global) {
-            let open = self.0.indexes.find(&info.instance, &index.spec.name).filter(|open| open.id == index.id);
+            let open =
+                self.0.indexes.find(&info.instance, &index.spec.name).filter(|open| open.id == index.id);
             for (partition, low) in &mut low {
                 let progress = open.iter().flat_map(|open| &open.progress);
                 let position = progress.clone().find(|progress| progress.partition == *partition);
@@ -320,9 +326,24 @@ impl Store {
         let written = self.0.catalog.put_table(record).await;
         // A change that may be written is written again with the next one: it counts as made.
         if !matches!(written, Err(Error::NotWritten(_))) {
+            for index in &info.indexes {
+                if let Some(open) = self.0.indexes.find(&info.instance, &index.spec.name) {
+                    open.table.set_info(index.table_info(&info)?);
+                }
+            }
             table.set_info(info);
         }
         written
+    }
+
+    /// The partitions of a table's global indexes.
+    pub(crate) fn global_indexes(&self, table: &Table) -> Vec<Partition> {
+        let info = table.info();
+        let open = info.indexes.iter().filter_map(|index| {
+            let open = self.0.indexes.find(&info.instance, &index.spec.name)?;
+            open.table.partitions().first().filter(|_| index.partition.is_some()).cloned()
+        });
+        open.collect()
     }
 
     async fn index_is_ready(&self, table: TableId, index: TableId) -> Result<(), Error> {
@@ -341,7 +362,9 @@ impl Store {
                 let Some(store) = weak.upgrade() else { return };
                 match store.clear_index(table, &index).await {
                     Ok(()) => return,
-                    Err(error) => tracing::warn!(index = index.id.0, %error, "a dropped index is still there"),
+                    Err(error) => {
+                        tracing::warn!(index = index.id.0, %error, "a dropped index is still there")
+                    }
                 }
                 drop(store);
                 tokio::time::sleep(PAUSE).await;
@@ -371,7 +394,8 @@ impl Store {
         }
         let _changing = self.0.changing.lock().await;
         let Some(table) = self.table_by_id(table.id()) else { return Ok(()) };
-        let forget = |record: &mut TableRecord| record.dropped_indexes.retain(|dropped| dropped.id != index.id);
+        let forget =
+            |record: &mut TableRecord| record.dropped_indexes.retain(|dropped| dropped.id != index.id);
         let info = (*table.info()).clone();
         self.put_info(&table, info, forget).await
     }

@@ -4,18 +4,19 @@
 //! key of an entry    = prefix  column+                     the columns of the index's primary key, as of any key
 //! prefix             = 02 index:u64, big-endian            of a local index, within its table's partition
 //!                    | 01                                  of a global one, as of any row
-//! entry              = that of a row: the columns carried along, the row's sequence and commit time
+//! entry              = that of an index: the row's sequence and commit time, until when it stands, the columns carried
 //! ```
 
 use std::sync::{Arc, OnceLock};
 
 use lakeferry_model::{
-    ColumnUpdate, IndexKind, KeyColumn, KeyKind, KeyValue, RowOperation, ValueKind, ValueRef, Violation, check_key_value,
+    ColumnUpdate, IndexKind, KeyColumn, KeyKind, KeyValue, Micros, RowOperation, ValueKind, ValueRef,
+    Violation, check_key_value,
 };
 use smallvec::SmallVec;
 
 use super::IndexInfo;
-use crate::entry::{Cells, Column, encode_columns};
+use crate::entry::{self, Cells, Column, encode_columns};
 use crate::error::Error;
 use crate::key;
 use crate::partition::head::{INDEX_TAG, ROW_TAG};
@@ -29,6 +30,8 @@ pub(crate) type Newest<'a> = SmallVec<[(&'a str, i64, ValueRef<'a>); 16]>;
 pub(crate) struct Plans {
     /// Of its local indexes.
     pub local: Vec<Plan>,
+    /// Whether a global index needs to know what a change replaces, though nobody saw it any more.
+    pub tell_hidden: bool,
     /// Columns whose values before a change go into its record: those of the stream, and those that keys of
     /// global indexes are made of.
     pub origin_columns: Vec<String>,
@@ -89,6 +92,7 @@ impl Plans {
         let of = |kind| info.indexes.iter().filter(move |index| index.spec.kind == kind);
         let mut plans = Self {
             local: of(IndexKind::Local).map(|index| Plan::new(info, index)).collect(),
+            tell_hidden: info.has_global_index(),
             ..Self::default()
         };
         if let Some(stream) = &info.stream {
@@ -161,7 +165,7 @@ impl Plans {
             }
             if let (Some(after), Some(new)) = (after, &new) {
                 let start = arena.len();
-                plan.encode_columns(new, arena);
+                plan.encode_rest(new, arena);
                 beside.push((after, Some(start..arena.len())));
             }
         }
@@ -218,8 +222,28 @@ impl Plan {
         Ok(true)
     }
 
-    /// Appends the columns of a row's entry: an entry without its head.
-    pub fn encode_columns(&self, newest: &Newest<'_>, out: &mut Vec<u8>) {
+    /// The whole entry of a row with this sequence and commit time.
+    pub fn entry(&self, newest: &Newest<'_>, (sequence, commit_time): (u64, Micros)) -> Vec<u8> {
+        let mut entry = Vec::with_capacity(64);
+        entry::encode_head_of(entry::INDEX_FORMAT, sequence, commit_time, &mut entry);
+        self.encode_rest(newest, &mut entry);
+        entry
+    }
+
+    /// The timestamp that must still be seen for a row to have an entry: the oldest of the cells that are in its
+    /// key; without such the newest cell of the row, which is there as long as any of them is.
+    pub fn stands_ms(&self, newest: &Newest<'_>) -> i64 {
+        let key_cells = self.key.iter().filter_map(|part| match part {
+            Part::Key(_) => None,
+            Part::Attribute(name, _) => find(newest, name).map(|(ms, _)| ms),
+        });
+        let of_row = || newest.iter().map(|(_, ms, _)| *ms).max();
+        key_cells.min().or_else(of_row).unwrap_or(i64::MAX)
+    }
+
+    /// Appends a row's entry behind its commit time.
+    fn encode_rest(&self, newest: &Newest<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.stands_ms(newest).to_le_bytes());
         let columns: SmallVec<[Column<'_>; 8]> = (self.carried.iter())
             .filter_map(|name| {
                 let (ms, value) = find(newest, name)?;
@@ -284,9 +308,7 @@ fn key_value(value: ValueRef<'_>, kind: KeyKind) -> Option<KeyValue> {
     let value = match (value, kind) {
         (ValueRef::Integer(value), KeyKind::Integer) => KeyValue::Integer(value),
         (ValueRef::String(text), KeyKind::String) => KeyValue::String(text.into()),
-        (ValueRef::Binary(bytes), KeyKind::Binary) => {
-            KeyValue::Binary(bytes::Bytes::copy_from_slice(bytes))
-        }
+        (ValueRef::Binary(bytes), KeyKind::Binary) => KeyValue::Binary(bytes::Bytes::copy_from_slice(bytes)),
         _ => return None,
     };
     check_key_value("", value.as_ref()).is_ok().then_some(value)

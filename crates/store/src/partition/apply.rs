@@ -87,7 +87,11 @@ impl Rules<'_> {
             }
             RowOperation::Delete => (Action::Delete, None, Vec::new()),
         };
-        let origin = self.origin(old.as_deref());
+        let hidden = match old_entry {
+            Some(entry) if self.indexes.tell_hidden => columns_of(entry, &Visibility::ALL)?,
+            _ => None,
+        };
+        let origin = self.origin(hidden.as_deref().or(old.as_deref()));
         let returned = returned(change, new.as_deref())?;
 
         let start = arena.len();

@@ -86,7 +86,7 @@ pub struct PreparedRow {
     pub beside: Vec<Beside>,
 }
 
-/// An entry beside a row: its whole key, and its columns without the head; `None` removes it.
+/// An index's entry beside a row: its whole key, and the entry behind its commit time; `None` removes it.
 pub type Beside = (Bytes, Option<Bytes>);
 
 impl PreparedRow {
@@ -259,15 +259,16 @@ impl Committer {
                 start..arena.len()
             };
             let key = piece(&|out| row_key(&row.key, out));
-            let mut entry = |columns: &Bytes| {
+            let mut entry = |format: u8, rest: &Bytes| {
                 piece(&|out| {
-                    entry::encode_head(head.sequence, commit_time, out);
-                    out.extend_from_slice(columns);
+                    entry::encode_head_of(format, head.sequence, commit_time, out);
+                    out.extend_from_slice(rest);
                 })
             };
-            entries.push((key, row.entry.as_ref().map(&mut entry)));
-            let beside = row.beside.iter().map(|(key, columns)| (key.clone(), columns.as_ref().map(&mut entry)));
-            beside_rows.extend(beside);
+            entries.push((key, row.entry.as_ref().map(|rest| entry(entry::FORMAT, rest))));
+            let mut beside = |rest| entry(entry::INDEX_FORMAT, rest);
+            beside_rows
+                .extend(row.beside.iter().map(|(key, rest)| (key.clone(), rest.as_ref().map(&mut beside))));
             if keep_log {
                 let record = piece(&|out| {
                     record::encode_head(commit_time, out);

@@ -4,6 +4,7 @@
 //! record. Who holds a row and finds nothing of it waiting knows it as it is; whoever changes it next is queued
 //! behind, so what is made of the row here is never newer than the row.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,7 +17,10 @@ use super::rows::{Held, Place};
 use super::{Partition, wait};
 use crate::entry::Visibility;
 use crate::error::Error;
+use crate::index::plan::Plans;
 
+/// The key of no row: held by whoever queues upkeep that holds no rows.
+const NO_ROW: Bytes = Bytes::new();
 /// Entries that are removed together.
 const REMOVED_MAX: usize = 4096;
 
@@ -31,7 +35,7 @@ impl Partition {
     /// # Errors
     /// As for rows: not written, or not known whether.
     pub(crate) async fn upkeep(&self, batch: Batch, deadline: Instant) -> Result<(), Error> {
-        let held = self.0.rows.hold(Vec::new(), deadline).await?;
+        let held = self.0.rows.hold(vec![NO_ROW], deadline).await?;
         let place = held.place()?;
         self.queue_upkeep(place, batch, held, deadline).await
     }
@@ -41,9 +45,7 @@ impl Partition {
     /// # Errors
     /// If it is not known to be.
     pub(crate) async fn settle(&self, deadline: Instant) -> Result<(), Error> {
-        let mut batch = Batch::default();
-        batch.put(BARRIER_KEY, Bytes::new());
-        self.upkeep(batch, deadline).await
+        self.upkeep(barrier(), deadline).await
     }
 
     /// Holds rows and writes what `make` makes of them: it gets the bytes of a key and the whole entry. Rows that
@@ -69,8 +71,32 @@ impl Partition {
                 make(key, &entry, &mut batch)?;
             }
         }
-        if batch.is_empty() {
-            return Ok(());
+        self.queue_upkeep(place, batch, held, deadline).await
+    }
+
+    /// Writes what `make` makes of entries that only upkeep writes, as [`Partition::upkeep_rows`] does of rows. Other
+    /// upkeep waits meanwhile.
+    ///
+    /// # Errors
+    /// If the engine does not answer, `make` fails, or the write does.
+    pub(crate) async fn upkeep_entries(
+        &self,
+        keys: Vec<Bytes>,
+        mut make: impl FnMut(&[u8], &[u8], &mut Batch) -> Result<(), Error> + Send,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let held = self.0.rows.hold(vec![NO_ROW], deadline).await?;
+        let place = held.place()?;
+        // What is queued can be read only once it is durable.
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Request::Upkeep(Upkeep { place, batch: barrier(), reply }))?;
+        wait(answer, deadline).await?;
+        let entries = self.get(&keys, deadline).await?;
+        let mut batch = Batch::default();
+        for (key, entry) in keys.iter().zip(entries) {
+            if let Some(entry) = entry {
+                make(key, &entry, &mut batch)?;
+            }
         }
         self.queue_upkeep(place, batch, held, deadline).await
     }
@@ -113,6 +139,11 @@ impl Partition {
         Visibility::new(&self.0.info.borrow().options, self.0.times.shared().now() / 1000)
     }
 
+    /// How the indexes of its table are kept now.
+    pub(crate) fn plans(&self) -> Arc<Plans> {
+        self.0.info.borrow().plans().clone()
+    }
+
     /// The whole key of a row's entry.
     pub(crate) fn row_entry_key(&self, key: &[u8]) -> Bytes {
         let mut entry_key = Vec::with_capacity(key.len() + 1);
@@ -128,11 +159,21 @@ impl Partition {
         held: Held<'_>,
         deadline: Instant,
     ) -> Result<(), Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let (reply, answer) = oneshot::channel();
         self.enqueue(Request::Upkeep(Upkeep { place, batch, reply }))?;
         drop(held);
         wait(answer, deadline).await
     }
+}
+
+/// A write that changes nothing; once it is durable, so is everything before it.
+fn barrier() -> Batch {
+    let mut batch = Batch::default();
+    batch.put(BARRIER_KEY, Bytes::new());
+    batch
 }
 
 /// The smallest key greater than all that begin so.

@@ -85,7 +85,8 @@ impl Partition {
             let is_last = piece.outcomes.len() == rest.len();
             let mut none = None;
             let budget = if is_last { &mut waiting } else { &mut none };
-            let Some(queued) = self.queue(&piece.info, piece.rows, piece.saw_pending, place, &held, budget)?
+            let Some(queued) =
+                self.queue(&piece.info, piece.rows, piece.saw_pending, place, &held, budget)?
             else {
                 continue;
             };

@@ -19,9 +19,9 @@ pub use delivery::{
     oss_task_config, task_spec, task_spec_of, task_status, wire_mode,
 };
 pub use index::{
-    IndexDescription, NewIndex, SplitPointsAsked, add_defined_column, add_defined_column_request, create_index,
-    delete_defined_column, described_index, drop_index, index_meta, index_spec, split_points_asked,
-    split_points_response,
+    IndexDescription, NewIndex, SplitPointsAsked, add_defined_column, add_defined_column_request,
+    create_index, delete_defined_column, described_index, drop_index, index_meta, index_spec,
+    split_points_asked, split_points_response,
 };
 pub use read::{
     BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowRead, TimeRange, batch_get_row, get_range, get_row,

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use lakeferry_model::{
-    KeyBound, KeyValue, TableName, Violation, check_column_name, check_index_key_column_count, check_key_value,
-    limits,
+    KeyBound, KeyValue, TableName, Violation, check_column_name, check_index_key_column_count,
+    check_key_value, limits,
 };
 
 use super::{enum_value, key_values};

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use lakeferry_model::{
-    DefinedColumn, DefinedKind, IndexSpec, KeyColumn, KeyKind, KeyValue, Micros, ReservedThroughput, StreamSpec,
-    TableName, TableOptions, TableSchema, Value, ValueKind, Violation, check_column_name, check_index_count, limits,
+    DefinedColumn, DefinedKind, IndexSpec, KeyColumn, KeyKind, KeyValue, Micros, ReservedThroughput,
+    StreamSpec, TableName, TableOptions, TableSchema, Value, ValueKind, Violation, check_column_name,
+    check_index_count, limits,
 };
 
 use super::enum_value;
