@@ -33,7 +33,10 @@ struct Turn {
 
 /// Measures both.
 pub async fn run(setting: &Setting, report: &mut Report) -> Result<(), Failure> {
-    report.step(&format!("put: {WRITES} rows a turn by {CONNECTIONS} connections, to 1 and to {} partitions", TABLES * RANGES));
+    report.step(&format!(
+        "put: {WRITES} rows a turn by {CONNECTIONS} connections, to 1 and to {} partitions",
+        TABLES * RANGES
+    ));
     let server = Server::start(setting, "put")?;
     make_tables(&server.client()?).await?;
     let clients: Vec<Client> = (0..CONNECTIONS).map(|_| server.client()).collect::<Result<_, _>>()?;

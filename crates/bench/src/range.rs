@@ -79,7 +79,8 @@ async fn loaded(
     /// Bodies of one part at a time: all of them would take more memory than the server.
     const PART: u64 = 100_000;
     let server = Server::start(setting, name)?;
-    let table = if versions { table().versions_max(VERSIONS).time_to_live_s(TIME_TO_LIVE_S) } else { table() };
+    let table =
+        if versions { table().versions_max(VERSIONS).time_to_live_s(TIME_TO_LIVE_S) } else { table() };
     server.client()?.create_table(table).await?;
     for from in (0..count).step_by(usize::try_from(PART)?) {
         let to = (from + PART).min(count);

@@ -46,7 +46,10 @@ fn modules() -> Result<PathBuf, String> {
         std::fs::copy(root().join("tests/node").join(name), folder.join(name))
             .map_err(|error| format!("copy `{name}`: {error}"))?;
     }
-    program("npm").arguments(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).within(&folder).quiet()?;
+    program("npm")
+        .arguments(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .within(&folder)
+        .quiet()?;
     std::fs::write(&done, pins).map_err(|error| format!("note what is installed: {error}"))?;
     Ok(modules)
 }

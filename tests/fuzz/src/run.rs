@@ -68,9 +68,13 @@ fn chunk(
     let name = format!("{}: {told}", target.name);
     std::thread::scope(|scope| {
         let cases = || (0..count).try_for_each(|at| case(target, &input(at), memory));
-        let thread = std::thread::Builder::new().name(name.clone()).stack_size(STACK_BYTES).spawn_scoped(scope, cases);
+        let thread =
+            std::thread::Builder::new().name(name.clone()).stack_size(STACK_BYTES).spawn_scoped(scope, cases);
         let thread = thread.map_err(|error| format!("start a thread: {error}"))?;
-        thread.join().unwrap_or_else(|_| Err("the run itself panicked".to_owned())).map_err(|why| format!("{name}: {why}"))
+        thread
+            .join()
+            .unwrap_or_else(|_| Err("the run itself panicked".to_owned()))
+            .map_err(|why| format!("{name}: {why}"))
     })
 }
 
@@ -129,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_planted_panic_is_found_and_made_short() {
-        let target = planted("planted", |bytes| assert!(!bytes.windows(2).any(|pair| pair == b"aa"), "two in a row"));
+        let target =
+            planted("planted", |bytes| assert!(!bytes.windows(2).any(|pair| pair == b"aa"), "two in a row"));
         let why = run(&target, Plan { cases: 100_000, seed: 1, first: 0 }, None).unwrap_err();
         assert!(why.contains("two in a row") && why.contains("\n6161\n"), "{why}");
         assert!(why.contains("again: --seed 1 --first "), "{why}");
@@ -142,10 +147,12 @@ mod tests {
 
     #[test]
     fn a_seed_brings_back_the_same_cases() {
-        let cases = |seed| (0..20).map(move |at| {
-            let mut random = Random::of_case(seed, "planted", at);
-            mutate::mutant(Shape::Bytes, &[b"sample".to_vec()], &mut random)
-        });
+        let cases = |seed| {
+            (0..20).map(move |at| {
+                let mut random = Random::of_case(seed, "planted", at);
+                mutate::mutant(Shape::Bytes, &[b"sample".to_vec()], &mut random)
+            })
+        };
         assert!(cases(1).eq(cases(1)) && !cases(1).eq(cases(2)));
     }
 }

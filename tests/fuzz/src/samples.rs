@@ -98,8 +98,13 @@ fn two_rows() -> Bytes {
 
 /// Lone values.
 pub fn variants() -> Vec<Vec<u8>> {
-    let values =
-        [ValueRef::Integer(-1), ValueRef::Double(1.5), ValueRef::Boolean(true), ValueRef::String("x"), ValueRef::Binary(&[1, 2])];
+    let values = [
+        ValueRef::Integer(-1),
+        ValueRef::Double(1.5),
+        ValueRef::Boolean(true),
+        ValueRef::String("x"),
+        ValueRef::Binary(&[1, 2]),
+    ];
     let ends = [variant::encode_variant(&Variant::InfMin), variant::encode_variant(&Variant::InfMax)];
     values.into_iter().map(variant::encode).chain(ends).map(|bytes| bytes.to_vec()).collect()
 }
@@ -181,7 +186,8 @@ fn signed_with(key: &SigningKey, more: &[(&str, &str)]) -> Vec<u8> {
 pub fn tokens() -> Vec<Vec<u8>> {
     use base64_text as base64;
     let content = tunnel::TokenContent { iterator: Some("iterator".to_owned()), ..Default::default() };
-    let base = tunnel::TokenContentV2 { primary_key: Some(key()), total_count: Some(7), ..Default::default() };
+    let base =
+        tunnel::TokenContentV2 { primary_key: Some(key()), total_count: Some(7), ..Default::default() };
     let tokens = [
         tunnel::Token { version: 1, content: content.encode_to_vec().into() },
         tunnel::Token { version: 2, content: base.encode_to_vec().into() },
@@ -194,7 +200,8 @@ pub fn base64_text(bytes: &[u8]) -> Vec<u8> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
     for part in bytes.chunks(3) {
-        let number = part.iter().chain(&[0, 0]).take(3).fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
+        let number =
+            part.iter().chain(&[0, 0]).take(3).fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
         for at in 0..4 {
             let letter = ALPHABET[number >> (18 - 6 * at) & 63];
             text.push(if at <= part.len() { letter } else { b'=' });
@@ -205,7 +212,16 @@ pub fn base64_text(bytes: &[u8]) -> Vec<u8> {
 
 /// Well-formed bodies of every operation that has a message here, by the operation's name.
 pub fn bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
-    [table_bodies(), row_bodies(), read_bodies(), batch_bodies(), stream_bodies(), tunnel_bodies(), other_bodies()].concat()
+    [
+        table_bodies(),
+        row_bodies(),
+        read_bodies(),
+        batch_bodies(),
+        stream_bodies(),
+        tunnel_bodies(),
+        other_bodies(),
+    ]
+    .concat()
 }
 
 fn one(name: &'static str, message: &impl Message) -> (&'static str, Vec<Vec<u8>>) {
@@ -300,12 +316,22 @@ fn table_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ),
         one(
             "AddDefinedColumn",
-            &proto::AddDefinedColumnRequest { table_name: table(), columns: create_table().table_meta.defined_column },
+            &proto::AddDefinedColumnRequest {
+                table_name: table(),
+                columns: create_table().table_meta.defined_column,
+            },
         ),
-        one("DeleteDefinedColumn", &proto::DeleteDefinedColumnRequest { table_name: table(), columns: vec!["b".to_owned()] }),
+        one(
+            "DeleteDefinedColumn",
+            &proto::DeleteDefinedColumnRequest { table_name: table(), columns: vec!["b".to_owned()] },
+        ),
         one(
             "CreateIndex",
-            &proto::CreateIndexRequest { main_table_name: table(), index_meta: index(), include_base_data: Some(true) },
+            &proto::CreateIndexRequest {
+                main_table_name: table(),
+                index_meta: index(),
+                include_base_data: Some(true),
+            },
         ),
         one("DropIndex", &proto::DropIndexRequest { main_table_name: table(), index_name: index().name }),
     ]
@@ -319,13 +345,17 @@ fn condition() -> proto::Condition {
 }
 
 fn returning() -> Option<proto::ReturnContent> {
-    Some(proto::ReturnContent { return_type: Some(proto::ReturnType::Pk.into()), return_column_names: Vec::new() })
+    Some(proto::ReturnContent {
+        return_type: Some(proto::ReturnType::Pk.into()),
+        return_column_names: Vec::new(),
+    })
 }
 
 fn row_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let put = proto::PutRowRequest { table_name: table(), row: put_row(), ..Default::default() };
     let checked = proto::PutRowRequest { condition: condition(), return_content: returning(), ..put.clone() };
-    let update = proto::UpdateRowRequest { table_name: table(), row_change: update_row(), ..Default::default() };
+    let update =
+        proto::UpdateRowRequest { table_name: table(), row_change: update_row(), ..Default::default() };
     let changed = proto::UpdateRowRequest {
         return_content: Some(proto::ReturnContent {
             return_type: Some(proto::ReturnType::AfterModify.into()),
@@ -346,14 +376,23 @@ fn row_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
 
 /// GetRow with everything that it can be asked.
 pub fn get_row() -> proto::GetRowRequest {
-    proto::GetRowRequest { table_name: table(), primary_key: key(), max_versions: Some(1), ..Default::default() }
+    proto::GetRowRequest {
+        table_name: table(),
+        primary_key: key(),
+        max_versions: Some(1),
+        ..Default::default()
+    }
 }
 
 fn read_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let filter: Bytes = single(1, None).encode_to_vec().into();
     let chosen = proto::GetRowRequest {
         columns_to_get: vec!["a".to_owned(), "b".to_owned()],
-        time_range: Some(proto::TimeRange { start_time: Some(0), end_time: Some(i64::MAX), specific_time: None }),
+        time_range: Some(proto::TimeRange {
+            start_time: Some(0),
+            end_time: Some(i64::MAX),
+            specific_time: None,
+        }),
         filter: Some(filter.clone()),
         start_column: Some("a".to_owned()),
         end_column: Some("z".to_owned()),
@@ -405,7 +444,9 @@ fn batch_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         change(proto::OperationType::Update, update_row()),
         change(proto::OperationType::Delete, delete_row()),
     ];
-    let imported = rows.iter().map(|row| proto::RowInBulkImportRequest { r#type: row.r#type, row_change: row.row_change.clone() });
+    let imported = rows
+        .iter()
+        .map(|row| proto::RowInBulkImportRequest { r#type: row.r#type, row_change: row.row_change.clone() });
     let import = proto::BulkImportRequest { table_name: table(), rows: imported.collect() };
     let write = proto::BatchWriteRowRequest {
         tables: vec![proto::TableInBatchWriteRowRequest { table_name: table(), rows }],
@@ -436,15 +477,28 @@ fn stream_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         token: Some("token".to_owned()),
     };
     vec![
-        one("StartLocalTransaction", &proto::StartLocalTransactionRequest { table_name: table(), key: start_key() }),
-        one("CommitTransaction", &proto::CommitTransactionRequest { transaction_id: "transaction".to_owned() }),
+        one(
+            "StartLocalTransaction",
+            &proto::StartLocalTransactionRequest { table_name: table(), key: start_key() },
+        ),
+        one(
+            "CommitTransaction",
+            &proto::CommitTransactionRequest { transaction_id: "transaction".to_owned() },
+        ),
         one("AbortTransaction", &proto::AbortTransactionRequest { transaction_id: "transaction".to_owned() }),
         one("ListStream", &proto::ListStreamRequest { table_name: Some(table()) }),
-        one("DescribeStream", &proto::DescribeStreamRequest { stream_id: "stream".to_owned(), ..Default::default() }),
+        one(
+            "DescribeStream",
+            &proto::DescribeStreamRequest { stream_id: "stream".to_owned(), ..Default::default() },
+        ),
         one("GetShardIterator", &iterator),
         one(
             "GetStreamRecord",
-            &proto::GetStreamRecordRequest { shard_iterator: "iterator".to_owned(), limit: Some(10), ..Default::default() },
+            &proto::GetStreamRecordRequest {
+                shard_iterator: "iterator".to_owned(),
+                limit: Some(10),
+                ..Default::default()
+            },
         ),
     ]
 }
@@ -473,16 +527,27 @@ fn tunnel_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ),
         one(
             "tunnel/connect",
-            &tunnel::ConnectRequest { tunnel_id: id.clone(), client_config: Some(tunnel::ClientConfig::default()) },
+            &tunnel::ConnectRequest {
+                tunnel_id: id.clone(),
+                client_config: Some(tunnel::ClientConfig::default()),
+            },
         ),
         one(
             "tunnel/heartbeat",
-            &tunnel::HeartbeatRequest { tunnel_id: id.clone(), client_id: client.clone(), channels: vec![held.clone()] },
+            &tunnel::HeartbeatRequest {
+                tunnel_id: id.clone(),
+                client_id: client.clone(),
+                channels: vec![held.clone()],
+            },
         ),
         one("tunnel/shutdown", &tunnel::ShutdownRequest { tunnel_id: id.clone(), client_id: client.clone() }),
         one(
             "tunnel/getcheckpoint",
-            &tunnel::GetCheckpointRequest { tunnel_id: id.clone(), client_id: client.clone(), channel_id: channel.clone() },
+            &tunnel::GetCheckpointRequest {
+                tunnel_id: id.clone(),
+                client_id: client.clone(),
+                channel_id: channel.clone(),
+            },
         ),
         one(
             "tunnel/readrecords",
@@ -529,7 +594,8 @@ fn other_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         task_type: Some(2),
     };
     let named = |table_name, task_name| proto::DescribeDeliveryTaskRequest { table_name, task_name };
-    let delete = proto::DeleteDeliveryTaskRequest { table_name: Some(table()), task_name: task.task_name.clone() };
+    let delete =
+        proto::DeleteDeliveryTaskRequest { table_name: Some(table()), task_name: task.task_name.clone() };
     vec![
         one("CreateDeliveryTask", &task),
         one("DeleteDeliveryTask", &delete),

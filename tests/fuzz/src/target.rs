@@ -38,8 +38,18 @@ pub fn all() -> Vec<Target> {
     let dates = ["2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.11207Z"];
     let signatures = ["OTS testid:Y/Fysar7xfyOAJ1ERe7k+kNiar8="];
     let mut targets = vec![
-        Target { name: "plain_buffer_row", shape: Shape::Row, samples: samples::rows(), take: plain_buffer_row },
-        Target { name: "plain_buffer_rows", shape: Shape::Row, samples: samples::rows(), take: plain_buffer_rows },
+        Target {
+            name: "plain_buffer_row",
+            shape: Shape::Row,
+            samples: samples::rows(),
+            take: plain_buffer_row,
+        },
+        Target {
+            name: "plain_buffer_rows",
+            shape: Shape::Row,
+            samples: samples::rows(),
+            take: plain_buffer_rows,
+        },
         bytes("variant", samples::variants(), sql_variant),
         Target { name: "filter", shape: Shape::Message, samples: samples::filters(), take: filter },
         bytes("signature", samples::signed(), signature),
@@ -52,7 +62,10 @@ pub fn all() -> Vec<Target> {
     let mut bodies = samples::bodies();
     targets.extend(BODIES.iter().map(|(operation, take)| {
         let name = operation.name();
-        let at = bodies.iter().position(|(body, _)| *body == name).unwrap_or_else(|| panic!("no sample of {name}"));
+        let at = bodies
+            .iter()
+            .position(|(body, _)| *body == name)
+            .unwrap_or_else(|| panic!("no sample of {name}"));
         Target { name, shape: Shape::Message, samples: bodies.swap_remove(at).1, take: *take }
     }));
     targets
@@ -99,7 +112,8 @@ fn filter(bytes: &[u8]) {
     drop(convert::get_row(read));
     let condition = proto::Condition { column_condition: Some(filter), ..Default::default() };
     let row = samples::rows().swap_remove(0).into();
-    let write = proto::PutRowRequest { table_name: samples::TABLE.to_owned(), row, condition, ..Default::default() };
+    let write =
+        proto::PutRowRequest { table_name: samples::TABLE.to_owned(), row, condition, ..Default::default() };
     drop(convert::put_row(write));
 }
 

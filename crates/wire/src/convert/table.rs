@@ -10,6 +10,7 @@ use lakeferry_model::{
 use super::enum_value;
 use super::index::{IndexDescription, described_index, index_spec};
 use crate::capacity;
+use crate::plain_buffer::encode;
 use crate::plain_buffer::variant::{self, Variant};
 use crate::proto;
 
@@ -164,7 +165,9 @@ pub fn update_table(request: &proto::UpdateTableRequest) -> Result<TableChange, 
 
 /// Describes a table, with everything that some client cannot do without.
 pub fn describe_table(table: &TableDescription<'_>) -> proto::DescribeTableResponse {
-    let split_points = table.split_points.iter().map(|point| variant::encode(point.as_ref()));
+    // Not as the request has them: the Java SDK reads a key here, though of the first column alone.
+    let first = table.schema.primary_key.first().map_or("", |column| &column.name);
+    let split_points = table.split_points.iter().map(|point| encode::key([(first, point.as_ref())]));
     proto::DescribeTableResponse {
         table_meta: table_meta(table.schema),
         reserved_throughput_details: throughput_details(table.throughput, table.throughput_set_at),

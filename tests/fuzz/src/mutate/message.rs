@@ -106,7 +106,11 @@ fn change_at(fields: &mut Vec<Field>, at: usize, random: &mut Random) {
 fn change_content(content: &mut Content, random: &mut Random) {
     match content {
         Content::Varint(number) => {
-            *number = if random.one_in(2) { bytes::edge(random) } else { number.wrapping_add(random.next() % 9).wrapping_sub(4) };
+            *number = if random.one_in(2) {
+                bytes::edge(random)
+            } else {
+                number.wrapping_add(random.next() % 9).wrapping_sub(4)
+            };
         }
         Content::Eight(number) => *number = bytes::edge(random).to_le_bytes(),
         Content::Four(number) => number.copy_from_slice(&bytes::edge(random).to_le_bytes()[..4]),
@@ -155,7 +159,8 @@ fn parse(mut rest: &[u8], depth: usize) -> Option<Vec<Field>> {
                 let length = usize::try_from(varint(&mut rest)?).ok()?;
                 let (inner, tail) = rest.split_at_checked(length)?;
                 rest = tail;
-                let message = if inner.is_empty() || depth == DEPTH_MAX { None } else { parse(inner, depth + 1) };
+                let message =
+                    if inner.is_empty() || depth == DEPTH_MAX { None } else { parse(inner, depth + 1) };
                 message.map_or_else(|| Content::Bytes(inner.to_vec()), Content::Message)
             }
             5 => Content::Four(take(&mut rest)?),
@@ -244,7 +249,8 @@ mod tests {
 
     #[test]
     fn a_name_is_replaced_wherever_it_stands() {
-        let (_, bodies) = samples::bodies().into_iter().find(|(name, _)| *name == "tunnel/heartbeat").unwrap();
+        let (_, bodies) =
+            samples::bodies().into_iter().find(|(name, _)| *name == "tunnel/heartbeat").unwrap();
         let mut body = bodies[0].clone();
         replace(&mut body, b"Stream_1", b"another channel");
         assert!(body.windows(15).any(|part| part == b"another channel") && parse(&body, 0).is_some());

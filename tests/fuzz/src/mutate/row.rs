@@ -72,7 +72,8 @@ fn repair_cell(buffer: &mut [u8], mut at: usize) -> Option<(u8, usize)> {
         }
     }
     // In this order, which is not that of the wire.
-    let checksum = [name, value, timestamp, operation].into_iter().fold(0, |crc, field| crc8(crc, &buffer[field]));
+    let checksum =
+        [name, value, timestamp, operation].into_iter().fold(0, |crc, field| crc8(crc, &buffer[field]));
     *buffer.get_mut(at + 1)? = checksum;
     Some((checksum, at + 2))
 }

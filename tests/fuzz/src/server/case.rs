@@ -40,12 +40,17 @@ impl Cases {
         for operation in Operation::ALL {
             let name = operation.name();
             let mut known = corpus::read(name)?;
-            known.extend(samples.iter().filter(|(body, _)| *body == name).flat_map(|(_, samples)| samples.clone()));
+            known.extend(
+                samples.iter().filter(|(body, _)| *body == name).flat_map(|(_, samples)| samples.clone()),
+            );
             for body in &mut known {
                 names.iter().for_each(|(from, to)| mutate::message::replace(body, from, to));
             }
             // What has no samples is sent too, but not as often.
-            bodies.extend(std::iter::repeat_n((operation.path().to_owned(), known.clone()), if known.is_empty() { 1 } else { 4 }));
+            bodies.extend(std::iter::repeat_n(
+                (operation.path().to_owned(), known.clone()),
+                if known.is_empty() { 1 } else { 4 },
+            ));
         }
         Ok(Self { bodies })
     }
@@ -126,7 +131,9 @@ impl Request {
 
     /// The request as it goes over the wire.
     pub fn to_bytes(&self, host: &str) -> Vec<u8> {
-        let mut bytes = format!("POST {} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n", self.path, self.body.len()).into_bytes();
+        let mut bytes =
+            format!("POST {} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n", self.path, self.body.len())
+                .into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
@@ -165,8 +172,9 @@ pub fn names_in(operation: Operation, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     match operation {
         Operation::StartLocalTransaction => proto::StartLocalTransactionResponse::decode(body)
             .map(|answer| vec![named("transaction", answer.transaction_id)]),
-        Operation::ListStream => proto::ListStreamResponse::decode(body)
-            .map(|answer| answer.streams.into_iter().map(|stream| named("stream", stream.stream_id)).collect()),
+        Operation::ListStream => proto::ListStreamResponse::decode(body).map(|answer| {
+            answer.streams.into_iter().map(|stream| named("stream", stream.stream_id)).collect()
+        }),
         Operation::DescribeStream => proto::DescribeStreamResponse::decode(body)
             .map(|answer| answer.shards.into_iter().map(|shard| named("shard", shard.shard_id)).collect()),
         Operation::GetShardIterator => proto::GetShardIteratorResponse::decode(body)
@@ -177,8 +185,9 @@ pub fn names_in(operation: Operation, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         Operation::TunnelConnect => {
             tunnel::ConnectResponse::decode(body).map(|answer| vec![named("client", answer.client_id)])
         }
-        Operation::TunnelHeartbeat => tunnel::HeartbeatResponse::decode(body)
-            .map(|answer| answer.channels.into_iter().map(|channel| named("Stream_1", channel.channel_id)).collect()),
+        Operation::TunnelHeartbeat => tunnel::HeartbeatResponse::decode(body).map(|answer| {
+            answer.channels.into_iter().map(|channel| named("Stream_1", channel.channel_id)).collect()
+        }),
         Operation::TunnelGetCheckpoint => {
             let sample = String::from_utf8_lossy(&samples::tokens()[0]).into_owned();
             tunnel::GetCheckpointResponse::decode(body).map(|answer| vec![named(&sample, answer.checkpoint)])

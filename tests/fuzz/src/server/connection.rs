@@ -73,7 +73,9 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Result<(Answer, bool), Strin
             break;
         }
         match text.split_once(':') {
-            None => answer.status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0),
+            None => {
+                answer.status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+            }
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                 length = value.trim().parse().map_err(|_| format!("a length of `{value}`"))?;
             }

@@ -73,7 +73,11 @@ async fn try_run(program: &Path, log: &Path, plan: Plan) -> Result<String, Strin
     set_up(&address).await?;
     memory.check()?;
     let took = started.elapsed();
-    Ok(format!("{tally}; {memory}; {:.0} s, {:.0} a second", took.as_secs_f64(), plan.cases as f64 / took.as_secs_f64()))
+    Ok(format!(
+        "{tally}; {memory}; {:.0} s, {:.0} a second",
+        took.as_secs_f64(),
+        plan.cases as f64 / took.as_secs_f64()
+    ))
 }
 
 /// Sends cases until there are no more.
@@ -94,7 +98,11 @@ async fn send(
         let request = cases.request(&mut Random::of_case(seed, "server", at));
         let answered = tokio::time::timeout(ANSWER_MAX, connection.call(&request)).await;
         let told = |why: String| {
-            format!("case {at}, {}: {why}\nagain: --seed {seed} --first {at} --cases 1; its body:\n{}", request.path, crate::corpus::encode(&request.body))
+            format!(
+                "case {at}, {}: {why}\nagain: --seed {seed} --first {at} --cases 1; its body:\n{}",
+                request.path,
+                crate::corpus::encode(&request.body)
+            )
         };
         let answer = answered.map_err(|_| told(format!("no answer within {ANSWER_MAX:?}")))?.map_err(told)?;
         tally.count(check(&answer).map_err(told)?);
@@ -126,7 +134,9 @@ async fn set_up(address: &str) -> Result<Cases, String> {
     let mut names = Vec::new();
     for (operation, body) in case::set_up_calls() {
         let mut body = body;
-        names.iter().for_each(|(from, to): &(Vec<u8>, Vec<u8>)| crate::mutate::message::replace(&mut body, from, to));
+        names
+            .iter()
+            .for_each(|(from, to): &(Vec<u8>, Vec<u8>)| crate::mutate::message::replace(&mut body, from, to));
         let request = Request::signed(operation.path().to_owned(), body);
         let answer = connection.call(&request).await?;
         match check(&answer)? {

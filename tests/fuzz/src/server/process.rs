@@ -48,7 +48,8 @@ impl Server {
             }
             None
         };
-        let address = tokio::time::timeout(START_MAX, ready).await.ok().flatten().ok_or("it did not become ready")?;
+        let address =
+            tokio::time::timeout(START_MAX, ready).await.ok().flatten().ok_or("it did not become ready")?;
         // What it says later is read too, so that it never waits for a reader.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self { process, address, _child: child, _data: data })
