@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use lakeferry_model::delivery::Tuning;
 use lakeferry_wire::code::ErrorCode;
+use lakeferry_wire::convert::{ChannelToken, ShardIterator};
 use lakeferry_wire::operation::Operation;
 use lakeferry_wire::plain_buffer::{RowWriter, WireRow, decode_row, decode_rows, variant};
 use lakeferry_wire::proto::{self, Message, tunnel};
@@ -57,7 +58,14 @@ pub fn all() -> Vec<Target> {
         bytes("authorization", texts(&signatures), authorization),
         bytes("inflate", deflated, inflate),
         bytes("error_code", texts(&["OTSParameterInvalid", "OTSTimeout"]), error_code),
-        bytes("tunnel_token", samples::tokens(), tunnel_token),
+        Target {
+            name: "tunnel_token",
+            shape: Shape::Message,
+            samples: samples::tokens(),
+            take: tunnel_token,
+        },
+        bytes("tunnel_token_text", samples::token_texts(), tunnel_token_text),
+        bytes("shard_iterator", texts(&["1-3-17-1704067200000000-42"]), shard_iterator),
     ];
     let mut bodies = samples::bodies();
     targets.extend(BODIES.iter().map(|(operation, take)| {
@@ -160,8 +168,22 @@ fn error_code(bytes: &[u8]) {
     }
 }
 
+/// The message inside, put into the text that it travels as.
 fn tunnel_token(bytes: &[u8]) {
-    take::<tunnel::Token>(bytes, drop);
+    tunnel_token_text(&samples::base64_text(bytes));
+}
+
+fn tunnel_token_text(bytes: &[u8]) {
+    if let Some(token) = std::str::from_utf8(bytes).ok().and_then(|text| ChannelToken::parse(text).ok()) {
+        assert_eq!(ChannelToken::parse(&token.encode()), Ok(token));
+    }
+}
+
+fn shard_iterator(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(iterator) = text.parse::<ShardIterator>() {
+        assert_eq!(iterator.to_string(), text, "clients compare iterators as texts");
+    }
 }
 
 /// Decodes a message, which must come back from its own encoding, and has it converted.
@@ -192,11 +214,11 @@ bodies! {
     DescribeTable: proto::DescribeTableRequest => as_it_is;
     UpdateTable: proto::UpdateTableRequest => |message| convert::update_table(&message);
     DeleteTable: proto::DeleteTableRequest => as_it_is;
-    ComputeSplitPointsBySize: proto::ComputeSplitPointsBySizeRequest => as_it_is;
-    AddDefinedColumn: proto::AddDefinedColumnRequest => as_it_is;
-    DeleteDefinedColumn: proto::DeleteDefinedColumnRequest => as_it_is;
-    CreateIndex: proto::CreateIndexRequest => as_it_is;
-    DropIndex: proto::DropIndexRequest => as_it_is;
+    ComputeSplitPointsBySize: proto::ComputeSplitPointsBySizeRequest => |message| convert::split_points_asked(&message);
+    AddDefinedColumn: proto::AddDefinedColumnRequest => |message| convert::add_defined_column(&message);
+    DeleteDefinedColumn: proto::DeleteDefinedColumnRequest => convert::delete_defined_column;
+    CreateIndex: proto::CreateIndexRequest => |message| convert::create_index(&message);
+    DropIndex: proto::DropIndexRequest => |message| convert::drop_index(&message);
     GetRow: proto::GetRowRequest => convert::get_row;
     PutRow: proto::PutRowRequest => convert::put_row;
     UpdateRow: proto::UpdateRowRequest => convert::update_row;

@@ -189,7 +189,7 @@ pub fn names_in(operation: Operation, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
             answer.channels.into_iter().map(|channel| named("Stream_1", channel.channel_id)).collect()
         }),
         Operation::TunnelGetCheckpoint => {
-            let sample = String::from_utf8_lossy(&samples::tokens()[0]).into_owned();
+            let sample = String::from_utf8_lossy(&samples::token_texts()[0]).into_owned();
             tunnel::GetCheckpointResponse::decode(body).map(|answer| vec![named(&sample, answer.checkpoint)])
         }
         _ => Ok(Vec::new()),
