@@ -12,7 +12,7 @@ pub async fn answer(call: Call, request: ReadRecordsRequest) -> Result<ReadRecor
     let schema = &found.table().info().schema;
     let position = tunnel::position(&request.token, schema)?;
     let (client, channel) = (ClientId::new(request.client_id), ChannelId::new(request.channel_id));
-    let Page { read, next, more } = found.read(&client, &channel, position, call.deadline).await?;
+    let Page { read, next, more, .. } = found.read(&client, &channel, position, call.deadline).await?;
     let records = records(&read, found.table())?.into_iter().map(|record| Record {
         action_type: record.action.into(),
         record: record.record,
