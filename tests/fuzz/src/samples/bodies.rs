@@ -272,9 +272,11 @@ fn stream_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let iterator = proto::GetShardIteratorRequest {
         stream_id: "stream".to_owned(),
         shard_id: "shard".to_owned(),
-        timestamp: Some(SIGNED_AT),
-        token: Some("token".to_owned()),
+        ..Default::default()
     };
+    let at_time = proto::GetShardIteratorRequest { timestamp: Some(SIGNED_AT), ..iterator.clone() };
+    let continued = proto::GetShardIteratorRequest { token: Some("token".to_owned()), ..at_time.clone() };
+    let iterators = [iterator, at_time, continued].iter().map(Message::encode_to_vec).collect();
     vec![
         one(
             "StartLocalTransaction",
@@ -290,7 +292,7 @@ fn stream_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             "DescribeStream",
             &proto::DescribeStreamRequest { stream_id: "stream".to_owned(), ..Default::default() },
         ),
-        one("GetShardIterator", &iterator),
+        ("GetShardIterator", iterators),
         one(
             "GetStreamRecord",
             &proto::GetStreamRecordRequest {

@@ -217,7 +217,7 @@ class TunnelTest {
         String tunnel = tunnel(table, TunnelType.Stream);
         refused("OTSResourceGone", () -> TUNNELS.heartbeat(new HeartbeatRequest(tunnel, "nobody", List.of())));
         refused("OTSResourceGone",
-                () -> TUNNELS.readRecords(new ReadRecordsRequest(tunnel, "nobody", "no_channel", "token")));
+                () -> TUNNELS.readRecords(new ReadRecordsRequest(tunnel, "nobody", "no_channel", "finished")));
     }
 
     @Test
