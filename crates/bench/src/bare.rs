@@ -139,7 +139,8 @@ pub fn encode(objects: &[Vec<u8>], schema: &ObjectSchema) -> Result<(u64, Durati
     Ok((rows, took))
 }
 
-fn thread_cpu() -> Duration {
+/// The CPU time of this thread so far.
+pub fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

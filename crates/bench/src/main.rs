@@ -5,6 +5,9 @@
 //!   writer on ready batches, in rows per second of CPU.
 //! - `write`: BatchWriteRow over HTTP, against bare fjall that writes the same entries, in rows per second.
 //! - `inc`: the time from an answered write to its object, at a steady rate.
+//! - `range`: GetRange in pages of 5,000 rows, against a bare scan, a bare encoding and the MD5 of the same rows,
+//!   in rows per second of CPU; and what four versions and a time to live cost it.
+//! - `get`, `put`: the server's CPU for a row read or written alone; writes to 64 partitions against one.
 //! - `start`: the time from `exec` to the first answer on a large table, after a stop and after a kill.
 //! - `memory`: the most memory that any of the servers took; measured in passing.
 //!
@@ -14,7 +17,11 @@
 
 mod bare;
 mod base;
+mod get;
 mod inc;
+mod page;
+mod put;
+mod range;
 mod report;
 mod rows;
 mod server;
@@ -58,6 +65,9 @@ enum Name {
     Base,
     Write,
     Inc,
+    Range,
+    Get,
+    Put,
     Start,
 }
 
@@ -100,6 +110,15 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
     }
     if wanted(Name::Inc) {
         inc::run(&setting, report).await?;
+    }
+    if wanted(Name::Range) {
+        range::run(&setting, rows::SHAPES[0], report).await?;
+    }
+    if wanted(Name::Get) {
+        get::run(&setting, report).await?;
+    }
+    if wanted(Name::Put) {
+        put::run(&setting, report).await?;
     }
     if wanted(Name::Start) {
         start::run(&setting, report).await?;

@@ -1,15 +1,15 @@
 //! Calls for tables.
 
 use lakeferry_model::{
-    KeyKind, KeyValue, Micros, ReservedThroughput, StreamSpec, TableOptions, TableSchema, Value, ValueKind,
+    KeyKind, KeyValue, Micros, ReservedThroughput, StreamSpec, TableOptions, TableSchema, ValueKind,
 };
 use lakeferry_wire::convert::{partition_ranges, read_table_meta, read_table_options};
 use lakeferry_wire::operation::Operation;
-use lakeferry_wire::plain_buffer::variant::{self, Variant};
+use lakeferry_wire::plain_buffer::decode_row;
 use lakeferry_wire::proto;
 
 use crate::error::Error;
-use crate::row::IntoKeyValue;
+use crate::row::{IntoKeyValue, Key};
 use crate::transport::Client;
 
 /// A table to be made. The server checks it.
@@ -189,11 +189,11 @@ fn described(answer: proto::DescribeTableResponse) -> Result<DescribedTable, Str
             },
             enabled_at: details.last_enable_time.unwrap_or_default(),
         });
-    let split_points = answer.shard_splits.iter().map(|point| match variant::decode(point) {
-        Ok(Variant::Value(Value::Integer(value))) => Ok(KeyValue::Integer(value)),
-        Ok(Variant::Value(Value::String(value))) => Ok(KeyValue::String(value)),
-        Ok(Variant::Value(Value::Binary(value))) => Ok(KeyValue::Binary(value)),
-        Ok(_) => Err("a split point is no value of a primary key".to_owned()),
+    let split_points = answer.shard_splits.iter().map(|point| match decode_row(point) {
+        Ok(row) => Key::from_wire(row.key)
+            .and_then(|key| key.columns.into_iter().next())
+            .map(|(_, value)| value)
+            .ok_or_else(|| "a split point is no value of a primary key".to_owned()),
         Err(error) => Err(error.to_string()),
     });
     Ok(DescribedTable {

@@ -63,7 +63,12 @@ pub fn format_date(at: Micros) -> String {
 pub fn parse_date(text: &str) -> Option<Micros> {
     let text = text.strip_suffix('Z')?;
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if seconds.len() != "2026-01-02T03:04:05".len() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+    // A year may have a sign in other formats.
+    let is_plain = seconds.starts_with(|first: char| first.is_ascii_digit());
+    if !is_plain
+        || seconds.len() != "2026-01-02T03:04:05".len()
+        || !fraction.bytes().all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     let date = NaiveDateTime::parse_from_str(seconds, "%Y-%m-%dT%H:%M:%S").ok()?;
@@ -109,6 +114,7 @@ mod tests {
             "2026-01-02T03:04:05",
             "2026-01-02T03:04:05.x1Z",
             "2026-13-02T03:04:05Z",
+            "-026-01-02T03:04:05Z",
             "é",
         ] {
             assert_eq!(parse_date(text), None, "{text}");

@@ -1,21 +1,43 @@
-//! The Java SDK's delivery calls, against a store that can be held.
+//! The Java SDK: delivery calls against a store that can be held, the whole table service, tunnel workers.
 //!
-//! Maven keeps what it builds below `tests/java` in the target directory. Beside the server runs a real S3
-//! endpoint behind a gate (`system s3`, see `tests/system`), so that the test can hold the store while it
-//! looks at a task's phase.
+//! Maven keeps what it builds below `tests/java` in the target directory. Each suite gets a server of its own.
+//! For delivery a real S3 endpoint behind a gate (`system s3`, see `tests/system`) runs beside it, so that the
+//! test can hold the store while it looks at a task's phase.
 
-use crate::run::{build, find, prepared, program, root};
-use crate::server::Server;
+use crate::run::{Run, build, find, prepared, program, root};
+use crate::server::{Development, Server};
 use crate::suite::{Outcome, Suite};
 
-/// The suite.
+/// What Maven needs.
+const TOOLS: [(&str, &str); 2] = [("mvn", "Maven"), ("javac", "a Java development kit")];
+
+/// Classes of tests that need nothing but a server.
+const CLASSES: [(&str, &str, &str); 3] = [
+    (
+        "rows",
+        "TablesTest,WritesTest,ReadsTest,BulkTest,StreamsTest,UnsupportedTest",
+        "every operation on tables, rows and streams by the Java SDK, and one failure of each",
+    ),
+    (
+        "transactions",
+        "TransactionsTest,IndexesTest",
+        "local transactions, atomic batches and indexes, also under concurrent writers",
+    ),
+    ("tunnels", "TunnelTest", "workers of the Java SDK share channels, die and come back; nothing is lost"),
+];
+
+/// The suites.
 pub fn suites() -> Vec<Suite> {
     let about = "delivery tasks as the official Java samples make them; phases seen with the store held";
-    vec![Suite::new("java delivery", about, run)]
+    let mut suites = vec![Suite::new("java delivery", about, || run(delivery))];
+    suites.extend(CLASSES.into_iter().map(|(name, classes, about)| {
+        Suite::new(format!("java {name}"), about, move || run(move || service(name, classes)))
+    }));
+    suites
 }
 
-fn run() -> Outcome {
-    for (tool, language) in [("mvn", "Maven"), ("javac", "a Java development kit")] {
+fn run(test: impl FnOnce() -> Result<(), String>) -> Outcome {
+    for (tool, language) in TOOLS {
         if find(tool).is_none() {
             return Outcome::Skipped(format!("{language} is missing: no `{tool}` on the path"));
         }
@@ -23,26 +45,25 @@ fn run() -> Outcome {
     test().into()
 }
 
-fn test() -> Result<(), String> {
-    let lakeferry = build("lakeferry")?;
+fn delivery() -> Result<(), String> {
     let system = build("system")?;
-    let told = |error: std::io::Error| format!("make a folder: {error}");
-    let (data, store) = (tempfile::tempdir().map_err(told)?, tempfile::tempdir().map_err(told)?);
+    let store = tempfile::tempdir().map_err(|error| format!("make a folder: {error}"))?;
     let logs = prepared("logs")?;
     let stored = store.path().to_string_lossy();
     let s3 = ["s3", "--root", &*stored, "--bucket", "datadeliverytest"];
     let gate = Server::start(&system, &s3, &logs.join("java-s3.log"))?;
-    let folder = data.path().to_string_lossy();
-    let serve = ["serve", "--dev", "--data", &*folder, "--listen", "127.0.0.1:0"];
-    let server = Server::start(&lakeferry, &serve, &logs.join("java-server.log"))?;
+    Development::start("java-delivery")?.test(maven("DeliveryTest")?.variable("LAKEFERRY_S3", &gate.address))
+}
+
+fn service(name: &str, classes: &str) -> Result<(), String> {
+    let tests = maven(classes)?;
+    Development::start(&format!("java-{name}"))?.test(tests)
+}
+
+fn maven(classes: &str) -> Result<Run, String> {
     let build_folder = prepared("java")?;
-    program("mvn")
-        .arguments(["--batch-mode", "--quiet", "compile", "exec:java"])
-        .arguments([format!("-Dbuild.folder={}", build_folder.display())])
-        .within(&root().join("tests/java"))
-        .variable("LAKEFERRY_ENDPOINT", &server.address)
-        .variable("LAKEFERRY_LAKE", data.path().join("lake"))
-        .variable("LAKEFERRY_S3", &gate.address)
-        .show()
-        .map_err(|why| format!("{why}; the logs lie in `{}`", logs.display()))
+    Ok(program("mvn")
+        .arguments(["--batch-mode", "--quiet", "test"])
+        .arguments([format!("-Dtest={classes}"), format!("-Dbuild.folder={}", build_folder.display())])
+        .within(&root().join("tests/java")))
 }

@@ -2,9 +2,10 @@
 //!
 //! - `check`: formatting, lints, house rules. What the gate looks at before it builds anything long.
 //! - `test`: house rules, the workspace's own tests, then the program itself under the official SDKs, under
-//!   readers of the lake, under SIGKILL and under power cuts. Ends with `N passed, N failed, N skipped`.
+//!   readers of the lake, under mutated requests, under SIGKILL and under power cuts. Ends with `N passed, N failed, N skipped`.
 //! - `bench`: ratios against the bare parts, in a release build.
-//! - `kill`, `powercut`: the last two alone, longer, with a seed that brings a failure back.
+//! - `kill`, `powercut`: these two alone, longer, with a seed that brings a failure back.
+//! - `fuzz`: decoders, or a running server, under random and mutated bytes, as long as asked for.
 //!
 //! A test that needs a language prepares what it needs below `tests/` in the target directory. Nothing is
 //! installed for the whole system; a language that is missing is skipped by name, which `CI=true` forbids.
@@ -14,7 +15,10 @@
 mod bench;
 mod check;
 mod crash;
+mod fuzz;
+mod go;
 mod java;
+mod node;
 mod python;
 mod rules;
 mod run;
@@ -72,11 +76,24 @@ enum Command {
         #[command(flatten)]
         seed: Seed,
     },
+    /// Give decoders, or a running server, random and mutated bytes
+    Fuzz {
+        /// The decoder, or `server` [default: every decoder]
+        target: Option<String>,
+        /// How many mutants, of each decoder
+        #[arg(long, default_value_t = 1_000_000)]
+        cases: u64,
+        /// The number of the first, to bring a failure back
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+        #[command(flatten)]
+        seed: Seed,
+    },
 }
 
 #[derive(Args)]
 struct Seed {
-    /// Take the random instants of an earlier run
+    /// Take what was random in an earlier run
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -104,6 +121,7 @@ fn main() -> ExitCode {
             }
             suites
         }
+        Command::Fuzz { target, cases, first, seed } => fuzz::fuzz(target, cases, seed.or_random(), first),
         Command::Kill { rounds, seed } => crash::kill(rounds, seed.or_random()),
         Command::Powercut { rounds, seed } => crash::powercut(rounds, seed.or_random()),
     };

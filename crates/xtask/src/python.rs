@@ -6,12 +6,13 @@
 
 use std::path::PathBuf;
 
-use crate::run::{build, find, prepared, program, root};
-use crate::server::Server;
+use crate::run::{find, prepared, program, root};
+use crate::server::Development;
 use crate::suite::{Outcome, Suite};
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("sdk", "100,000 rows, every row operation and one failure of each operation, by the Python SDK"),
+    ("features", "versions, conditions, transactions and indexes by the Python SDK"),
     ("base", "BASE objects, read by DuckDB and PyArrow, hold every row once"),
     ("inc", "INC objects hold every change once and in order, over two lanes"),
     ("base_inc", "BASE_INC objects rebuild the table while writers run"),
@@ -34,22 +35,11 @@ fn run(file: &'static str) -> Outcome {
 }
 
 fn test(python: PathBuf, file: &str) -> Result<(), String> {
-    let python = environment(python)?;
-    let lakeferry = build("lakeferry")?;
-    let data = tempfile::tempdir().map_err(|error| format!("make a folder: {error}"))?;
-    let folder = data.path().to_string_lossy();
-    let log = prepared("logs")?.join(format!("python-{file}.log"));
-    let server =
-        Server::start(&lakeferry, &["serve", "--dev", "--data", &*folder, "--listen", "127.0.0.1:0"], &log)?;
-    let module = format!("test_{file}");
-    program(python)
-        .arguments(["-m", "unittest", "--verbose", &module])
+    let tests = program(environment(python)?)
+        .arguments(["-m", "unittest", "--verbose", &format!("test_{file}")])
         .within(&root().join("tests/python"))
-        .variable("PYTHONDONTWRITEBYTECODE", "1")
-        .variable("LAKEFERRY_ENDPOINT", &server.address)
-        .variable("LAKEFERRY_LAKE", data.path().join("lake"))
-        .show()
-        .map_err(|why| format!("{why}; the server's log is `{}`", log.display()))
+        .variable("PYTHONDONTWRITEBYTECODE", "1");
+    Development::start(&format!("python-{file}"))?.test(tests)
 }
 
 /// The virtual environment's interpreter, with everything installed that is pinned.

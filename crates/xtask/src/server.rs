@@ -2,10 +2,14 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::run::{Run, build, prepared};
 
 /// How long a server may take until it says that it is ready.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -15,6 +19,43 @@ pub struct Server {
     child: Child,
     /// Where it answers, as `http://127.0.0.1:PORT`.
     pub address: String,
+}
+
+/// `lakeferry serve --dev` on data of its own.
+pub struct Development {
+    // The server goes before its data do: fields are dropped in this order.
+    server: Server,
+    data: TempDir,
+    log: PathBuf,
+}
+
+impl Development {
+    /// Builds the program and starts it; what it says is kept below the target directory, under `name`.
+    ///
+    /// # Errors
+    /// If it does not build or does not become ready.
+    pub fn start(name: &str) -> Result<Self, String> {
+        let program = build("lakeferry")?;
+        let data = tempfile::tempdir().map_err(|error| format!("make a folder: {error}"))?;
+        let log = prepared("logs")?.join(format!("{name}.log"));
+        let folder = data.path().to_string_lossy();
+        let serve = ["serve", "--dev", "--data", &*folder, "--listen", "127.0.0.1:0"];
+        let server = Server::start(&program, &serve, &log)?;
+        Ok(Self { server, data, log })
+    }
+
+    /// Runs tests with the server's address in `LAKEFERRY_ENDPOINT` and the folder of its local buckets in
+    /// `LAKEFERRY_LAKE`.
+    ///
+    /// # Errors
+    /// How they ended, if not well, and where the server's log lies.
+    pub fn test(&self, tests: Run) -> Result<(), String> {
+        tests
+            .variable("LAKEFERRY_ENDPOINT", &self.server.address)
+            .variable("LAKEFERRY_LAKE", self.data.path().join("lake"))
+            .show()
+            .map_err(|why| format!("{why}; the server's log is `{}`", self.log.display()))
+    }
 }
 
 impl Server {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::run::cargo;
-use crate::{crash, java, python, rules};
+use crate::{crash, fuzz, go, java, node, python, rules};
 
 /// Tests that pass, fail or are skipped together.
 pub struct Suite {
@@ -59,7 +59,10 @@ pub fn every(seed: u64) -> Vec<Suite> {
             .into()
     }));
     suites.extend(python::suites());
+    suites.extend(node::suites());
+    suites.extend(go::suites());
     suites.extend(java::suites());
+    suites.extend(fuzz::suites_of_test(seed));
     suites.extend(crash::suites_of_test(seed));
     suites
 }

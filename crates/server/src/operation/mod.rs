@@ -2,9 +2,12 @@
 //!
 //! An operation gets a [`Call`] and its decoded request, and gives the message of its answer. It checks in the
 //! order that clients know: what needs no table, then the table, then the table's schema, then conditions.
-//! Steps that several operations share are in [`read`] and [`write`].
+//! Steps that several operations share are in [`read`], [`write`], [`record`], [`stream`] and [`tunnel`].
 
 mod read;
+mod record;
+mod stream;
+mod tunnel;
 mod write;
 
 use std::sync::Arc;
@@ -50,6 +53,11 @@ operations! {
     DescribeTable => describe_table,
     UpdateTable => update_table,
     DeleteTable => delete_table,
+    ComputeSplitPointsBySize => compute_split_points_by_size,
+    AddDefinedColumn => add_defined_column,
+    DeleteDefinedColumn => delete_defined_column,
+    CreateIndex => create_index,
+    DropIndex => drop_index,
     GetRow => get_row,
     PutRow => put_row,
     UpdateRow => update_row,
@@ -62,6 +70,22 @@ operations! {
     DeleteDeliveryTask => delete_delivery_task,
     DescribeDeliveryTask => describe_delivery_task,
     ListDeliveryTask => list_delivery_task,
+    ListStream => list_stream,
+    DescribeStream => describe_stream,
+    GetShardIterator => get_shard_iterator,
+    GetStreamRecord => get_stream_record,
+    TunnelCreate => tunnel_create,
+    TunnelDelete => tunnel_delete,
+    TunnelList => tunnel_list,
+    TunnelDescribe => tunnel_describe,
+    TunnelConnect => tunnel_connect,
+    TunnelHeartbeat => tunnel_heartbeat,
+    TunnelShutdown => tunnel_shutdown,
+    TunnelGetCheckpoint => tunnel_get_checkpoint,
+    TunnelReadRecords => tunnel_read_records,
+    TunnelCheckpoint => tunnel_checkpoint,
+    TunnelGetRpo => tunnel_get_rpo,
+    TunnelSchedule => tunnel_schedule,
 }
 
 /// A request that has passed the door.
@@ -81,6 +105,11 @@ pub struct Call {
 impl Call {
     fn table(&self, name: &TableName) -> Result<Table, ApiError> {
         Ok(self.shared.store.table(&self.instance, name)?)
+    }
+
+    /// The table or the index of that name, to be read.
+    fn readable(&self, name: &TableName) -> Result<Table, ApiError> {
+        Ok(self.shared.store.readable(&self.instance, name)?)
     }
 
     /// The error of one row of a batch, whose other rows succeed or fail by themselves.

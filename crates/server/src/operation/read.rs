@@ -127,7 +127,7 @@ impl<'a> Lens<'a> {
         bytes_max: usize,
         page: &mut RowWriter,
     ) -> Result<Option<Piece>, ApiError> {
-        if !self.passes((key, row), visibility)? {
+        if row.stands(visibility) == Some(false) || !self.passes((key, row), visibility)? {
             return Ok(None);
         }
         let mut shown: Option<Sizes> = None;

@@ -10,8 +10,11 @@
 
 mod delivery;
 mod filter;
+mod index;
 mod read;
+mod stream;
 mod table;
+mod tunnel;
 mod write;
 
 pub use delivery::{
@@ -19,6 +22,11 @@ pub use delivery::{
     oss_task_config, task_spec, task_spec_of, task_status, wire_mode,
 };
 pub use filter::{column_condition, column_condition_bytes, filter, filter_bytes};
+pub use index::{
+    IndexDescription, NewIndex, SplitPointsAsked, add_defined_column, add_defined_column_request,
+    create_index, delete_defined_column, described_index, drop_index, index_meta, index_spec,
+    split_points_asked, split_points_response,
+};
 pub use read::{
     BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowFormat, RowRead, TimeRange, batch_get_row,
     bulk_export, get_range, get_row,
@@ -28,13 +36,15 @@ pub use table::{
     create_table_request, describe_table, partition_ranges, read_table_meta, read_table_options,
     stream_details, table_meta, table_options, throughput_details, update_table, update_table_response,
 };
+pub use stream::ShardIterator;
+pub use tunnel::ChannelToken;
 pub use write::{
     BatchTableWrite, BatchWrite, UnboundChange, batch_write_row, condition_message, delete_row, put_row,
     return_content, update_row,
 };
 
 use bytestring::ByteString;
-use lakeferry_model::{KeyValue, Violation, check_key_column_count};
+use lakeferry_model::{KeyValue, Violation, check_index_key_column_count};
 
 use crate::plain_buffer::WireKeyValue;
 
@@ -42,7 +52,7 @@ use crate::plain_buffer::WireKeyValue;
 fn key_values(
     key: Vec<(ByteString, WireKeyValue)>,
 ) -> Result<impl Iterator<Item = (ByteString, KeyValue)>, Violation> {
-    check_key_column_count(key.len())?;
+    check_index_key_column_count(key.len())?;
     let kind = key.iter().find_map(|(_, value)| match value {
         WireKeyValue::Value(_) => None,
         WireKeyValue::InfMin => Some("VT_INF_MIN"),

@@ -34,6 +34,8 @@ import java.util.Date;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Supplier;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
 
 /**
  * Delivery tasks as the official samples make them.
@@ -41,7 +43,7 @@ import java.util.function.Supplier;
  * <p>The first sample's task is made, described, listed, waited for and deleted on a local bucket. The second
  * one's goes to a real S3 endpoint behind a gate, which holds the store so that each phase can be looked at.
  */
-public final class DeliveryTest {
+class DeliveryTest {
     private static final String INSTANCE = "java-tests";
     private static final long WAIT_MILLIS = 60_000;
 
@@ -49,18 +51,14 @@ public final class DeliveryTest {
     private final Store store = new Store(System.getenv("LAKEFERRY_S3"));
     private final SyncClient client = new SyncClient(endpoint, "dev", "dev", INSTANCE);
 
-    public static void main(String[] arguments) throws Exception {
-        DeliveryTest test = new DeliveryTest();
-        try {
-            test.theFirstSampleWorksAsItStands();
-            test.phasesAreSeenInTheirOrder();
-        } finally {
-            test.client.shutdown();
-        }
+    @AfterEach
+    void shutDown() {
+        client.shutdown();
     }
 
     /** The sample in the SDK's own repository: task, bucket, endpoint, role, event time and columns. */
-    private void theFirstSampleWorksAsItStands() {
+    @Test
+    void theFirstSampleWorksAsItStands() {
         String table = "TaskInfo";
         String task = "taskTest_29";
         createTable(table, "TaskID", PrimaryKeyType.STRING, "SoftDelete", PrimaryKeyType.INTEGER);
@@ -95,7 +93,8 @@ public final class DeliveryTest {
     }
 
     /** The sample of the documentation, over a store that is held in INIT and again in FULL. */
-    private void phasesAreSeenInTheirOrder() throws Exception {
+    @Test
+    void phasesAreSeenInTheirOrder() throws Exception {
         String table = "sampleTable";
         String task = "sampledeliverytask";
         createTable(table, "PK1", PrimaryKeyType.STRING, "PK2", PrimaryKeyType.INTEGER);
