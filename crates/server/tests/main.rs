@@ -9,4 +9,6 @@ mod restarts;
 mod rows;
 mod tables;
 mod tasks;
+mod transactions;
 mod validation;
+mod writes;

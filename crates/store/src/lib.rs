@@ -5,6 +5,7 @@
 //!
 //! - [`key`], [`entry`], [`record`]: primary keys, rows and change records as bytes.
 //! - [`partition`]: the write path, reads, and the log.
+//! - [`transaction`]: rows of one partition key, read and written as one.
 //! - [`catalog`]: instances, tables, buckets, roles, keys.
 //!
 //! Deliberately absent: the wire, the lake, and who reads the log ([`LogReaders`] tells how far they are).
@@ -18,6 +19,7 @@ pub mod record;
 mod store;
 mod table;
 mod time;
+mod transaction;
 mod trim;
 
 pub use entry::{CellRef, RawCell, RawCells, RowView, Visibility};
@@ -27,4 +29,5 @@ pub use partition::{LogBlock, Partition, PartitionId, RowBlock, Written};
 pub use record::{Action, RecordView, Told};
 pub use store::{Settings, Store, TableSpec, TableUpdate};
 pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};
+pub use transaction::Transaction;
 pub use trim::LogReaders;

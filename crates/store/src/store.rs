@@ -22,6 +22,7 @@ use crate::partition::times::SharedTime;
 use crate::partition::{Opening, Partition, PartitionId};
 use crate::table::{StreamInfo, Table, TableId, TableInfo};
 use crate::time::BelievedClock;
+use crate::transaction::{Transactions, end_expired};
 use crate::trim::{LogReaders, keep_floor_ahead, trim_logs};
 
 /// What the store may use.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub waiting_bytes_max: usize,
     /// How long one call on the engine for a table's making or deleting may take.
     pub table_call: Duration,
+    /// Bytes of rows that open transactions hold in memory, over all of them. Beyond it they write no further.
+    pub transactions_bytes_max: usize,
     /// Bytes that a row may take with all its columns and versions. Every change of a row writes it whole, so
     /// large rows make small changes dear.
     pub row_bytes_max: usize,
@@ -41,6 +44,7 @@ impl Default for Settings {
         Self {
             waiting_bytes_max: 64 * 1024 * 1024,
             table_call: Duration::from_secs(30),
+            transactions_bytes_max: 64 * 1024 * 1024,
             row_bytes_max: limits::ROW_BYTES_MAX,
         }
     }
@@ -104,6 +108,7 @@ struct Inner {
     catalog: Catalog,
     time: Arc<SharedTime>,
     waiting: Arc<Semaphore>,
+    transactions: Arc<Transactions>,
     tables: RwLock<HashMap<(InstanceName, TableName), Table>>,
     // Tables are made, changed and deleted one at a time.
     changing: tokio::sync::Mutex<()>,
@@ -124,6 +129,7 @@ impl Store {
         let catalog = Catalog::open(&engine, deadline).await?;
         let time = SharedTime::new(BelievedClock::new(clock.clone()), catalog.floor());
         let waiting = Arc::new(Semaphore::new(settings.waiting_kib_max() as usize));
+        let transactions = Transactions::new(settings.transactions_bytes_max);
         let store = Self(Arc::new(Inner {
             engine,
             clock,
@@ -131,6 +137,7 @@ impl Store {
             catalog,
             time,
             waiting,
+            transactions,
             tables: RwLock::default(),
             changing: tokio::sync::Mutex::default(),
             background: Mutex::default(),
@@ -145,7 +152,8 @@ impl Store {
             }
         }
         let floor = tokio::spawn(keep_floor_ahead(store.downgrade()));
-        store.0.background.lock().push(floor);
+        let expired = tokio::spawn(end_expired(store.downgrade()));
+        store.0.background.lock().extend([floor, expired]);
         Ok(store)
     }
 
@@ -163,6 +171,7 @@ impl Store {
         for task in self.0.background.lock().drain(..) {
             task.abort();
         }
+        self.0.transactions.end_all();
         for table in self.all_tables() {
             for partition in table.partitions() {
                 partition.close();
@@ -198,6 +207,10 @@ impl Store {
 
     fn downgrade(&self) -> WeakStore {
         WeakStore(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn transactions(&self) -> &Arc<Transactions> {
+        &self.0.transactions
     }
 
     pub(crate) fn time(&self) -> &Arc<SharedTime> {
@@ -330,6 +343,7 @@ impl Store {
         }
         // One that may be marked takes no rows any more: the next start may finish the job.
         self.0.tables.write().remove(&(instance.clone(), name.clone()));
+        self.0.transactions.end_those_on(table.id());
         for partition in table.partitions() {
             partition.close();
         }

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod auto_keys;
 mod concurrency;
 mod faults;
 mod log;
@@ -10,3 +11,6 @@ mod random_rows;
 mod records;
 mod rows;
 mod tables;
+mod together;
+mod transaction_model;
+mod transactions;

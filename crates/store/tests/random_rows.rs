@@ -175,6 +175,17 @@ pub fn any_batch(chance: &mut Chance, now_ms: i64) -> Vec<RowChange> {
         .collect()
 }
 
+/// Some changes of one user's rows.
+pub fn any_batch_of(chance: &mut Chance, user: &str, now_ms: i64) -> Vec<RowChange> {
+    let count = 1 + chance.below(6);
+    (0..count)
+        .map(|_| {
+            let n = i64::try_from(chance.below(NUMBERS)).unwrap() - 1;
+            any_change(chance, (user, n), now_ms)
+        })
+        .collect()
+}
+
 fn any_change(chance: &mut Chance, (user, n): (&str, i64), now_ms: i64) -> RowChange {
     let change = match chance.below(10) {
         0 => delete(user, n),

@@ -10,19 +10,22 @@ use lakeferry_wire::plain_buffer::{RowWriter, encode};
 use lakeferry_wire::proto::{CompressType, DataBlockType, GetRangeRequest, GetRangeResponse};
 use lakeferry_wire::{capacity, convert};
 
+use super::target::Target;
 use super::{Call, read};
 use crate::error::ApiError;
 
 pub async fn answer(call: Call, request: GetRangeRequest) -> Result<GetRangeResponse, ApiError> {
     let asked = convert::get_range(request)?;
     read::refuse_unserved(&asked.options)?;
+    let transaction = call.transaction(asked.options.transaction_id.as_deref())?;
     let table = call.table(&asked.table)?;
     let info = table.info();
+    let target = Target::new(table, transaction)?;
     let mut range = info.schema.range(asked.start, asked.end, asked.backward)?;
     let lens = read::Lens::new(&asked.options, &info.schema);
     let mut page = Page::new(asked.limit);
     let next = loop {
-        let RangePage { blocks, next } = table.range(&range, page.room(), call.deadline).await?;
+        let RangePage { blocks, next } = target.range(&range, page.room(), call.deadline).await?;
         blocks.iter().try_for_each(|block| page.add(&lens, block))?;
         match next {
             Some(next) if !page.is_full() => range.start = bound_at(&next),

@@ -2,9 +2,11 @@
 //!
 //! An operation gets a [`Call`] and its decoded request, and gives the message of its answer. It checks in the
 //! order that clients know: what needs no table, then the table, then the table's schema, then conditions.
-//! Steps that several operations share are in [`read`] and [`write`].
+//! Steps that several operations share are in [`read`], [`write`] and [`target`].
 
+mod atomic_batch;
 mod read;
+mod target;
 mod write;
 
 use std::sync::Arc;
@@ -57,6 +59,10 @@ operations! {
     BatchGetRow => batch_get_row,
     BatchWriteRow => batch_write_row,
     GetRange => get_range,
+    BulkImport => bulk_import,
+    StartLocalTransaction => start_local_transaction,
+    CommitTransaction => commit_transaction,
+    AbortTransaction => abort_transaction,
     CreateDeliveryTask => create_delivery_task,
     DeleteDeliveryTask => delete_delivery_task,
     DescribeDeliveryTask => describe_delivery_task,

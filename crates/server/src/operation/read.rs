@@ -9,7 +9,7 @@ use lakeferry_store::{RowView, Visibility, key};
 use lakeferry_wire::convert::{ReadOptions, TimeRange};
 use lakeferry_wire::plain_buffer::RowWriter;
 
-use super::{not_yet, write};
+use super::not_yet;
 use crate::error::ApiError;
 
 /// Which cells of a table's rows a reader is shown.
@@ -38,7 +38,6 @@ enum Columns<'a> {
 /// # Errors
 /// If the options ask for it.
 pub fn refuse_unserved(options: &ReadOptions) -> Result<(), ApiError> {
-    write::refuse_transaction(options.transaction_id.as_deref())?;
     if options.filter.is_some() {
         return Err(not_yet("A filter", "read without it and leave out rows in the caller"));
     }
