@@ -254,7 +254,8 @@ mod tests {
         fn the_partition_key_is_the_first_column(key in any_key(), number in any::<i64>()) {
             let mut first = Vec::new();
             encode_value(&key.values()[0], &mut first);
-            prop_assert_eq!(partition_key(&bytes_of(&key)), &first);
+            let whole = bytes_of(&key);
+            prop_assert_eq!(partition_key(&whole), &first);
             let number = PrimaryKey::new(vec![KeyValue::Integer(number), key.values()[0].clone()]);
             let number = bytes_of(&number);
             prop_assert_eq!(partition_key(&number), &number[..9]);

@@ -55,7 +55,7 @@ impl Model {
         }
         let (action, new) = match &change.operation {
             RowOperation::Delete => (Action::Delete, None),
-            RowOperation::Put(cells) => {
+            RowOperation::Put(cells) | RowOperation::Insert(cells) => {
                 let mut columns = Columns::new();
                 for cell in cells {
                     let ColumnUpdate::Put(value, ms) = &cell.update else { return Outcome::Invalid };

@@ -402,7 +402,7 @@ async fn what_they_read_holds_until_they_commit_also_among_many() {
     let table = site.table().await;
     let mut writers = JoinSet::new();
     for task in 0..TASKS {
-        let (store, table) = (site.store.clone(), table.clone());
+        let (store, table, beside) = (site.store.clone(), table.clone(), table.clone());
         writers.spawn(async move {
             let user = if task % 2 == 0 { "ann" } else { "bob" };
             for _ in 0..TIMES {
@@ -416,7 +416,7 @@ async fn what_they_read_holds_until_they_commit_also_among_many() {
                 open.commit().await.unwrap();
             }
         });
-        let table = table.clone();
+        let table = beside;
         writers.spawn(async move {
             for _ in 0..TIMES {
                 retried(|| write(&table, update("ann", 1, vec![add("sum", 0), add("single", 1)]))).await;

@@ -138,7 +138,7 @@ impl Partition {
     ///
     /// # Errors
     /// If nothing of it could be done. Changes that break a rule have that for their outcome.
-    pub async fn apply_claimed(
+    pub(crate) async fn apply_claimed(
         &self,
         changes: &[Keyed<'_>],
         before: &Buffer,
@@ -156,7 +156,7 @@ impl Partition {
     ///
     /// # Errors
     /// If nothing was written, or the outcome is unknown.
-    pub async fn write_claimed(
+    pub(crate) async fn write_claimed(
         &self,
         buffer: &Buffer,
         claim: &Claim,
