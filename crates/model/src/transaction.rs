@@ -48,7 +48,11 @@ mod tests {
         let upper = "A".repeat(32);
         let signed = format!("+{}", "1".repeat(31));
         for text in ["", "fake_transaction_id", &"1".repeat(31), &"1".repeat(33), &upper, &signed] {
-            assert_eq!(TransactionId::parse(text).unwrap_err().message, "TransactionID is invalid.", "{text}");
+            assert_eq!(
+                TransactionId::parse(text).unwrap_err().message,
+                "TransactionID is invalid.",
+                "{text}"
+            );
         }
     }
 }

@@ -86,7 +86,9 @@ impl From<lakeferry_store::Error> for ApiError {
                 Self::new(ErrorCode::ConditionCheckFail, message::CONDITION_CHECK_FAIL)
             }
             // Nothing of the row was handed to a committer, so SDKs may send it again.
-            ErrorKind::Conflict => Self::new(ErrorCode::RowOperationConflict, message::ROW_OPERATION_CONFLICT),
+            ErrorKind::Conflict => {
+                Self::new(ErrorCode::RowOperationConflict, message::ROW_OPERATION_CONFLICT)
+            }
             ErrorKind::NoSuchTransaction => {
                 Self::new(ErrorCode::SessionNotExist, message::NO_SUCH_TRANSACTION)
             }

@@ -142,11 +142,9 @@ async fn rows_of_a_batch_under_an_id_fail_alone_where_they_leave_its_key() {
     let codes: Vec<Option<&str>> = answer.tables.iter().flat_map(|table| &table.rows).map(code).collect();
     assert_eq!(codes, [None, Some("OTSDataOutOfRange"), Some("OTSDataOutOfRange")]);
     let error = answer.tables[0].rows[1].error.as_ref().unwrap();
-    assert_eq!(
-        error.message(),
-        "Data out of scope of transaction. Transaction PartKey:1. Data PartKey:2"
-    );
-    let answer = server.call("BatchWriteRow", &request(Some(true))).await.ok::<proto::BatchWriteRowResponse>();
+    assert_eq!(error.message(), "Data out of scope of transaction. Transaction PartKey:1. Data PartKey:2");
+    let answer =
+        server.call("BatchWriteRow", &request(Some(true))).await.ok::<proto::BatchWriteRowResponse>();
     let codes: Vec<Option<&str>> = answer.tables.iter().flat_map(|table| &table.rows).map(code).collect();
     assert_eq!(codes, [Some("OTSDataOutOfRange"); 3]);
     end(&server, "CommitTransaction", &id).await.ok::<proto::CommitTransactionResponse>();
@@ -183,7 +181,11 @@ async fn an_id_that_is_none_or_over_is_refused() {
     end(&server, "CommitTransaction", &ended).await.ok::<proto::CommitTransactionResponse>();
     for operation in ["CommitTransaction", "AbortTransaction"] {
         for id in ["", "x", "fake_transaction_id"] {
-            end(&server, operation, id).await.refused(400, "OTSParameterInvalid", "TransactionID is invalid.");
+            end(&server, operation, id).await.refused(
+                400,
+                "OTSParameterInvalid",
+                "TransactionID is invalid.",
+            );
         }
         for id in [unknown, &ended] {
             end(&server, operation, id).await.refused(NO_SESSION.0, NO_SESSION.1, NO_SESSION.2);

@@ -225,7 +225,10 @@ async fn an_import_answers_the_bytes_of_each_row() {
     let value = [("c", ValueRef::Integer(1))];
     let rows = vec![
         imported(OperationType::Put, row(1, &value)),
-        imported(OperationType::Update, update("t", 2, &[("d", Some(ValueRef::Double(1.5)), CellOperation::Put, None)]).row_change),
+        imported(
+            OperationType::Update,
+            update("t", 2, &[("d", Some(ValueRef::Double(1.5)), CellOperation::Put, None)]).row_change,
+        ),
         imported(OperationType::Put, row(3, &value)),
         imported(OperationType::Delete, delete("t", 3).primary_key),
     ];
@@ -257,12 +260,8 @@ async fn a_row_of_an_import_fails_alone() {
     };
     schema.defined_columns =
         vec![DefinedColumn { name: "DC2".into(), kind: DefinedKind(ValueKind::Integer) }];
-    let create = lakeferry_wire::convert::create_table_request(
-        &schema,
-        &Default::default(),
-        Default::default(),
-        None,
-    );
+    let create =
+        lakeferry_wire::convert::create_table_request(&schema, &Default::default(), Default::default(), None);
     server.call("CreateTable", &create).await.ok::<proto::CreateTableResponse>();
     let rows = vec![
         imported(OperationType::Put, row(1, &[("DC2", ValueRef::Integer(1))])),
@@ -270,7 +269,8 @@ async fn a_row_of_an_import_fails_alone() {
         imported(OperationType::Put, encode::key([("pk", ValueRef::String("a"))])),
         imported(OperationType::Put, row(3, &[])),
     ];
-    let answer = server.call("BulkImport", &import("t", rows.clone())).await.ok::<proto::BulkImportResponse>();
+    let answer =
+        server.call("BulkImport", &import("t", rows.clone())).await.ok::<proto::BulkImportResponse>();
     let told = |answer: &proto::BulkImportResponse| -> Vec<String> {
         let row = |row: &proto::RowInBulkImportResponse| {
             row.error.as_ref().map_or("ok".into(), |error| format!("{} {}", error.code, error.message()))
@@ -318,7 +318,10 @@ async fn a_table_may_forbid_updates_and_allow_them_again() {
     };
     let request = batch(vec![("t", vec![item, put_in_batch(2, 2)])]);
     let answer = server.call("BatchWriteRow", &request).await.ok::<proto::BatchWriteRowResponse>();
-    assert_eq!(answer.tables[0].rows.iter().map(code).collect::<Vec<_>>(), [Some("OTSParameterInvalid"), None]);
+    assert_eq!(
+        answer.tables[0].rows.iter().map(code).collect::<Vec<_>>(),
+        [Some("OTSParameterInvalid"), None]
+    );
     server.call("UpdateTable", &allow(true)).await.ok::<proto::UpdateTableResponse>();
     server.call("UpdateRow", &change).await.ok::<proto::UpdateRowResponse>();
     assert_eq!(scanned(&server, "t").await, ["1 c=1", "2 c=2"]);
@@ -373,7 +376,9 @@ async fn what_a_write_returns_must_be_what_it_increments() {
         )
     };
     use proto::ReturnType::{AfterModify, None as Nothing, Pk};
-    for (kind, names) in [(AfterModify, &["p"][..]), (AfterModify, &["n", "x"]), (Pk, &["n"]), (Nothing, &["n"])] {
+    for (kind, names) in
+        [(AfterModify, &["p"][..]), (AfterModify, &["n", "x"]), (Pk, &["n"]), (Nothing, &["n"])]
+    {
         let answer = server.call("UpdateRow", &returning(kind, names)).await;
         assert_eq!(answer.error().0, "OTSParameterInvalid", "{kind:?} {names:?}");
     }

@@ -25,7 +25,8 @@ async fn each_new_row_gets_a_greater_value_than_the_one_before() {
         assert_eq!(newest(&table, user, value, "a").await, Some(1));
         last = value;
     }
-    let answers = table.write(vec![insert("ann", &[]), put("ann", last, &[("a", 9)]), insert("bob", &[])], soon());
+    let answers =
+        table.write(vec![insert("ann", &[]), put("ann", last, &[("a", 9)]), insert("bob", &[])], soon());
     let answers: Vec<_> = answers.await.into_iter().map(Result::unwrap).collect();
     assert!(last < picked(&answers[0]) && picked(&answers[0]) < picked(&answers[2]));
     assert_eq!(newest(&table, "ann", last, "a").await, Some(9), "a row that is there may be named");
@@ -86,7 +87,11 @@ async fn a_value_of_a_write_that_failed_is_not_given_again() {
             let table = site.same_table();
             insert_one(&table, "ann").await;
             let written = if unknown && fault == Fault::UnknownWritten { 3 } else { 2 };
-            assert_eq!(all_rows(&table).await.len(), written, "{fault:?} at {nth}: no row took another's place");
+            assert_eq!(
+                all_rows(&table).await.len(),
+                written,
+                "{fault:?} at {nth}: no row took another's place"
+            );
             assert_eq!(log(&table).await.len(), written);
         }
     }
@@ -181,7 +186,8 @@ async fn inserted_rows_can_be_written_together() {
     let (first, second) = (picked(&written[0]), picked(&written[1]));
     assert!(first < second);
     assert_eq!(newest(&table, "ann", second, "a").await, Some(2));
-    let failing = vec![insert("ann", &[]), if_row(RowExistence::ExpectExist, change("ann", 99, RowOperation::Delete))];
+    let failing =
+        vec![insert("ann", &[]), if_row(RowExistence::ExpectExist, change("ann", 99, RowOperation::Delete))];
     assert!(table.write_together(failing, soon()).await.is_err());
     assert_eq!(all_rows(&table).await.len(), 2);
 }

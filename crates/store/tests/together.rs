@@ -1,13 +1,13 @@
 //! Rows that are written all or none.
 
 use lakeferry_engine::testing::{Fault, Home};
-use lakeferry_model::{Value, RowChange, RowExistence};
+use lakeferry_model::{RowChange, RowExistence, Value};
 use lakeferry_store::{Error, ErrorKind, Settings, Table, Written};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Fjall, Memory, Site, add, all_rows, cell, delete, if_row, keep_log, let_others_run, log, newest, put, read,
-    soon, split_at, update, write,
+    Fjall, Memory, Site, add, all_rows, cell, delete, if_row, keep_log, let_others_run, log, newest, put,
+    read, soon, split_at, update, write,
 };
 
 async fn together(table: &Table, changes: Vec<RowChange>) -> Result<Vec<Written>, Error> {
@@ -42,7 +42,8 @@ async fn rows_of_different_partition_keys_are_not_written_together() {
     let site = Site::new().await;
     let table = site.table_of(split_at(&["b"])).await;
     for other in ["amy", "zoe"] {
-        let refused = together(&table, vec![put("ann", 1, &[]), put("ann", 2, &[]), put(other, 1, &[])]).await;
+        let refused =
+            together(&table, vec![put("ann", 1, &[]), put("ann", 2, &[]), put(other, 1, &[])]).await;
         let expected = format!("Data out of scope of atomic. Atomic PartKey:ann. Data PartKey:{other}");
         assert_eq!(refused.unwrap_err().to_string(), expected);
     }
@@ -72,7 +73,8 @@ async fn large_rows_are_read_in_pieces_and_written_as_one() {
     let site = Site::new().await;
     let table = site.table().await;
     let text = "x".repeat(1 << 20);
-    let large = || cell("text", lakeferry_model::ColumnUpdate::Put(Value::String(text.as_str().into()), None));
+    let large =
+        || cell("text", lakeferry_model::ColumnUpdate::Put(Value::String(text.as_str().into()), None));
     for n in 0..10 {
         write(&table, update("ann", n, vec![large()])).await.unwrap();
     }
@@ -192,12 +194,16 @@ async fn readers_never_see_a_part_of_what_many_write_together() {
     let mut done = false;
     while !done {
         done = writers.is_empty();
-        let sum: i64 = all_rows(&table).await.iter().flat_map(|row| &row.cells).filter(|cell| cell.name == "a").map(
-            |cell| match cell.value {
+        let sum: i64 = all_rows(&table)
+            .await
+            .iter()
+            .flat_map(|row| &row.cells)
+            .filter(|cell| cell.name == "a")
+            .map(|cell| match cell.value {
                 Value::Integer(value) => value,
                 _ => panic!("a sum is an integer"),
-            },
-        ).sum();
+            })
+            .sum();
         assert_eq!(sum, 0, "a reader saw a part");
         while let Some(ended) = writers.try_join_next() {
             ended.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lakeferry_engine::testing::{Chance, Fault, Home};
-use lakeferry_model::{Clock, KeyBound, KeyRange, KeyValue, Row, TableOptions, TransactionId};
+use lakeferry_model::{Clock, KeyBound, KeyRange, KeyValue, Row, TableOptions};
 use lakeferry_store::{ErrorKind, RangeLimits, Settings, Table, Transaction};
 
 use crate::random_rows::{Model, Outcome, USERS, any_batch_of};
@@ -40,7 +40,6 @@ struct Walk {
 /// A transaction, and what it has done so far.
 struct Open {
     user: &'static str,
-    id: TransactionId,
     transaction: Transaction,
     model: Model,
     done: Vec<Outcome>,
@@ -78,11 +77,11 @@ impl Walk {
         }
         self.read(&open).await;
         match self.chance.below(8) {
-            0 => open.transaction.abort(open.id, soon()).await.unwrap(),
+            0 => open.transaction.abort(soon()).await.unwrap(),
             1 => self.reopen().await,
             2 => self.commit_failing(open).await,
             _ => {
-                open.transaction.commit(open.id, soon()).await.unwrap();
+                open.transaction.commit(soon()).await.unwrap();
                 self.take(open.model, open.done);
             }
         }
@@ -92,7 +91,7 @@ impl Walk {
         let key = KeyValue::String(user.into());
         let id = self.site.store.start_transaction(&self.table, key, soon()).await.unwrap();
         let transaction = self.site.store.transaction(&instance(), id).unwrap();
-        Open { user, id, transaction, model: self.model.clone(), done: Vec::new() }
+        Open { user, transaction, model: self.model.clone(), done: Vec::new() }
     }
 
     async fn write(&mut self, open: &mut Open) {
@@ -152,7 +151,8 @@ impl Walk {
         }
         let mut rows = Vec::new();
         loop {
-            let limits = RangeLimits { rows_max: 1 + self.chance.index(4), bytes_max: 1 + self.chance.index(200) };
+            let limits =
+                RangeLimits { rows_max: 1 + self.chance.index(4), bytes_max: 1 + self.chance.index(200) };
             let range = KeyRange { start, end: end.clone(), backward };
             let page = open.transaction.range(&range, limits, soon()).await.unwrap();
             rows.extend(rows_of(&page.blocks));
@@ -168,7 +168,7 @@ impl Walk {
         if writes {
             self.site.engine.fail_write(1, fault);
         }
-        let outcome = open.transaction.clone().commit(open.id, soon()).await;
+        let outcome = open.transaction.clone().commit(soon()).await;
         if !writes {
             return outcome.unwrap();
         }
@@ -176,9 +176,9 @@ impl Walk {
         if fault == Fault::NotWritten {
             assert_eq!(failed.kind(), ErrorKind::Unavailable, "seed {}", self.seed);
             if self.chance.once_in(2) {
-                return open.transaction.abort(open.id, soon()).await.unwrap();
+                return open.transaction.abort(soon()).await.unwrap();
             }
-            open.transaction.commit(open.id, soon()).await.unwrap();
+            open.transaction.commit(soon()).await.unwrap();
         } else {
             assert_eq!(failed.kind(), ErrorKind::Unknown, "seed {}", self.seed);
         }

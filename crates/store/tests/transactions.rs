@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use lakeferry_engine::testing::Fault;
-use lakeferry_model::{InstanceName, KeyBound, KeyRange, KeyValue, RowChange, RowExistence, TableOptions, TransactionId, Value};
+use lakeferry_model::{
+    InstanceName, KeyBound, KeyRange, KeyValue, RowChange, RowExistence, TableOptions, TransactionId, Value,
+};
 use lakeferry_store::{Error, ErrorKind, RangeLimits, RowBuf, Settings, Table, Transaction};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Memory, Site, add, all_rows, auto_spec, cell, delete, if_row, insert, instance, keep_log, let_others_run, log,
-    newest, picked, put, read, row_key, rows_of, soon, split_at, table_name, update, with_options, write,
+    Memory, Site, add, all_rows, auto_spec, cell, delete, if_row, insert, instance, keep_log, let_others_run,
+    log, newest, picked, put, read, row_key, rows_of, soon, split_at, table_name, update, with_options,
+    write,
 };
 
 /// A transaction and its name.
@@ -35,11 +38,11 @@ impl Open {
     }
 
     async fn commit(&self) -> Result<(), Error> {
-        self.transaction.clone().commit(self.id, soon()).await
+        self.transaction.clone().commit(soon()).await
     }
 
     async fn abort(&self) -> Result<(), Error> {
-        self.transaction.clone().abort(self.id, soon()).await
+        self.transaction.clone().abort(soon()).await
     }
 }
 
@@ -66,7 +69,10 @@ async fn its_writes_are_its_own_until_they_are_committed() {
     let writes = site.engine.calls().0;
     open.commit().await.unwrap();
     assert_eq!(site.engine.calls().0, writes + 1, "a commit is one write");
-    assert_eq!((newest(&table, "ann", 1, "a").await, newest(&table, "ann", 2, "a").await), (Some(11), Some(22)));
+    assert_eq!(
+        (newest(&table, "ann", 1, "a").await, newest(&table, "ann", 2, "a").await),
+        (Some(11), Some(22))
+    );
     assert_eq!(log(&table).await.len(), 4, "each change makes a record");
     write(&table, put("ann", 3, &[])).await.unwrap();
 }
@@ -92,8 +98,13 @@ async fn others_may_not_write_what_it_has_claimed() {
     }
     let rows = vec![put("ann", 1, &[]), put("anna", 1, &[]), put("ann", 2, &[]), put("bob", 1, &[])];
     let answers = table.write(rows, soon()).await;
-    let told: Vec<Option<ErrorKind<'_>>> = answers.iter().map(|answer| answer.as_ref().err().map(Error::kind)).collect();
-    assert_eq!(told, [Some(ErrorKind::Conflict), None, Some(ErrorKind::Conflict), None], "each row fails alone");
+    let told: Vec<Option<ErrorKind<'_>>> =
+        answers.iter().map(|answer| answer.as_ref().err().map(Error::kind)).collect();
+    assert_eq!(
+        told,
+        [Some(ErrorKind::Conflict), None, Some(ErrorKind::Conflict), None],
+        "each row fails alone"
+    );
     let together = table.write_together(vec![put("ann", 1, &[]), put("ann", 2, &[])], soon()).await;
     assert_eq!(together.unwrap_err().kind(), ErrorKind::Conflict);
     let second = start(&site, &table, "ann").await.err().unwrap();
@@ -116,7 +127,9 @@ async fn it_begins_after_the_writers_that_came_before_it() {
     let store = site.store.clone();
     let starting = {
         let table = table.clone();
-        tokio::spawn(async move { store.start_transaction(&table, KeyValue::String("ann".into()), soon()).await })
+        tokio::spawn(
+            async move { store.start_transaction(&table, KeyValue::String("ann".into()), soon()).await },
+        )
     };
     let_others_run().await;
     assert!(!starting.is_finished(), "a row of the key waits to be committed");
@@ -137,7 +150,11 @@ async fn what_has_ended_is_not_there_any_more() {
     gone(site.store.transaction(&instance(), TransactionId::new(1)).err().unwrap());
     for commit in [true, false] {
         let open = start(&site, &table, "ann").await.unwrap();
-        if commit { open.commit().await.unwrap() } else { open.abort().await.unwrap() }
+        if commit {
+            open.commit().await.unwrap()
+        } else {
+            open.abort().await.unwrap()
+        }
         gone(site.store.transaction(&instance(), open.id).err().unwrap());
         // Who got hold of it before finds the same.
         gone(open.commit().await.unwrap_err());
@@ -178,16 +195,24 @@ async fn it_stays_within_its_partition_key() {
     let table = site.table().await;
     let open = start(&site, &table, "ann").await.unwrap();
     let text = "Data out of scope of transaction. Transaction PartKey:ann. Data PartKey:";
-    let answers = open.transaction.write(vec![put("ann", 1, &[]), put("bob", 1, &[]), put("ann", 2, &[])], soon()).await;
+    let answers = open
+        .transaction
+        .write(vec![put("ann", 1, &[]), put("bob", 1, &[]), put("ann", 2, &[])], soon())
+        .await;
     assert!(answers[0].is_ok() && answers[2].is_ok());
     assert_eq!(answers[1].as_ref().unwrap_err().to_string(), format!("{text}bob"));
-    let together = open.transaction.write_together(vec![put("ann", 3, &[]), put("amy", 1, &[])], soon()).await;
+    let together =
+        open.transaction.write_together(vec![put("ann", 3, &[]), put("amy", 1, &[])], soon()).await;
     assert_eq!(together.unwrap_err().to_string(), format!("{text}amy"));
     let got = open.transaction.get(&[row_key("bob", 1)], soon()).await.err().unwrap();
     assert_eq!(got.to_string(), format!("{text}bob"));
     let value = |user: &str| KeyBound::Value(KeyValue::String(user.to_owned().into()));
     for (end, other) in [(value("bob"), "bob"), (KeyBound::InfMax, "INF_MAX")] {
-        let range = KeyRange { start: vec![value("ann"), KeyBound::InfMin], end: vec![end, KeyBound::InfMax], backward: false };
+        let range = KeyRange {
+            start: vec![value("ann"), KeyBound::InfMin],
+            end: vec![end, KeyBound::InfMax],
+            backward: false,
+        };
         let limits = RangeLimits { rows_max: 10, bytes_max: 1 << 20 };
         let refused = open.transaction.range(&range, limits, soon()).await.unwrap_err();
         assert_eq!(refused.to_string(), format!("{text}{other}"));
@@ -212,7 +237,13 @@ async fn it_writes_four_mebibytes_at_most() {
     let table = site.table().await;
     let open = start(&site, &table, "ann").await.unwrap();
     let text = "x".repeat(1 << 20);
-    let large = |n| update("ann", n, vec![cell("t", lakeferry_model::ColumnUpdate::Put(Value::String(text.as_str().into()), None))]);
+    let large = |n| {
+        update(
+            "ann",
+            n,
+            vec![cell("t", lakeferry_model::ColumnUpdate::Put(Value::String(text.as_str().into()), None))],
+        )
+    };
     for n in 0..3 {
         open.write(large(n)).await.unwrap();
     }
@@ -250,7 +281,8 @@ async fn a_commit_that_wrote_nothing_may_be_tried_again() {
         let open = start(&site, &table, "ann").await.unwrap();
         open.write(put("ann", n, &[("a", 1)])).await.unwrap();
         open.write(put("ann", n + 10, &[("a", 1)])).await.unwrap();
-        let fault = [Fault::NotWritten, Fault::UnknownWritten, Fault::UnknownLost][usize::try_from(n).unwrap()];
+        let fault =
+            [Fault::NotWritten, Fault::UnknownWritten, Fault::UnknownLost][usize::try_from(n).unwrap()];
         site.engine.fail_write(1, fault);
         let failed = open.commit().await.unwrap_err();
         if fault == Fault::NotWritten {
@@ -327,11 +359,15 @@ async fn changes_within_it_can_be_made_all_or_none() {
     let table = site.table().await;
     let open = start(&site, &table, "ann").await.unwrap();
     open.write(put("ann", 1, &[("a", 1)])).await.unwrap();
-    let failing = vec![put("ann", 2, &[]), delete("ann", 1), if_row(RowExistence::ExpectExist, put("ann", 1, &[]))];
+    let failing =
+        vec![put("ann", 2, &[]), delete("ann", 1), if_row(RowExistence::ExpectExist, put("ann", 1, &[]))];
     let failed = open.transaction.write_together(failing, soon()).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::ConditionFailed);
     assert_eq!(open.newest("ann", 1, "a").await, Some(1));
-    open.transaction.write_together(vec![put("ann", 3, &[]), update("ann", 1, vec![add("a", 1)])], soon()).await.unwrap();
+    open.transaction
+        .write_together(vec![put("ann", 3, &[]), update("ann", 1, vec![add("a", 1)])], soon())
+        .await
+        .unwrap();
     open.commit().await.unwrap();
     assert_eq!(newest(&table, "ann", 1, "a").await, Some(2));
     assert_eq!(all_rows(&table).await.len(), 2);
@@ -361,7 +397,14 @@ async fn a_range_shows_its_own_rows_in_their_places() {
     }
     write(&table, put("bob", 1, &[])).await.unwrap();
     let open = start(&site, &table, "ann").await.unwrap();
-    for change in [put("ann", 1, &[]), delete("ann", 4), put("ann", 5, &[]), update("ann", 6, vec![add("a", 1)]), put("ann", 9, &[]), delete("ann", 9)] {
+    for change in [
+        put("ann", 1, &[]),
+        delete("ann", 4),
+        put("ann", 5, &[]),
+        update("ann", 6, vec![add("a", 1)]),
+        put("ann", 9, &[]),
+        delete("ann", 9),
+    ] {
         open.write(change).await.unwrap();
     }
     for backward in [false, true] {
@@ -370,7 +413,11 @@ async fn a_range_shows_its_own_rows_in_their_places() {
             if backward {
                 expected.reverse();
             }
-            assert_eq!(walk(&open, rows_max, backward).await, expected, "{rows_max} rows, backward: {backward}");
+            assert_eq!(
+                walk(&open, rows_max, backward).await,
+                expected,
+                "{rows_max} rows, backward: {backward}"
+            );
         }
     }
 }
@@ -383,7 +430,11 @@ async fn walk(open: &Open, rows_max: usize, backward: bool) -> Vec<i64> {
     let mut numbers = Vec::new();
     loop {
         let range = KeyRange { start, end: end.clone(), backward };
-        let page = open.transaction.range(&range, RangeLimits { rows_max, bytes_max: 1 << 20 }, soon()).await.unwrap();
+        let page = open
+            .transaction
+            .range(&range, RangeLimits { rows_max, bytes_max: 1 << 20 }, soon())
+            .await
+            .unwrap();
         assert!(page.len() <= rows_max);
         numbers.extend(rows_of(&page.blocks).iter().map(|row| match row.primary_key.values()[1] {
             KeyValue::Integer(n) => n,
@@ -406,7 +457,8 @@ async fn what_they_read_holds_until_they_commit_also_among_many() {
         writers.spawn(async move {
             let user = if task % 2 == 0 { "ann" } else { "bob" };
             for _ in 0..TIMES {
-                let id = retried(|| store.start_transaction(&table, KeyValue::String(user.into()), soon())).await;
+                let id =
+                    retried(|| store.start_transaction(&table, KeyValue::String(user.into()), soon())).await;
                 let open = Open { id, transaction: store.transaction(&instance(), id).unwrap() };
                 // Read, think, write: anybody between would have his addition lost.
                 let sum = open.newest(user, 1, "sum").await.unwrap_or(0);

@@ -25,7 +25,9 @@ pub fn write(change: &RowChange, key_name_bytes: usize, column_condition: bool) 
     let Condition { existence } = change.condition;
     let reads = column_condition || existence != RowExistence::Ignore;
     let bytes = match &change.operation {
-        RowOperation::Put(_) | RowOperation::Insert(_) | RowOperation::Update(_) => row_bytes(change, key_name_bytes),
+        RowOperation::Put(_) | RowOperation::Insert(_) | RowOperation::Update(_) => {
+            row_bytes(change, key_name_bytes)
+        }
         RowOperation::Delete => 0,
     };
     consumed(i32::from(reads), units(bytes))

@@ -11,6 +11,6 @@ pub async fn answer(
     request: AbortTransactionRequest,
 ) -> Result<AbortTransactionResponse, ApiError> {
     let id = TransactionId::parse(&request.transaction_id)?;
-    call.open_transaction(id)?.abort(id, call.deadline).await?;
+    call.open_transaction(id)?.abort(call.deadline).await?;
     Ok(AbortTransactionResponse {})
 }

@@ -11,6 +11,6 @@ pub async fn answer(
     request: CommitTransactionRequest,
 ) -> Result<CommitTransactionResponse, ApiError> {
     let id = TransactionId::parse(&request.transaction_id)?;
-    call.open_transaction(id)?.commit(id, call.deadline).await?;
+    call.open_transaction(id)?.commit(call.deadline).await?;
     Ok(CommitTransactionResponse {})
 }

@@ -10,7 +10,7 @@ pub async fn answer(
     call: Call,
     request: StartLocalTransactionRequest,
 ) -> Result<StartLocalTransactionResponse, ApiError> {
-    let (table, key) = convert::start_local_transaction(request)?;
+    let (table, key) = convert::start_local_transaction(&request)?;
     let table = call.table(&table)?;
     let key = table.info().schema.partition_key(key)?;
     let id = call.shared.store.start_transaction(&table, key, call.deadline).await?;

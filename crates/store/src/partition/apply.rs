@@ -361,7 +361,13 @@ mod tests {
             returning: Returning::Nothing,
         };
         let options = TableOptions::default();
-        let rules = Rules { options: &options, origin_columns: &[], now_ms, entry_bytes_max: 1 << 20, picks_keys: false };
+        let rules = Rules {
+            options: &options,
+            origin_columns: &[],
+            now_ms,
+            entry_bytes_max: 1 << 20,
+            picks_keys: false,
+        };
         let mut arena = Vec::new();
         let applied = rules.apply(Some(&old), &change, b"k", now_ms, &mut arena).unwrap();
         let entry = &arena[applied.entry.unwrap()];

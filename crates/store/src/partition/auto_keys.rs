@@ -93,14 +93,17 @@ impl Partition {
     ) -> Result<Option<Completed>, Error> {
         let is_insert = |change: &RowChange| matches!(change.operation, RowOperation::Insert(_));
         let count = changes.iter().filter(|(_, change)| is_insert(change)).count();
-        let at = self.0.info.borrow().schema.auto_increment();
-        let Some(at) = at.filter(|_| count > 0) else { return Ok(None) };
+        if count == 0 {
+            return Ok(None);
+        }
+        let Some(at) = self.0.info.borrow().schema.auto_increment() else { return Ok(None) };
         let mut value = self.pick(i64::try_from(count).unwrap_or(i64::MAX), deadline).await?;
         let changes = changes.iter().map(|(key, change)| {
             if !is_insert(change) {
                 return (key.clone(), (*change).clone());
             }
-            let change = RowChange { primary_key: with_value(&change.primary_key, at, value), ..(*change).clone() };
+            let change =
+                RowChange { primary_key: with_value(&change.primary_key, at, value), ..(*change).clone() };
             value += 1;
             let mut key = Vec::with_capacity(key.len());
             key::encode(&change.primary_key, &mut key);

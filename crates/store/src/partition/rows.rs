@@ -19,9 +19,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
+pub use claims::Claim;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
-pub use claims::Claim;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::Error;

@@ -45,6 +45,7 @@ pub(crate) struct Transactions {
 /// An open transaction. Handles are shared.
 #[derive(Debug, Clone)]
 pub struct Transaction {
+    id: TransactionId,
     session: Arc<Session>,
     all: Arc<Transactions>,
 }
@@ -89,7 +90,7 @@ impl Store {
         if is_over || session.table().info().instance != *instance {
             return Err(Error::NoSuchTransaction);
         }
-        Ok(Transaction { session, all: all.clone() })
+        Ok(Transaction { id, session, all: all.clone() })
     }
 }
 
@@ -183,11 +184,11 @@ impl Transaction {
     /// # Errors
     /// If nothing was written the transaction stays open, and the commit may be tried again. It is over if the
     /// outcome is unknown.
-    pub async fn commit(self, id: TransactionId, deadline: Instant) -> Result<(), Error> {
+    pub async fn commit(self, deadline: Instant) -> Result<(), Error> {
         let committing = tokio::spawn(async move {
             let outcome = self.session.commit(deadline).await;
             if matches!(outcome, Ok(()) | Err(Error::Unknown(_))) {
-                self.all.open.lock().remove(&id);
+                self.all.open.lock().remove(&self.id);
             }
             outcome
         });
@@ -199,9 +200,9 @@ impl Transaction {
     ///
     /// # Errors
     /// If it is over already, or busy until the deadline.
-    pub async fn abort(self, id: TransactionId, deadline: Instant) -> Result<(), Error> {
+    pub async fn abort(self, deadline: Instant) -> Result<(), Error> {
         self.session.abort(deadline).await?;
-        self.all.open.lock().remove(&id);
+        self.all.open.lock().remove(&self.id);
         Ok(())
     }
 }

@@ -28,7 +28,9 @@ pub(super) async fn get(
         key::encode(primary_key, &mut bytes);
         let Some(own) = buffer.row(&bytes) else { continue };
         *row = match own {
-            Some(columns) => RowBuf::visible(session.table().partition_at(&bytes), &bytes, &entry_of(columns))?,
+            Some(columns) => {
+                RowBuf::visible(session.table().partition_at(&bytes), &bytes, &entry_of(columns))?
+            }
             None => None,
         };
     }
@@ -102,7 +104,11 @@ fn lay_over(
 }
 
 /// Committed rows and own ones in the order of the walk; an own row takes the committed one's place.
-struct Merged<'a, C: Iterator<Item = (&'a [u8], &'a [u8])>, O: Iterator<Item = &'a (&'a [u8], Option<Vec<u8>>)>> {
+struct Merged<
+    'a,
+    C: Iterator<Item = (&'a [u8], &'a [u8])>,
+    O: Iterator<Item = &'a (&'a [u8], Option<Vec<u8>>)>,
+> {
     committed: Peekable<C>,
     own: Peekable<O>,
     backward: bool,

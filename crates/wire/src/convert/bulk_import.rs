@@ -85,7 +85,9 @@ mod tests {
         assert!(matches!(write.rows[0].change.operation, RowOperation::Update(_)));
         assert_eq!(write.rows[1].change.operation, RowOperation::Delete);
         let unknown = proto::RowInBulkImportRequest { r#type: 9, ..row(proto::OperationType::Put) };
-        assert!(bulk_import(proto::BulkImportRequest { table_name: "t".into(), rows: vec![unknown] }).is_err());
+        assert!(
+            bulk_import(proto::BulkImportRequest { table_name: "t".into(), rows: vec![unknown] }).is_err()
+        );
     }
 
     #[test]

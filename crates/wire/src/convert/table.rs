@@ -245,7 +245,10 @@ pub fn read_table_meta(meta: &proto::TableMeta) -> Result<TableSchema, Violation
 
 /// All options, as answers carry them.
 pub fn table_options(options: &TableOptions) -> proto::TableOptions {
-    proto::TableOptions { update_full_row: Some(options.update_full_row), ..table_options_of_request(options) }
+    proto::TableOptions {
+        update_full_row: Some(options.update_full_row),
+        ..table_options_of_request(options)
+    }
 }
 
 /// Takes the options out of an answer; what is missing has its default.
@@ -498,6 +501,8 @@ mod tests {
             versions_max: i32::MAX.unsigned_abs(),
             deviation_s: DEVIATION_S_MAX,
             allow_update: false,
+            update_full_row: true,
+            local_transactions: false,
         };
         let throughput = ReservedThroughput { read: 1, write: 2 };
         let stream =
@@ -507,7 +512,7 @@ mod tests {
         let table = create_table(&request).unwrap();
         assert_eq!((&table.schema, &table.options), (&schema(), &options));
         assert_eq!((table.throughput, table.stream.as_ref()), (throughput, Some(&stream)));
-        assert!(table.options.local_transactions && table.split_points.is_empty());
+        assert!(table.split_points.is_empty());
 
         let described = describe_table(&TableDescription {
             schema: &table.schema,
@@ -519,8 +524,10 @@ mod tests {
             created_at: 4,
         });
         assert_eq!(read_table_meta(&described.table_meta).unwrap(), schema());
-        assert_eq!(read_table_options(&described.table_options).unwrap(), options);
-        assert_eq!(described.table_options.update_full_row, Some(false));
+        // Whether transactions are allowed is told to nobody.
+        let told = TableOptions { local_transactions: true, ..options };
+        assert_eq!(read_table_options(&described.table_options).unwrap(), told);
+        assert_eq!(described.table_options.update_full_row, Some(true));
         assert_eq!(described.reserved_throughput_details.last_increase_time, 2);
         assert_eq!(described.stream_details.unwrap().column_to_get, ["s", "d"]);
         assert_eq!(described.creation_time, Some(4));

@@ -12,7 +12,7 @@ use crate::proto;
 /// # Errors
 /// The first broken rule that needs no table.
 pub fn start_local_transaction(
-    request: proto::StartLocalTransactionRequest,
+    request: &proto::StartLocalTransactionRequest,
 ) -> Result<(TableName, KeyColumns), Violation> {
     let table = TableName::parse(&request.table_name)?;
     let row = decode_row(&request.key)?;
@@ -43,7 +43,7 @@ mod tests {
     use lakeferry_model::{KeyBound, KeyValue, ValueRef};
 
     fn start(table: &str, key: Bytes) -> Result<(TableName, KeyColumns), Violation> {
-        start_local_transaction(proto::StartLocalTransactionRequest { table_name: table.into(), key })
+        start_local_transaction(&proto::StartLocalTransactionRequest { table_name: table.into(), key })
     }
 
     #[test]

@@ -58,8 +58,10 @@ impl UnboundChange {
 
     /// The server picks values of the auto-increment column alone. What is wrong beside that is told first.
     fn check_placeholder(&self, schema: &TableSchema) -> Result<(), Violation> {
-        let column = self.placeholder.and_then(|at| Some((schema.primary_key.get(at)?, self.key_names.get(at)?)));
-        let names_fit = self.key_names.iter().eq(schema.primary_key.iter().map(|column| column.name.as_str()));
+        let column =
+            self.placeholder.and_then(|at| Some((schema.primary_key.get(at)?, self.key_names.get(at)?)));
+        let names_fit =
+            self.key_names.iter().eq(schema.primary_key.iter().map(|column| column.name.as_str()));
         match column {
             Some((column, _)) if names_fit && !column.auto_increment => Err(Violation::primary_key(format!(
                 "Validate PK type fail. Input: VT_AUTO_INCREMENT, Meta: {}.",

@@ -112,7 +112,10 @@ mod tests {
 
     fn row(user: &str, n: i64) -> Bytes {
         let mut out = Vec::new();
-        key::encode(&PrimaryKey::new(vec![KeyValue::String(user.to_owned().into()), KeyValue::Integer(n)]), &mut out);
+        key::encode(
+            &PrimaryKey::new(vec![KeyValue::String(user.to_owned().into()), KeyValue::Integer(n)]),
+            &mut out,
+        );
         out.into()
     }
 
