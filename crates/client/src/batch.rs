@@ -133,7 +133,9 @@ fn batch_write_request(
 
 fn row_in_batch(row: &RowWrite) -> proto::RowInBatchWriteRowRequest {
     let operation = match row.operation {
-        lakeferry_model::RowOperation::Put(_) => proto::OperationType::Put,
+        lakeferry_model::RowOperation::Put(_) | lakeferry_model::RowOperation::Insert(_) => {
+            proto::OperationType::Put
+        }
         lakeferry_model::RowOperation::Update(_) => proto::OperationType::Update,
         lakeferry_model::RowOperation::Delete => proto::OperationType::Delete,
     };

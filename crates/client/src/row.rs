@@ -222,7 +222,9 @@ impl RowWrite {
 
     fn push(&mut self, name: ByteString, update: ColumnUpdate) {
         match &mut self.operation {
-            RowOperation::Put(cells) | RowOperation::Update(cells) => cells.push(CellChange { name, update }),
+            RowOperation::Put(cells) | RowOperation::Insert(cells) | RowOperation::Update(cells) => {
+                cells.push(CellChange { name, update });
+            }
             RowOperation::Delete => {}
         }
     }

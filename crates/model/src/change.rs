@@ -23,11 +23,14 @@ pub struct RowChange {
     pub returning: Returning,
 }
 
-/// The three operations on a row.
+/// The operations on a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RowOperation {
     /// Replaces the whole row by these cells. Of two for one column and timestamp, the last stays.
     Put(Vec<CellChange>),
+    /// Puts these cells as a new row under a key that the store completes: it picks the value of the table's
+    /// auto-increment column. What the change's primary key holds there counts for nothing.
+    Insert(Vec<CellChange>),
     /// Changes single columns, in this order. A row that is missing is made if anything is put into it.
     Update(Vec<CellChange>),
     /// Removes the row, if there is one.
@@ -137,7 +140,7 @@ impl RowOperation {
     /// The changes of columns; none for a delete.
     pub fn cells(&self) -> &[CellChange] {
         match self {
-            Self::Put(cells) | Self::Update(cells) => cells,
+            Self::Put(cells) | Self::Insert(cells) | Self::Update(cells) => cells,
             Self::Delete => &[],
         }
     }

@@ -16,6 +16,7 @@ pub mod limits;
 mod name;
 mod row;
 mod schema;
+mod transaction;
 mod value;
 mod violation;
 
@@ -35,5 +36,6 @@ pub use schema::{
     DefinedColumn, DefinedKind, KeyColumn, KeyKind, ReservedThroughput, StreamSpec, TableOptions,
     TableSchema, check_index_key_column_count, check_key_column_count,
 };
+pub use transaction::TransactionId;
 pub use value::{KeyValue, Value, ValueKind, ValueRef};
 pub use violation::{Rule, Violation};

@@ -22,6 +22,10 @@ pub const BATCH_GET_ROWS_MAX: usize = 100;
 pub const BATCH_WRITE_ROWS_MAX: usize = 200;
 /// Summed size of the rows of one BatchWriteRow.
 pub const BATCH_WRITE_BYTES_MAX: usize = 4_194_304;
+/// Summed size of the rows that one local transaction writes.
+pub const TRANSACTION_BYTES_MAX: usize = 4_194_304;
+/// Seconds after which a local transaction that is neither committed nor aborted is gone.
+pub const TRANSACTION_S_MAX: u64 = 60;
 /// Rows read for one GetRange page.
 pub const RANGE_ROWS_MAX: usize = 5000;
 /// Data of one GetRange page.

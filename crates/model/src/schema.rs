@@ -79,11 +79,30 @@ pub struct TableOptions {
     pub deviation_s: i64,
     /// Whether UpdateRow is allowed.
     pub allow_update: bool,
+    /// Whether UpdateRow writes the columns that it does not name again, so that a row lives and expires as one.
+    /// Fixed when the table is made.
+    #[serde(default)]
+    pub update_full_row: bool,
+    /// Whether local transactions are allowed. Fixed when the table is made.
+    #[serde(default = "allowed")]
+    pub local_transactions: bool,
+}
+
+/// Tables of before the option allow what those allow that do not name it.
+fn allowed() -> bool {
+    true
 }
 
 impl Default for TableOptions {
     fn default() -> Self {
-        Self { time_to_live_s: None, versions_max: 1, deviation_s: 86_400, allow_update: true }
+        Self {
+            time_to_live_s: None,
+            versions_max: 1,
+            deviation_s: 86_400,
+            allow_update: true,
+            update_full_row: false,
+            local_transactions: allowed(),
+        }
     }
 }
 
@@ -118,6 +137,7 @@ impl TableSchema {
                 return Err(Violation::parameter(format!("Duplicated primary key name: '{}'.", column.name)));
             }
         }
+        self.check_auto_increment()?;
         if self.defined_columns.len() > limits::DEFINED_COLUMNS_MAX {
             return Err(Violation::parameter("The number of defined columns must be in range: [0, 32]."));
         }
@@ -175,6 +195,38 @@ impl TableSchema {
             meta.check(name.as_ref(), kind)?;
         }
         Ok(columns.into_iter().map(|(_, bound)| bound).collect())
+    }
+
+    /// The place of the auto-increment column in the primary key, if there is one.
+    pub fn auto_increment(&self) -> Option<usize> {
+        self.primary_key.iter().position(|column| column.auto_increment)
+    }
+
+    /// The server picks the values of one column at most, of an integer column that is not the partition key.
+    fn check_auto_increment(&self) -> Result<(), Violation> {
+        let Some(at) = self.auto_increment() else { return Ok(()) };
+        let column = &self.primary_key[at];
+        let message = if at == 0 {
+            format!("The first primary key column '{}' cannot be AUTO_INCREMENT.", column.name)
+        } else if column.kind != KeyKind::Integer {
+            format!("The AUTO_INCREMENT primary key column '{}' must be INTEGER.", column.name)
+        } else if self.primary_key[at + 1..].iter().any(|column| column.auto_increment) {
+            "At most one primary key column can be AUTO_INCREMENT.".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Violation::parameter(message))
+    }
+
+    /// Checks a partition key that came with its column's name: the first primary key column alone.
+    ///
+    /// # Errors
+    /// The first rule broken: the number of columns, then the name, then the type.
+    pub fn partition_key(&self, columns: Vec<(impl AsRef<str>, KeyValue)>) -> Result<KeyValue, Violation> {
+        let one = || Violation::parameter("StartLocalTransaction support only one primary key.");
+        let [(name, value)] = <[_; 1]>::try_from(columns).map_err(|_| one())?;
+        self.primary_key.first().ok_or_else(one)?.check(name.as_ref(), Some(value.as_ref().kind()))?;
+        Ok(value)
     }
 
     fn check_key_size(&self, count: usize) -> Result<(), Violation> {

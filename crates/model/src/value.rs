@@ -4,6 +4,7 @@
 //! out of a request copies none of its bytes.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -149,6 +150,17 @@ impl KeyValue {
     /// The size that limits and capacity units count, in bytes.
     pub fn size(&self) -> usize {
         self.as_ref().size()
+    }
+}
+
+/// As messages of the protocol name a key: an integer, the text itself, or bytes in hexadecimal.
+impl fmt::Display for KeyValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(value) => write!(f, "{value}"),
+            Self::String(text) => f.write_str(text),
+            Self::Binary(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
     }
 }
 

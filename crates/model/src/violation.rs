@@ -7,6 +7,9 @@ pub enum Rule {
     Parameter,
     /// A primary key does not fit the table's schema (`OTSInvalidPK`).
     PrimaryKey,
+    /// A row lies outside the one partition key that an atomic batch or a transaction may touch
+    /// (`OTSDataOutOfRange`).
+    Scope,
 }
 
 /// A broken rule. The message is the protocol's exact text where one is documented.
@@ -28,5 +31,10 @@ impl Violation {
     /// A violation of a primary key rule.
     pub fn primary_key(message: impl Into<String>) -> Self {
         Self { rule: Rule::PrimaryKey, message: message.into() }
+    }
+
+    /// A violation of the rule that rows share a partition key.
+    pub fn scope(message: impl Into<String>) -> Self {
+        Self { rule: Rule::Scope, message: message.into() }
     }
 }

@@ -58,6 +58,7 @@ impl From<Violation> for ApiError {
         let code = match violation.rule {
             Rule::Parameter => ErrorCode::ParameterInvalid,
             Rule::PrimaryKey => ErrorCode::InvalidPrimaryKey,
+            Rule::Scope => ErrorCode::DataOutOfRange,
         };
         Self::new(code, violation.message)
     }
@@ -83,6 +84,13 @@ impl From<lakeferry_store::Error> for ApiError {
             ErrorKind::Invalid(violation) => violation.clone().into(),
             ErrorKind::ConditionFailed => {
                 Self::new(ErrorCode::ConditionCheckFail, message::CONDITION_CHECK_FAIL)
+            }
+            // Nothing of the row was handed to a committer, so SDKs may send it again.
+            ErrorKind::Conflict => {
+                Self::new(ErrorCode::RowOperationConflict, message::ROW_OPERATION_CONFLICT)
+            }
+            ErrorKind::NoSuchTransaction => {
+                Self::new(ErrorCode::SessionNotExist, message::NO_SUCH_TRANSACTION)
             }
             ErrorKind::NoSuchTable => Self::new(ErrorCode::ObjectNotExist, message::NO_SUCH_TABLE),
             ErrorKind::NoSuchInstance => Self::new(ErrorCode::AuthFailed, message::NO_SUCH_INSTANCE),

@@ -8,7 +8,7 @@ use lakeferry_wire::proto::{self, OperationType, RowExistenceExpectation};
 use crate::harness::{TestServer, rows};
 use crate::rows::{delete, expecting, row, told, units};
 
-fn put_in_batch(pk: i64, value: i64) -> proto::RowInBatchWriteRowRequest {
+pub fn put_in_batch(pk: i64, value: i64) -> proto::RowInBatchWriteRowRequest {
     proto::RowInBatchWriteRowRequest {
         r#type: OperationType::Put.into(),
         row_change: row(pk, &[("c", ValueRef::Integer(value))]),
@@ -16,7 +16,7 @@ fn put_in_batch(pk: i64, value: i64) -> proto::RowInBatchWriteRowRequest {
     }
 }
 
-fn batch(tables: Vec<(&str, Vec<proto::RowInBatchWriteRowRequest>)>) -> proto::BatchWriteRowRequest {
+pub fn batch(tables: Vec<(&str, Vec<proto::RowInBatchWriteRowRequest>)>) -> proto::BatchWriteRowRequest {
     let tables = tables
         .into_iter()
         .map(|(name, rows)| proto::TableInBatchWriteRowRequest { table_name: name.to_owned(), rows });
@@ -119,11 +119,6 @@ async fn a_batch_that_breaks_a_rule_is_refused_as_a_whole() {
     let mut bad = put_in_batch(2, 1);
     bad.row_change = row(2, &[("#c", ValueRef::Integer(1))]);
     refused(&batch(vec![("t", vec![put_in_batch(1, 1), bad])]), "Invalid column name: '#c'.").await;
-    let mut atomic = batch(vec![("t", vec![put_in_batch(1, 1)])]);
-    atomic.is_atomic = Some(true);
-    let answer = server.call("BatchWriteRow", &atomic).await;
-    assert_eq!(answer.error().0, "OTSUnsupportOperation");
-    assert!(scanned(&server, "t").await.is_empty());
 }
 
 #[tokio::test]

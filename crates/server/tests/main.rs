@@ -14,6 +14,8 @@ mod rows;
 mod streams;
 mod tables;
 mod tasks;
+mod transactions;
 mod tunnels;
 mod validation;
 mod wide_rows;
+mod writes;

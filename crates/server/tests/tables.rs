@@ -160,13 +160,9 @@ async fn an_update_with_update_full_row_is_refused() {
 async fn a_table_that_cannot_be_as_asked_is_not_made() {
     let server = TestServer::start().await;
     let plain = || create_table("t", &[("pk", KeyKind::Integer), ("id", KeyKind::Integer)]);
-    let mut auto = plain();
-    auto.table_meta.primary_key[1].option = Some(proto::PrimaryKeyOption::AutoIncrement.into());
     let mut encrypted = plain();
     encrypted.sse_spec = Some(proto::SseSpecification { enable: true, ..Default::default() });
-    let mut transactional = plain();
-    transactional.enable_local_txn = Some(true);
-    for (request, part) in [(auto, "'id'"), (encrypted, "Encryption"), (transactional, "transaction")] {
+    for (request, part) in [(encrypted, "Encryption")] {
         let answer = server.call("CreateTable", &request).await;
         let (code, message) = answer.error();
         assert_eq!(code, "OTSUnsupportOperation");

@@ -12,6 +12,12 @@ pub enum Error {
     /// The row is not as the write expects it.
     #[error("the row is not as the write expects it")]
     ConditionFailed,
+    /// Another writer holds the row or its partition key; nothing was written.
+    #[error("the row is being written by others")]
+    Conflict,
+    /// There is no such transaction, or its time is over.
+    #[error("there is no such transaction")]
+    NoSuchTransaction,
     /// There is no such instance.
     #[error("there is no instance `{0}`")]
     NoSuchInstance(InstanceName),
@@ -86,6 +92,10 @@ pub enum ErrorKind<'a> {
     Invalid(&'a Violation),
     /// The row is not as the write expects it.
     ConditionFailed,
+    /// Another writer holds the row; nothing was written.
+    Conflict,
+    /// There is no such transaction, or its time is over.
+    NoSuchTransaction,
     /// There is no such instance.
     NoSuchInstance,
     /// There is no such table.
@@ -120,6 +130,8 @@ impl Error {
         match self {
             Self::Invalid(violation) => ErrorKind::Invalid(violation),
             Self::ConditionFailed => ErrorKind::ConditionFailed,
+            Self::Conflict => ErrorKind::Conflict,
+            Self::NoSuchTransaction => ErrorKind::NoSuchTransaction,
             Self::NoSuchInstance(_) => ErrorKind::NoSuchInstance,
             Self::NoSuchTable(_) => ErrorKind::NoSuchTable,
             Self::TableExists(_) => ErrorKind::TableExists,

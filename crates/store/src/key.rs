@@ -72,6 +72,28 @@ fn encode_text(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&[ESCAPE, END]);
 }
 
+/// The bytes of a row key's first column: the partition key, under which rows can be written together.
+pub fn partition_key(key: &[u8]) -> &[u8] {
+    let length = match key.first() {
+        Some(&INTEGER) => 9,
+        Some(&TEXT) => text_end(key),
+        _ => key.len(),
+    };
+    &key[..length.min(key.len())]
+}
+
+/// Where text ends that begins at the front, its end mark included.
+fn text_end(key: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(zero) = key[at..].iter().position(|byte| *byte == ESCAPE) {
+        at += zero + 2;
+        if key.get(at - 1) != Some(&ESCAPED_ZERO) {
+            break;
+        }
+    }
+    if at == 0 { key.len() } else { at }
+}
+
 /// One column of a key as it lies in the key's bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeyPart<'a> {
@@ -253,6 +275,18 @@ mod tests {
         #[test]
         fn damaged_keys_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
             let _ = decode(&bytes, &columns());
+            let _ = partition_key(&bytes);
+        }
+
+        #[test]
+        fn the_partition_key_is_the_first_column(key in any_key(), number in any::<i64>()) {
+            let mut first = Vec::new();
+            encode_value(&key.values()[0], &mut first);
+            let whole = bytes_of(&key);
+            prop_assert_eq!(partition_key(&whole), &first);
+            let number = PrimaryKey::new(vec![KeyValue::Integer(number), key.values()[0].clone()]);
+            let number = bytes_of(&number);
+            prop_assert_eq!(partition_key(&number), &number[..9]);
         }
 
         #[test]

@@ -7,6 +7,7 @@
 //! - [`partition`]: the write path, reads, and the log.
 //! - [`index`]: secondary indexes, local and global.
 //! - [`reclaim`]: what nobody sees any more is written away.
+//! - [`transaction`]: rows of one partition key, read and written as one.
 //! - [`catalog`]: instances, tables, buckets, roles, keys.
 //! - [`tunnel`]: rows and logs read by groups of clients, whose positions are kept here.
 //!
@@ -25,6 +26,7 @@ mod split_points;
 mod store;
 mod table;
 mod time;
+mod transaction;
 mod trim;
 pub mod tunnel;
 mod walk;
@@ -38,5 +40,6 @@ pub use record::{Action, Changed, Details, RecordView, Told};
 pub use split_points::SplitPoints;
 pub use store::{Settings, Store, TableSpec, TableUpdate};
 pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};
+pub use transaction::Transaction;
 pub use trim::LogReaders;
 pub use walk::{ColumnWalk, StoredVersion};

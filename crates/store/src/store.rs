@@ -25,6 +25,7 @@ use crate::partition::{Opening, Partition, PartitionId};
 use crate::reclaim::reclaim;
 use crate::table::{StreamInfo, Table, TableId, TableInfo};
 use crate::time::BelievedClock;
+use crate::transaction::{Transactions, end_expired};
 use crate::trim::{LogReaders, keep_floor_ahead, trim_logs};
 
 /// What the store may use.
@@ -34,6 +35,8 @@ pub struct Settings {
     pub waiting_bytes_max: usize,
     /// How long one call on the engine for a table's making or deleting may take.
     pub table_call: Duration,
+    /// Bytes of rows that open transactions hold in memory, over all of them. Beyond it they write no further.
+    pub transactions_bytes_max: usize,
     /// Bytes that a row may take with all its columns and versions. Every change of a row writes it whole, so
     /// large rows make small changes dear.
     pub row_bytes_max: usize,
@@ -44,6 +47,7 @@ impl Default for Settings {
         Self {
             waiting_bytes_max: 64 * 1024 * 1024,
             table_call: Duration::from_secs(30),
+            transactions_bytes_max: 64 * 1024 * 1024,
             row_bytes_max: limits::ROW_BYTES_MAX,
         }
     }
@@ -108,6 +112,7 @@ pub(crate) struct Inner {
     pub catalog: Catalog,
     time: Arc<SharedTime>,
     waiting: Arc<Semaphore>,
+    transactions: Arc<Transactions>,
     pub tables: RwLock<HashMap<(InstanceName, TableName), Table>>,
     pub indexes: Indexes,
     // Tables are made, changed and deleted one at a time.
@@ -129,6 +134,7 @@ impl Store {
         let catalog = Catalog::open(&engine, deadline).await?;
         let time = SharedTime::new(BelievedClock::new(clock.clone()), catalog.floor());
         let waiting = Arc::new(Semaphore::new(settings.waiting_kib_max() as usize));
+        let transactions = Transactions::new(settings.transactions_bytes_max);
         let store = Self(Arc::new(Inner {
             engine,
             clock,
@@ -136,6 +142,7 @@ impl Store {
             catalog,
             time,
             waiting,
+            transactions,
             tables: RwLock::default(),
             indexes: Indexes::default(),
             changing: tokio::sync::Mutex::default(),
@@ -155,7 +162,8 @@ impl Store {
             }
         }
         let floor = tokio::spawn(keep_floor_ahead(store.downgrade()));
-        store.0.background.lock().push(floor);
+        let expired = tokio::spawn(end_expired(store.downgrade()));
+        store.0.background.lock().extend([floor, expired]);
         Ok(store)
     }
 
@@ -174,6 +182,7 @@ impl Store {
             task.abort();
         }
         self.0.indexes.close();
+        self.0.transactions.end_all();
         for table in self.all_tables() {
             for partition in table.partitions() {
                 partition.close();
@@ -216,6 +225,10 @@ impl Store {
         let mut background = self.0.background.lock();
         background.retain(|task| !task.is_finished());
         background.push(tokio::spawn(work));
+    }
+
+    pub(crate) fn transactions(&self) -> &Arc<Transactions> {
+        &self.0.transactions
     }
 
     pub(crate) fn time(&self) -> &Arc<SharedTime> {
@@ -378,6 +391,7 @@ impl Store {
         self.forget_indexes(&table.info());
         // One that may be marked takes no rows any more: the next start may finish the job.
         self.0.tables.write().remove(&(instance.clone(), name.clone()));
+        self.0.transactions.end_those_on(table.id());
         for partition in table.partitions() {
             partition.close();
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use lakeferry_model::{
     IndexKind, InstanceName, KeyRange, Micros, PrimaryKey, ReservedThroughput, RowChange, StreamSpec,
-    TableOptions, TableSchema,
+    TableOptions, TableSchema, Violation,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -106,6 +106,13 @@ pub struct RowBuf {
 }
 
 impl RowBuf {
+    /// A row of these bytes, if readers see it.
+    pub(crate) fn visible(partition: &Partition, key: &[u8], entry: &[u8]) -> Result<Option<Self>, Error> {
+        let row = Self { block: partition.lone_row(key, entry) };
+        let visible = row.view()?.1.is_visible(&row.visibility())?;
+        Ok(visible.then_some(row))
+    }
+
     /// The key's bytes, and the row.
     ///
     /// # Errors
@@ -148,22 +155,33 @@ impl Table {
     /// Writes rows. Each succeeds or fails alone; the answers come in the order of the changes. Changes of one
     /// row are applied in order.
     pub async fn write(&self, changes: Vec<RowChange>, deadline: Instant) -> Vec<Result<Written, Error>> {
-        let mut arena = Vec::with_capacity(changes.len() * 32);
-        let ends: Vec<usize> = changes
-            .iter()
-            .map(|change| {
-                key::encode(&change.primary_key, &mut arena);
-                arena.len()
-            })
-            .collect();
-        let arena = Bytes::from(arena);
-        let starts = std::iter::once(0).chain(ends.iter().copied());
-        let keyed: Vec<Keyed<'_>> =
-            starts.zip(&ends).map(|(start, end)| arena.slice(start..*end)).zip(&changes).collect();
+        let keyed = keyed(&changes);
         if let [partition] = self.partitions() {
             return partition.write(&keyed, deadline).await;
         }
         self.write_apart(keyed, deadline).await
+    }
+
+    /// Writes rows of one partition key, all or none. The answers come in the order of the changes. Changes of one
+    /// row are applied in order.
+    ///
+    /// # Errors
+    /// If the rows do not share their partition key; else what the first change that failed failed on. Nothing is
+    /// written then, unless the outcome is unknown.
+    pub async fn write_together(
+        &self,
+        changes: Vec<RowChange>,
+        deadline: Instant,
+    ) -> Result<Vec<Written>, Error> {
+        check_scope(&changes)?;
+        let keyed = keyed(&changes);
+        let Some((first, _)) = keyed.first() else { return Ok(Vec::new()) };
+        self.partition_at(first).write_together(&keyed, deadline).await
+    }
+
+    /// The partition that a row key, or a partition key, lies in.
+    pub(crate) fn partition_at(&self, key: &[u8]) -> &Partition {
+        &self.partitions()[self.partition_of(key)]
     }
 
     /// Writes to all partitions concerned at once.
@@ -214,9 +232,7 @@ impl Table {
             }
             for (place, entry) in places.iter().zip(partition.get(part, deadline).await?) {
                 let Some(entry) = entry else { continue };
-                let row = RowBuf { block: partition.lone_row(&encoded[*place], &entry) };
-                let visible = row.view()?.1.is_visible(&row.visibility())?;
-                rows[*place] = visible.then_some(row);
+                rows[*place] = RowBuf::visible(partition, &encoded[*place], &entry)?;
             }
         }
         Ok(rows)
@@ -232,13 +248,7 @@ impl Table {
         limits: RangeLimits,
         deadline: Instant,
     ) -> Result<RangePage, Error> {
-        let (start, end) = (key::encode_bound(&range.start), key::encode_bound(&range.end));
-        // Backward, the start belongs to the range and the end does not: both move by a hair.
-        let after = |mut bound: Vec<u8>| {
-            bound.push(0);
-            bound
-        };
-        let (from, to) = if range.backward { (after(end), after(start)) } else { (start, end) };
+        let (from, to) = ends_of(range);
         let mut page = RangePage { blocks: Vec::new(), next: None };
         let mut rows_left = limits.rows_max.max(1);
         let mut bytes_left = limits.bytes_max.max(1);
@@ -286,6 +296,51 @@ impl Table {
         let end = self.partitions().partition_point(|partition| partition.start().as_ref() < to);
         first..end.max(first + 1)
     }
+}
+
+/// The changes, each with its key's bytes.
+pub(crate) fn keyed(changes: &[RowChange]) -> Vec<Keyed<'_>> {
+    let mut arena = Vec::with_capacity(changes.len() * 32);
+    let ends: Vec<usize> = changes
+        .iter()
+        .map(|change| {
+            key::encode(&change.primary_key, &mut arena);
+            arena.len()
+        })
+        .collect();
+    let arena = Bytes::from(arena);
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    starts.zip(&ends).map(|(start, end)| arena.slice(start..*end)).zip(changes).collect()
+}
+
+/// Rows that are written together share their partition key.
+fn check_scope(changes: &[RowChange]) -> Result<(), Error> {
+    let mut keys = changes.iter().map(|change| &change.primary_key.values()[..1]);
+    let Some(first) = keys.next() else { return Ok(()) };
+    match keys.find(|key| *key != first) {
+        None => Ok(()),
+        Some(other) => Err(Violation::scope(format!(
+            "Data out of scope of atomic. Atomic PartKey:{}. Data PartKey:{}",
+            first[0], other[0]
+        ))
+        .into()),
+    }
+}
+
+/// The first row key's bytes of a range, and the first behind it.
+pub(crate) fn ends_of(range: &KeyRange) -> (Vec<u8>, Vec<u8>) {
+    let (start, end) = (key::encode_bound(&range.start), key::encode_bound(&range.end));
+    if range.backward {
+        // Backward, the start belongs to the range and the end does not: both move by a hair.
+        (after(end), after(start))
+    } else {
+        (start, end)
+    }
+}
+
+fn after(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
 }
 
 impl RangePage {

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod auto_keys;
 mod concurrency;
 mod faults;
 mod index_model;
@@ -15,4 +16,7 @@ mod records;
 mod rows;
 mod split_points;
 mod tables;
+mod together;
+mod transaction_model;
+mod transactions;
 mod tunnels;

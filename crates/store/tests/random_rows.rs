@@ -66,7 +66,7 @@ impl Model {
         }
         let (action, new) = match &change.operation {
             RowOperation::Delete => (Action::Delete, None),
-            RowOperation::Put(cells) => {
+            RowOperation::Put(cells) | RowOperation::Insert(cells) => {
                 let mut columns = Columns::new();
                 for cell in cells {
                     let ColumnUpdate::Put(value, ms) = &cell.update else { return Outcome::Invalid };
@@ -200,6 +200,17 @@ pub fn any_batch(chance: &mut Chance, now_ms: i64) -> Vec<RowChange> {
         .map(|_| {
             let key = if narrow { one } else { any_key(chance) };
             any_change(chance, key, now_ms)
+        })
+        .collect()
+}
+
+/// Some changes of one user's rows.
+pub fn any_batch_of(chance: &mut Chance, user: &str, now_ms: i64) -> Vec<RowChange> {
+    let count = 1 + chance.below(6);
+    (0..count)
+        .map(|_| {
+            let n = i64::try_from(chance.below(NUMBERS)).unwrap() - 1;
+            any_change(chance, (user, n), now_ms)
         })
         .collect()
 }

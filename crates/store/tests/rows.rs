@@ -126,10 +126,17 @@ async fn timestamps_too_far_from_the_servers_time_are_refused() {
     let site = Site::new().await;
     let options = TableOptions { deviation_s: 10, ..TableOptions::default() };
     let table = site.table_of(with_options(options)).await;
-    for (ms, fits) in [(-10_000, true), (10_000, true), (-10_001, false), (10_001, false)] {
+    for (ms, fits) in [(-10_000, true), (9_999, true), (-10_001, false), (10_000, false)] {
         let outcome = write(&table, update("ann", 1, vec![set_at("a", 1, NOW_MS + ms)])).await;
         assert_eq!(outcome.is_ok(), fits, "{ms}");
         assert!(fits || matches!(outcome.unwrap_err().kind(), ErrorKind::Invalid(_)));
+    }
+    // What would be expired at once is refused as well.
+    let short = TableOptions { time_to_live_s: Some(5), deviation_s: 10, ..TableOptions::default() };
+    set_options(&site, short).await;
+    for (ms, fits) in [(-5_000, true), (-5_001, false), (9_999, true)] {
+        let outcome = write(&table, update("ann", 1, vec![set_at("a", 1, NOW_MS + ms)])).await;
+        assert_eq!(outcome.is_ok(), fits, "{ms}");
     }
     let widest = TableOptions { deviation_s: i64::MAX / 1_000_000, ..TableOptions::default() };
     set_options(&site, widest).await;

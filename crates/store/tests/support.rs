@@ -184,6 +184,27 @@ pub fn delete(user: &str, n: i64) -> RowChange {
     change(user, n, RowOperation::Delete)
 }
 
+/// A table whose second key column the store picks.
+pub fn auto_spec() -> TableSpec {
+    let mut spec = spec("t");
+    spec.schema.primary_key[1].auto_increment = true;
+    spec
+}
+
+/// A new row of a user under a key that the store picks, and answers.
+pub fn insert(user: &str, cells: &[(&str, i64)]) -> RowChange {
+    let cells = cells.iter().map(|(name, value)| set(name, *value)).collect();
+    RowChange { returning: Returning::PrimaryKey, ..change(user, 0, RowOperation::Insert(cells)) }
+}
+
+/// The value that the store picked.
+pub fn picked(written: &Written) -> i64 {
+    match written.returned.as_ref().unwrap().primary_key.values()[1] {
+        KeyValue::Integer(value) => value,
+        ref other => panic!("{other:?} is no integer"),
+    }
+}
+
 pub fn if_row(existence: RowExistence, change: RowChange) -> RowChange {
     RowChange { condition: existence.into(), ..change }
 }

@@ -23,7 +23,9 @@ pub fn read(bytes: usize) -> proto::ConsumedCapacity {
 /// What a write costs. `key_name_bytes` is the summed size of the primary key's column names.
 pub fn write(change: &RowChange, key_name_bytes: usize) -> proto::ConsumedCapacity {
     let bytes = match &change.operation {
-        RowOperation::Put(_) | RowOperation::Update(_) => written_bytes(change, key_name_bytes),
+        RowOperation::Put(_) | RowOperation::Insert(_) | RowOperation::Update(_) => {
+            row_bytes(change, key_name_bytes)
+        }
         RowOperation::Delete => 0,
     };
     consumed(i32::from(change.condition.is_any()), units(bytes))
@@ -43,6 +45,12 @@ pub fn consumed(read: i32, write: i32) -> proto::ConsumedCapacity {
     proto::ConsumedCapacity { capacity_unit: capacity_unit(read, write), capacity_data_size: None }
 }
 
+/// What a row of a bulk import costs: no units, but its bytes.
+pub fn imported(bytes: usize) -> proto::ConsumedCapacity {
+    let size = proto::CapacityDataSize { read_size: Some(0), write_size: i64::try_from(bytes).ok() };
+    proto::ConsumedCapacity { capacity_unit: capacity_unit(0, 0), capacity_data_size: Some(size) }
+}
+
 /// Reserved throughput as the wire has it.
 pub(crate) fn reserved(throughput: ReservedThroughput) -> proto::CapacityUnit {
     capacity_unit(throughput.read, throughput.write)
@@ -52,7 +60,9 @@ fn capacity_unit(read: i32, write: i32) -> proto::CapacityUnit {
     proto::CapacityUnit { read: Some(read), write: Some(write) }
 }
 
-fn written_bytes(change: &RowChange, key_name_bytes: usize) -> usize {
+/// The size of a written row in bytes: its key, and name and value of each cell. `key_name_bytes` is the summed
+/// size of the primary key's column names.
+pub fn row_bytes(change: &RowChange, key_name_bytes: usize) -> usize {
     let cells = change.operation.cells().iter().map(|cell| {
         cell.name.len()
             + match &cell.update {

@@ -35,6 +35,8 @@ pub mod message {
     pub const TABLE_NOT_READY: &str = "The table is not ready.";
     /// With [`RowOperationConflict`](super::ErrorCode::RowOperationConflict).
     pub const ROW_OPERATION_CONFLICT: &str = "Data is being modified by the other request.";
+    /// With [`SessionNotExist`](super::ErrorCode::SessionNotExist).
+    pub const NO_SUCH_TRANSACTION: &str = "Session not exist or may be timeout.";
     /// With [`RequestTimeout`](super::ErrorCode::RequestTimeout).
     pub const REQUEST_TIMEOUT: &str = "Request timeout.";
     /// With [`RequestBodyTooLarge`](super::ErrorCode::RequestBodyTooLarge).
@@ -184,6 +186,7 @@ impl From<lakeferry_model::Rule> for ErrorCode {
         match rule {
             lakeferry_model::Rule::Parameter => Self::ParameterInvalid,
             lakeferry_model::Rule::PrimaryKey => Self::InvalidPrimaryKey,
+            lakeferry_model::Rule::Scope => Self::DataOutOfRange,
         }
     }
 }

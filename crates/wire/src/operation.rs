@@ -79,8 +79,6 @@ macro_rules! operations {
 
 use Support::{AnswersEmpty, Refused, Served};
 
-const BY_ROW_CALLS: Support = Refused("use BatchWriteRow and GetRange");
-const BY_CONDITION: Support = Refused("use the existence condition of single row writes");
 const BY_DELIVERY: Support = Refused("deliver the table with CreateDeliveryTask and read its objects");
 const BY_RPO: Support = Refused("use /tunnel/getrpo");
 const BY_RECREATE: Support = Refused("delete the delivery task and make it again");
@@ -108,11 +106,11 @@ operations! {
     BatchGetRow, "/BatchGetRow", Row, Served;
     BatchWriteRow, "/BatchWriteRow", Row, Served;
     GetRange, "/GetRange", Row, Served;
-    BulkImport, "/BulkImport", Row, BY_ROW_CALLS;
+    BulkImport, "/BulkImport", Row, Served;
     BulkExport, "/BulkExport", Row, Served;
-    StartLocalTransaction, "/StartLocalTransaction", Transaction, BY_CONDITION;
-    CommitTransaction, "/CommitTransaction", Transaction, BY_CONDITION;
-    AbortTransaction, "/AbortTransaction", Transaction, BY_CONDITION;
+    StartLocalTransaction, "/StartLocalTransaction", Transaction, Served;
+    CommitTransaction, "/CommitTransaction", Transaction, Served;
+    AbortTransaction, "/AbortTransaction", Transaction, Served;
     ListStream, "/ListStream", Stream, Served;
     DescribeStream, "/DescribeStream", Stream, Served;
     GetShardIterator, "/GetShardIterator", Stream, Served;
@@ -254,7 +252,7 @@ mod tests {
     fn a_refusal_names_the_action_and_the_way_around_it() {
         assert_eq!(Operation::GetRow.refusal(), None);
         assert_eq!(Operation::ListSearchIndex.refusal(), None);
-        let refusal = Operation::BulkImport.refusal().unwrap();
-        assert_eq!(refusal, "BulkImport is not supported here; use BatchWriteRow and GetRange.");
+        let refusal = Operation::LoadTable.refusal().unwrap();
+        assert_eq!(refusal, "LoadTable is not supported here; tables are always loaded.");
     }
 }

@@ -26,7 +26,6 @@ const ANSWER_BYTES_MAX: usize = limits::REQUEST_BYTES_MAX;
 
 pub async fn answer(call: Call, request: BatchGetRowRequest) -> Result<BatchGetRowResponse, ApiError> {
     let batch = convert::batch_get_row(request)?;
-    batch.iter().try_for_each(|table| read::refuse_unserved(&table.options))?;
     let mut tables = Vec::with_capacity(batch.len());
     let mut answered_bytes = 0;
     for table in batch {

@@ -1,4 +1,5 @@
-//! BatchWriteRow: writes rows of several tables, each of which succeeds or fails alone.
+//! BatchWriteRow: writes rows of several tables, each of which succeeds or fails alone; or, if the batch is
+//! [atomic](atomic_batch), all or none.
 //!
 //! 1. What is wrong with the request as a whole, or with any row by itself, fails it all.
 //! 2. Rows are gathered by table, also when the request names a table twice: operations on one row must apply
@@ -10,23 +11,25 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use lakeferry_model::{RowChange, TableName};
-use lakeferry_store::{Error, Table, TableInfo, Written};
+use lakeferry_store::{Error, TableInfo, Transaction, Written};
 use lakeferry_wire::convert::{self, BatchTableWrite};
 use lakeferry_wire::proto::{
     BatchWriteRowRequest, BatchWriteRowResponse, ConsumedCapacity, RowInBatchWriteRowResponse,
     TableInBatchWriteRowResponse,
 };
 
-use super::{Call, not_yet, write};
+use super::target::Target as Place;
+use super::{Call, atomic_batch, write};
 use crate::error::ApiError;
 
 pub async fn answer(call: Call, request: BatchWriteRowRequest) -> Result<BatchWriteRowResponse, ApiError> {
     let batch = convert::batch_write_row(request)?;
-    write::refuse_transaction(batch.transaction_id.as_deref())?;
+    let transaction = call.transaction(batch.transaction_id.as_deref())?;
     if batch.is_atomic {
-        return Err(not_yet("An atomic batch", "write its rows one by one or let them fail alone"));
+        let tables = atomic_batch::answer(&call, batch.tables, transaction).await;
+        return Ok(BatchWriteRowResponse { tables });
     }
-    let mut targets = Targets::default();
+    let mut targets = Targets { transaction, ..Targets::default() };
     let slots: Vec<TableSlots> = batch.tables.into_iter().map(|table| targets.add(&call, table)).collect();
     let mut written = targets.write(&call).await;
     let tables = slots.into_iter().map(|slots| slots.answer(&call, &mut written)).collect();
@@ -35,11 +38,14 @@ pub async fn answer(call: Call, request: BatchWriteRowRequest) -> Result<BatchWr
 
 /// The tables that the batch writes to, each once.
 #[derive(Default)]
-struct Targets(Vec<Target>);
+struct Targets {
+    tables: Vec<Target>,
+    transaction: Option<Transaction>,
+}
 
 struct Target {
     name: TableName,
-    table: Table,
+    place: Place,
     info: Arc<TableInfo>,
     changes: Vec<RowChange>,
 }
@@ -74,7 +80,7 @@ impl Targets {
                 return TableSlots { table, rows };
             }
         };
-        let Target { info, changes, .. } = &mut self.0[target];
+        let Target { info, changes, .. } = &mut self.tables[target];
         let rows = rows.into_iter().map(|row| match write::bind(row, &info.schema) {
             Ok(write::BoundChange { change, consumed }) => {
                 changes.push(change);
@@ -87,18 +93,19 @@ impl Targets {
     }
 
     fn find(&mut self, call: &Call, name: &TableName, rows: usize) -> Result<usize, ApiError> {
-        if let Some(known) = self.0.iter().position(|target| target.name == *name) {
+        if let Some(known) = self.tables.iter().position(|target| target.name == *name) {
             return Ok(known);
         }
         let table = call.table(name)?;
         let info = table.info();
-        self.0.push(Target { name: name.clone(), table, info, changes: Vec::with_capacity(rows) });
-        Ok(self.0.len() - 1)
+        let place = Place::new(table, self.transaction.clone())?;
+        self.tables.push(Target { name: name.clone(), place, info, changes: Vec::with_capacity(rows) });
+        Ok(self.tables.len() - 1)
     }
 
     async fn write(self, call: &Call) -> Vec<Outcomes> {
-        join_all(self.0.into_iter().map(|Target { table, info, changes, .. }| async move {
-            let written = table.write(changes, call.deadline).await.into_iter();
+        join_all(self.tables.into_iter().map(|Target { place, info, changes, .. }| async move {
+            let written = place.write(changes, call.deadline).await.into_iter();
             Outcomes { info, written }
         }))
         .await
@@ -108,7 +115,7 @@ impl Targets {
 impl TableSlots {
     fn answer(self, call: &Call, outcomes: &mut [Outcomes]) -> TableInBatchWriteRowResponse {
         let rows = self.rows.into_iter().map(|slot| match slot {
-            Slot::Refused(error) => refused(call, &error),
+            Slot::Refused(error) => write::refused(call, &error),
             Slot::Written { target, consumed } => {
                 let Outcomes { info, written } = &mut outcomes[target];
                 match written.next().expect("a write answers each of its rows") {
@@ -118,14 +125,10 @@ impl TableSlots {
                         consumed: Some(consumed),
                         row: write::returned(&written, &info.schema),
                     },
-                    Err(error) => refused(call, &error.into()),
+                    Err(error) => write::refused(call, &error.into()),
                 }
             }
         });
         TableInBatchWriteRowResponse { table_name: self.table.to_string(), rows: rows.collect() }
     }
-}
-
-fn refused(call: &Call, error: &ApiError) -> RowInBatchWriteRowResponse {
-    RowInBatchWriteRowResponse { is_ok: false, error: Some(call.row_error(error)), consumed: None, row: None }
 }

@@ -3,13 +3,15 @@
 use lakeferry_wire::proto::{BulkExportRequest, BulkExportResponse};
 use lakeferry_wire::{capacity, convert};
 
+use super::target::Target;
 use super::{Call, read};
 use crate::error::ApiError;
 
 pub async fn answer(call: Call, request: BulkExportRequest) -> Result<BulkExportResponse, ApiError> {
     let asked = convert::bulk_export(request)?;
     let table = call.table(&asked.table)?;
-    let page = read::pages::read(&table, asked, call.deadline).await?;
+    let info = table.info();
+    let page = read::pages::read(&Target::Table(table), &info, asked, call.deadline).await?;
     Ok(BulkExportResponse {
         consumed: capacity::exported(page.sizes.values),
         rows: page.rows,

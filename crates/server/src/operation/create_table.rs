@@ -9,7 +9,7 @@ use crate::error::ApiError;
 
 pub async fn answer(call: Call, request: CreateTableRequest) -> Result<CreateTableResponse, ApiError> {
     let new = convert::create_table(&request)?;
-    refuse_unserved(&request, &new)?;
+    refuse_unserved(&new)?;
     let convert::NewTable { schema, options, throughput, stream, split_points, indexes, .. } = new;
     let spec = TableSpec { schema, options, throughput, stream, split_points };
     call.shared.store.create_indexed_table(&call.instance, spec, indexes).await?;
@@ -17,16 +17,9 @@ pub async fn answer(call: Call, request: CreateTableRequest) -> Result<CreateTab
 }
 
 /// Refuses what tables cannot be or have yet, rather than make one that is not what was asked for.
-fn refuse_unserved(request: &CreateTableRequest, new: &convert::NewTable) -> Result<(), ApiError> {
+fn refuse_unserved(new: &convert::NewTable) -> Result<(), ApiError> {
     if new.encrypted {
         return Err(not_yet("Encryption at rest", "encrypt the disk that the server's data lie on"));
-    }
-    if request.enable_local_txn == Some(true) {
-        return Err(not_yet("A local transaction", "leave enable_local_txn out"));
-    }
-    if let Some(column) = new.schema.primary_key.iter().find(|column| column.auto_increment) {
-        let part = format!("The auto-increment primary key column '{}'", column.name);
-        return Err(not_yet(&part, "let the writer pick the value"));
     }
     Ok(())
 }

@@ -3,14 +3,17 @@
 use lakeferry_wire::proto::{CompressType, GetRangeRequest, GetRangeResponse};
 use lakeferry_wire::{capacity, convert};
 
+use super::target::Target;
 use super::{Call, read};
 use crate::error::ApiError;
 
 pub async fn answer(call: Call, request: GetRangeRequest) -> Result<GetRangeResponse, ApiError> {
     let asked = convert::get_range(request)?;
-    read::refuse_unserved(&asked.options)?;
+    let transaction = call.transaction(asked.options.transaction_id.as_deref())?;
     let table = call.readable(&asked.table)?;
-    let page = read::pages::read(&table, asked, call.deadline).await?;
+    let info = table.info();
+    let target = Target::new(table, transaction)?;
+    let page = read::pages::read(&target, &info, asked, call.deadline).await?;
     Ok(GetRangeResponse {
         consumed: capacity::read(page.sizes.all()),
         rows: page.rows,

@@ -4,16 +4,18 @@ use lakeferry_wire::plain_buffer::RowWriter;
 use lakeferry_wire::proto::{GetRowRequest, GetRowResponse};
 use lakeferry_wire::{capacity, convert};
 
+use super::target::Target;
 use super::{Call, read};
 use crate::error::ApiError;
 
 pub async fn answer(call: Call, request: GetRowRequest) -> Result<GetRowResponse, ApiError> {
     let asked = convert::get_row(request)?;
-    read::refuse_unserved(&asked.options)?;
+    let transaction = call.transaction(asked.options.transaction_id.as_deref())?;
     let table = call.readable(&asked.table)?;
     let info = table.info();
     let key = info.schema.key(asked.key)?;
-    let found = table.get(&[key], call.deadline).await?.pop().flatten();
+    let target = Target::new(table, transaction)?;
+    let found = target.get(&[key], call.deadline).await?.pop().flatten();
     let mut page = RowWriter::new();
     let piece = match found {
         Some(row) => {

@@ -2,11 +2,13 @@
 //!
 //! An operation gets a [`Call`] and its decoded request, and gives the message of its answer. It checks in the
 //! order that clients know: what needs no table, then the table, then the table's schema, then conditions.
-//! Steps that several operations share are in [`read`], [`write`], [`record`], [`stream`] and [`tunnel`].
+//! Steps that several operations share are in [`read`], [`write`], [`target`], [`record`], [`stream`] and [`tunnel`].
 
+mod atomic_batch;
 mod read;
 mod record;
 mod stream;
+mod target;
 mod tunnel;
 mod write;
 
@@ -66,6 +68,10 @@ operations! {
     BatchWriteRow => batch_write_row,
     GetRange => get_range,
     BulkExport => bulk_export,
+    BulkImport => bulk_import,
+    StartLocalTransaction => start_local_transaction,
+    CommitTransaction => commit_transaction,
+    AbortTransaction => abort_transaction,
     CreateDeliveryTask => create_delivery_task,
     DeleteDeliveryTask => delete_delivery_task,
     DescribeDeliveryTask => describe_delivery_task,

@@ -26,7 +26,6 @@ use self::cells::{Cells, ShownCell};
 use self::columns::Columns;
 use self::pages::Sizes;
 use self::sieve::Sieve;
-use super::write;
 use crate::error::ApiError;
 
 /// Which cells of a table's rows a reader is shown.
@@ -55,14 +54,6 @@ pub struct Piece {
     pub sizes: Sizes,
     /// Where to go on, if the row is wider than an answer.
     pub next: Option<RowToken>,
-}
-
-/// Refuses what reads cannot do yet.
-///
-/// # Errors
-/// If the options ask for it.
-pub fn refuse_unserved(options: &ReadOptions) -> Result<(), ApiError> {
-    write::refuse_transaction(options.transaction_id.as_deref())
 }
 
 impl<'a> Lens<'a> {

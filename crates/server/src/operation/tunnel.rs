@@ -193,7 +193,9 @@ impl From<Error> for ApiError {
             Error::Read(_) | Error::Write(WriteError::NotWritten(_)) | Error::Busy => {
                 Self::internal(ErrorCode::TunnelServerUnavailable, message::SERVER_UNAVAILABLE, told)
             }
-            Error::Write(WriteError::Unknown(_)) => Self::internal(ErrorCode::Timeout, message::TIMEOUT, told),
+            Error::Write(WriteError::Unknown(_)) => {
+                Self::internal(ErrorCode::Timeout, message::TIMEOUT, told)
+            }
             Error::Damaged(_) => Self::internal(ErrorCode::InternalServerError, message::INTERNAL, told),
         }
     }

@@ -7,7 +7,8 @@ use lakeferry_wire::convert::UnboundChange;
 use lakeferry_wire::plain_buffer::RowWriter;
 use lakeferry_wire::{capacity, proto};
 
-use super::{Call, not_yet};
+use super::Call;
+use super::target::Target;
 use crate::error::ApiError;
 
 /// What a write answers about its row.
@@ -36,11 +37,11 @@ pub async fn one(
     change: UnboundChange,
     transaction_id: Option<String>,
 ) -> Result<Answer, ApiError> {
-    refuse_transaction(transaction_id.as_deref())?;
+    let transaction = call.transaction(transaction_id.as_deref())?;
     let table = call.table(table)?;
     let info = table.info();
     let BoundChange { change, consumed } = bind(change, &info.schema)?;
-    let written = table.write(vec![change], call.deadline).await.pop();
+    let written = Target::new(table, transaction)?.write(vec![change], call.deadline).await.pop();
     let written = written.expect("a write answers each of its rows")?;
     Ok(Answer { consumed, row: returned(&written, &info.schema) })
 }
@@ -70,13 +71,8 @@ pub fn returned(written: &Written, schema: &TableSchema) -> Option<Bytes> {
     Some(row.finish())
 }
 
-/// Refuses what belongs to a transaction, of which there are none yet.
-///
-/// # Errors
-/// If there is a transaction's id.
-pub fn refuse_transaction(transaction_id: Option<&str>) -> Result<(), ApiError> {
-    match transaction_id {
-        None | Some("") => Ok(()),
-        Some(_) => Err(not_yet("A local transaction", "leave the transaction id out")),
-    }
+/// The answer for a row of a batch that was not written.
+pub fn refused(call: &Call, error: &ApiError) -> proto::RowInBatchWriteRowResponse {
+    let error = Some(call.row_error(error));
+    proto::RowInBatchWriteRowResponse { is_ok: false, error, consumed: None, row: None }
 }

@@ -37,6 +37,8 @@ pub struct Rules<'a> {
     pub entry_bytes_max: usize,
     /// How the table's indexes are kept.
     pub indexes: &'a Plans,
+    /// Whether the store picks the keys of new rows. Then nobody else makes one.
+    pub picks_keys: bool,
 }
 
 /// What a change makes of its row; the ranges lie in the arena.
@@ -57,6 +59,7 @@ impl Rules<'_> {
     pub fn need_old(&self, change: &RowChange) -> bool {
         change.condition.is_any()
             || matches!(change.operation, RowOperation::Update(_))
+            || (self.picks_keys && matches!(change.operation, RowOperation::Put(_)))
             || !self.origin_columns.is_empty()
             || !self.indexes.local.is_empty()
     }
@@ -84,8 +87,11 @@ impl Rules<'_> {
         {
             return Err(Error::ConditionFailed);
         }
+        self.check_key(&change.operation, old.is_some())?;
         let (action, new, changes) = match &change.operation {
-            RowOperation::Put(cells) => (Action::Put, Some(self.put(cells, cell_ms)?), Vec::new()),
+            RowOperation::Put(cells) | RowOperation::Insert(cells) => {
+                (Action::Put, Some(self.put(cells, cell_ms)?), Vec::new())
+            }
             RowOperation::Update(cells) => {
                 if !self.options.allow_update {
                     return Err(Violation::parameter("UpdateRow is not allowed on this table.").into());
@@ -118,6 +124,16 @@ impl Rules<'_> {
         let record = record_start..arena.len();
         let beside = self.indexes.beside(key, old_entry, new.as_deref(), arena)?;
         Ok(Applied { entry, record, beside, returned })
+    }
+
+    /// Where the store picks keys, a writer's own key must be that of a row that is there.
+    fn check_key(&self, operation: &RowOperation, exists: bool) -> Result<(), Error> {
+        match operation {
+            RowOperation::Put(_) | RowOperation::Update(_) if self.picks_keys && !exists => {
+                Err(Error::ConditionFailed)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn put<'a>(&self, cells: &'a [CellChange], cell_ms: i64) -> Result<Vec<Column<'a>>, Error> {
@@ -170,6 +186,9 @@ impl Rules<'_> {
             }
             changes.push((name, changed));
         }
+        if self.options.update_full_row {
+            self.write_again(&mut columns, &mut changes, cell_ms);
+        }
         self.keep_newest(&mut columns);
         // Deletes alone do not make a row; a row whose last cell is deleted stays, with its key alone.
         Ok(((existed || put_any).then_some(columns), changes))
@@ -178,14 +197,32 @@ impl Rules<'_> {
     fn timestamp(&self, asked: Option<i64>, cell_ms: i64) -> Result<i64, Error> {
         let Some(ms) = asked else { return Ok(cell_ms) };
         let deviation_ms = self.options.deviation_s.saturating_mul(1000);
-        if ms.abs_diff(self.now_ms) > deviation_ms.unsigned_abs() {
-            return Err(Violation::parameter(format!(
-                "The timestamp {ms} is more than {} seconds away from the server's time {}.",
-                self.options.deviation_s, self.now_ms
-            ))
-            .into());
+        let lived_ms = self.options.time_to_live_s.map_or(i64::MAX, |seconds| i64::from(seconds) * 1000);
+        let oldest_ms = self.now_ms.saturating_sub(deviation_ms.min(lived_ms));
+        let end_ms = self.now_ms.saturating_add(deviation_ms);
+        if !(oldest_ms..end_ms).contains(&ms) {
+            let message = format!("Timestamp must be in range [{oldest_ms}, {end_ms}).");
+            return Err(Violation::parameter(message).into());
         }
         Ok(ms)
+    }
+
+    /// Puts the newest version of each column again that an update leaves alone.
+    fn write_again<'a>(
+        &self,
+        columns: &mut [Column<'a>],
+        changes: &mut Vec<(&'a str, Changed<'a>)>,
+        cell_ms: i64,
+    ) {
+        let changed = changes.len();
+        for column in columns {
+            let Some((ms, value)) = column.versions.first().copied() else { continue };
+            if changes[..changed].iter().any(|(name, _)| *name == column.name) || ms >= cell_ms {
+                continue;
+            }
+            column.versions.insert(0, (cell_ms, value));
+            changes.push((column.name, Changed::Put(cell_ms, value)));
+        }
     }
 
     /// The timestamp of a new version: the row's, but above what the column has already.
@@ -354,6 +391,7 @@ mod tests {
             now_ms,
             entry_bytes_max: 1 << 20,
             indexes,
+            picks_keys: false,
         };
         let mut arena = Vec::new();
         let applied = rules.apply(Some(&old), &change, b"k", now_ms, &mut arena).unwrap();

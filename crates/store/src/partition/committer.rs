@@ -18,7 +18,7 @@ use bytes::Bytes;
 use lakeferry_engine::{Area, Batch, Space, WriteError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
-use super::head::{BARRIER_KEY, HEAD_KEY, Head, LogHead, LogKeeper, row_key};
+use super::head::{BARRIER_KEY, HEAD_KEY, Head, LogHead, LogKeeper, SET_ASIDE_KEY, row_key};
 use super::rows::{Place, Rows};
 use super::times::Times;
 use crate::entry;
@@ -45,6 +45,8 @@ pub enum Request {
     Upkeep(Upkeep),
     /// Note that the log up to this sequence is let go.
     NoteTrimmed(u64, oneshot::Sender<Result<(), Error>>),
+    /// Set auto-increment values aside, up to this one, exclusive.
+    SetAside(i64, oneshot::Sender<Result<(), Error>>),
 }
 
 /// The rows of one request.
@@ -74,7 +76,7 @@ pub struct Upkeep {
 }
 
 /// A row as it will be, and its record, both without their heads.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PreparedRow {
     /// The row key's bytes.
     pub key: Bytes,
@@ -112,6 +114,8 @@ pub struct Committer {
     pub watch: watch::Sender<LogHead>,
     /// The greatest sequence ever given; above the head's after a group that failed.
     pub given: u64,
+    /// The auto-increment values that are set aside for certain, exclusive.
+    pub set_aside: i64,
 }
 
 impl Committer {
@@ -136,6 +140,11 @@ impl Committer {
                 Request::NoteTrimmed(trimmed, reply) => {
                     let changed = Head { trimmed: trimmed.max(self.head.trimmed), ..self.head };
                     let outcome = self.write_head(changed).await;
+                    let _ = reply.send(answer(&outcome));
+                    outcome
+                }
+                Request::SetAside(end, reply) => {
+                    let outcome = self.write_set_aside(end).await;
                     let _ = reply.send(answer(&outcome));
                     outcome
                 }
@@ -233,6 +242,20 @@ impl Committer {
         }
         // Whoever asked may be gone.
         let _ = upkeep.reply.send(answer(&outcome));
+        outcome
+    }
+
+    async fn write_set_aside(&mut self, end: i64) -> Result<(), WriteError> {
+        // Of two that asked at the same time, the second must not take back what the first was given.
+        let end = end.max(self.set_aside);
+        let mut batch = Batch::default();
+        batch.put(SET_ASIDE_KEY, end.to_le_bytes().to_vec());
+        let outcome = self.space.write(batch, Instant::now() + Duration::from_secs(COMMIT_S_MAX)).await;
+        match &outcome {
+            Ok(()) => self.set_aside = end,
+            Err(WriteError::NotWritten(_)) => {}
+            Err(WriteError::Unknown(_)) => self.rows.forget_pending(false),
+        }
         outcome
     }
 
@@ -348,7 +371,7 @@ impl Request {
         match self {
             Self::Write(write) => drop(write.reply.send(Err(error()))),
             Self::KeepLog(_, _, reply) => drop(reply.send(Err(error()))),
-            Self::NoteTrimmed(_, reply) => drop(reply.send(Err(error()))),
+            Self::NoteTrimmed(_, reply) | Self::SetAside(_, reply) => drop(reply.send(Err(error()))),
             Self::Upkeep(upkeep) => drop(upkeep.reply.send(Err(error()))),
         }
     }

@@ -1,11 +1,14 @@
 //! A partition: a contiguous range of a table's rows, with the log of its changes.
 //!
-//! - [`write`]: the one way of every row write. It ends in the [`committer`], the partition's one writer.
+//! - [`write`]: the one way of every row write. It ends in the [`committer`], the partition's one writer. Rows that
+//!   are written all or none go through a [`buffer`]; [`auto_keys`] completes the keys of inserted ones.
 //! - [`upkeep`]: what is written beside the rows' own changes: indexes, and the reclaiming of what nobody sees.
 //! - [`read`]: reads of rows and of the log, which see only what is durable.
 //! - [`head`], [`times`]: how far the log has come, and in time.
 
 mod apply;
+mod auto_keys;
+mod buffer;
 mod cell_times;
 mod committer;
 mod condition;
@@ -29,10 +32,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::error::Error;
 use crate::table::TableInfo;
+use auto_keys::AutoKeys;
+pub(crate) use buffer::Buffer;
 use cell_times::CellTimes;
 use committer::{Committer, Request};
 use head::{HEAD_KEY, Head, LogHead, LogKeeper, ROW_TAG, ROWS_END};
 pub use read::{LogBlock, RowBlock};
+pub(crate) use rows::Claim;
 use rows::Rows;
 use times::Times;
 pub use write::Keyed;
@@ -80,6 +86,7 @@ struct Inner {
     /// About the greatest old row that changes had to read lately: what the next ones must be ready for.
     old_row_bytes: AtomicUsize,
     cell_times: Mutex<CellTimes>,
+    auto_keys: AutoKeys,
 }
 
 /// What a write did.
@@ -129,6 +136,7 @@ impl Partition {
         let space = engine.open_space(&id.space(), deadline).await?;
         let table = info.borrow().clone();
         let head = open_head(&*space, &table, deadline).await?;
+        let set_aside = auto_keys::read_set_aside(&*space, deadline).await?;
         let rows = Arc::new(Rows::default());
         let times = Arc::new(Times::new(time, head.commit_time));
         let (watch, watched) = watch::channel(head.log_head());
@@ -140,6 +148,7 @@ impl Partition {
             times: times.clone(),
             watch,
             given: head.sequence,
+            set_aside,
         };
         tokio::spawn(committer.run(requests));
         let shown = Shown {
@@ -164,6 +173,7 @@ impl Partition {
             row_bytes_max,
             old_row_bytes: AtomicUsize::new(0),
             cell_times: Mutex::new(CellTimes::above(head.commit_time)),
+            auto_keys: AutoKeys::behind(set_aside),
         };
         Ok(Self(Arc::new(inner), Arc::new(shown)))
     }
@@ -178,6 +188,11 @@ impl Partition {
     /// Its id.
     pub fn id(&self) -> PartitionId {
         self.0.id
+    }
+
+    /// The table as it stands now.
+    pub(crate) fn table(&self) -> Arc<TableInfo> {
+        self.0.info.borrow().clone()
     }
 
     /// The smallest row key that may lie here; empty for the first partition.

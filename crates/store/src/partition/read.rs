@@ -65,6 +65,11 @@ impl RowBlock {
         self.block.more
     }
 
+    /// The bytes of all keys and entries, in the order of the scan.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.block.iter().map(|(key, entry)| (&key[1..], entry))
+    }
+
     /// The bytes of a row's key, and its entry, in the order of the scan.
     pub fn row(&self, index: usize) -> Result<(&[u8], RowView<'_>), Error> {
         let (key, entry) = self.block.entry(index);
@@ -147,10 +152,22 @@ impl Partition {
 
     /// A row that was read by its key, as a block of its own.
     pub(crate) fn lone_row(&self, key: &[u8], entry: &[u8]) -> RowBlock {
+        self.block_of([(key, entry)].into_iter())
+    }
+
+    /// Rows by their keys' bytes and entries, in the order of a scan, as a block of their own.
+    pub(crate) fn block_of<'b>(&self, rows: impl Iterator<Item = (&'b [u8], &'b [u8])>) -> RowBlock {
         let mut block = Block::default();
-        block.push(&self.1.entry_key(key), entry);
+        for (key, entry) in rows {
+            block.push(&self.1.entry_key(key), entry);
+        }
         let now_ms = self.0.times.shared().now() / 1000;
         RowBlock::new(self.1.info.borrow().clone(), now_ms, self.1.prefix.len(), block)
+    }
+
+    /// Claims a partition key, given by its bytes, for one writer alone.
+    pub(crate) async fn claim(&self, key: Bytes, deadline: Instant) -> Result<super::Claim, Error> {
+        self.0.rows.claim(key, deadline).await
     }
 
     /// Reads rows with keys from `from` (inclusive) to `to` (exclusive; absent: the partition's end), as bytes of

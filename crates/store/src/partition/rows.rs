@@ -7,17 +7,22 @@
 //! A row that several wait for goes from hand to hand in the order in which they came; it is never free in
 //! between, so nobody starves and only one of them is woken.
 //!
+//! A transaction [claims](claims) a partition key: its rows can then be held on the transaction's behalf alone.
+//!
 //! If a group fails, what waits is based on rows that may never be: the *epoch* moves on, everything pending is
 //! forgotten, and requests that looked before are refused when they come up. While the outcome of a group is
 //! not known, nobody may look: what the engine shows may change under them.
 
-use std::collections::{HashMap, VecDeque};
+mod claims;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
+pub use claims::Claim;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::error::Error;
 
@@ -25,6 +30,8 @@ use crate::error::Error;
 #[derive(Debug, Default)]
 pub struct Rows {
     state: Mutex<State>,
+    /// Told when rows are given back or are no longer pending, while a claim waits for that.
+    quieter: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +41,10 @@ struct State {
     tickets: u64,
     /// Whether the outcome of a group is not known.
     unsettled: bool,
+    /// Partition keys that transactions have claimed.
+    claims: HashSet<Bytes, RandomState>,
+    /// Claims that wait for the writers that were there before them.
+    claiming: usize,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +68,8 @@ struct Pending {
 pub struct Held<'a> {
     rows: &'a Rows,
     keys: Vec<Bytes>,
+    /// The claim on whose behalf they are held.
+    claim: Option<&'a Claim>,
     /// How many of the keys are locked, from the first on.
     count: usize,
     /// Tells when the next one is ours.
@@ -77,14 +90,21 @@ pub struct Place {
 pub type PendingRows = Vec<Option<Option<Bytes>>>;
 
 impl Rows {
-    /// Locks rows; `keys` are sorted and distinct. Waits for others until `deadline`.
+    /// Locks rows; `keys` are sorted and distinct. Waits for others until `deadline`. A claim opens the rows of its
+    /// partition key to whoever has it.
     ///
     /// # Errors
-    /// [`Error::NotWritten`] when the deadline passes; no row is locked then.
-    pub async fn hold(&self, keys: Vec<Bytes>, deadline: Instant) -> Result<Held<'_>, Error> {
+    /// [`Error::NotWritten`] when the deadline passes, [`Error::Conflict`] if a row lies under a partition key that
+    /// a transaction has claimed; no row is locked then.
+    pub async fn hold<'a>(
+        &'a self,
+        keys: Vec<Bytes>,
+        claim: Option<&'a Claim>,
+        deadline: Instant,
+    ) -> Result<Held<'a>, Error> {
         debug_assert!(keys.is_sorted_by(|a, b| a < b), "rows are locked in key order, each once");
-        let mut held = Held { rows: self, keys, count: 0, turn: None };
-        while let Some(turn) = held.advance() {
+        let mut held = Held { rows: self, keys, claim, count: 0, turn: None };
+        while let Some(turn) = held.advance()? {
             let Ok(Ok(())) = tokio::time::timeout_at(deadline.into(), turn).await else {
                 return Err(Error::NotWritten("the row is being written by others".into()));
             };
@@ -106,6 +126,7 @@ impl Rows {
                 }
             }
         }
+        self.tell_claims(&state);
     }
 
     /// Forgets everything pending, and refuses whoever has looked at it. If the outcome is not known, nobody may
@@ -118,11 +139,14 @@ impl Rows {
             row.pending = None;
             row.locked
         });
+        self.tell_claims(&state);
     }
 
     /// What the engine shows is what is: rows may be looked at again.
     pub fn settle(&self) {
-        self.state.lock().unsettled = false;
+        let mut state = self.state.lock();
+        state.unsettled = false;
+        self.tell_claims(&state);
     }
 
     /// Whether what a request saw in that epoch still holds.
@@ -161,28 +185,30 @@ impl Held<'_> {
             return;
         }
         for (key, entry) in rows {
-            let pending = Pending { ticket: place.ticket, entry: entry.clone() };
-            if let Some(row) = state.rows.get_mut(key) {
-                row.pending = Some(pending);
-            }
+            // A row whose key was picked for it is not held: nobody knows its key yet.
+            let row = state.rows.entry(key.clone()).or_default();
+            row.pending = Some(Pending { ticket: place.ticket, entry: entry.clone() });
         }
     }
 
     /// Locks as many further rows as are free. The turn to wait for at the first that is not; `None` if all are
     /// held.
-    fn advance(&mut self) -> Option<&mut oneshot::Receiver<()>> {
+    fn advance(&mut self) -> Result<Option<&mut oneshot::Receiver<()>>, Error> {
         let mut state = self.rows.state.lock();
         while let Some(key) = self.keys.get(self.count) {
+            if state.is_claimed(key) && !self.claim.is_some_and(|claim| claim.covers(key)) {
+                return Err(Error::Conflict);
+            }
             let row = state.rows.entry(key.clone()).or_default();
             if row.locked {
                 let (hand_over, turn) = oneshot::channel();
                 row.waiting.push_back(hand_over);
-                return Some(self.turn.insert(turn));
+                return Ok(Some(self.turn.insert(turn)));
             }
             row.locked = true;
             self.count += 1;
         }
-        None
+        Ok(None)
     }
 }
 
@@ -197,6 +223,7 @@ impl Drop for Held<'_> {
         for key in &self.keys[..self.count] {
             state.release(key);
         }
+        self.rows.tell_claims(&state);
     }
 }
 
@@ -235,11 +262,11 @@ mod tests {
     #[tokio::test]
     async fn a_row_is_held_by_one_at_a_time() {
         let rows = Arc::new(Rows::default());
-        let first = rows.hold(keys(&["a", "b"]), soon()).await.unwrap();
-        let second = rows.hold(keys(&["b", "c"]), Instant::now()).await;
+        let first = rows.hold(keys(&["a", "b"]), None, soon()).await.unwrap();
+        let second = rows.hold(keys(&["b", "c"]), None, Instant::now()).await;
         assert!(matches!(second, Err(Error::NotWritten(_))));
         drop(first);
-        rows.hold(keys(&["b", "c"]), soon()).await.unwrap();
+        rows.hold(keys(&["b", "c"]), None, soon()).await.unwrap();
         assert!(rows.state.lock().rows.is_empty(), "nothing is left of rows that nobody writes");
     }
 
@@ -251,7 +278,7 @@ mod tests {
             let rows = rows.clone();
             tasks.spawn(async move {
                 for _ in 0..20 {
-                    let held = rows.hold(keys(&["a", "b", "c"]), soon()).await.unwrap();
+                    let held = rows.hold(keys(&["a", "b", "c"]), None, soon()).await.unwrap();
                     tokio::task::yield_now().await;
                     drop(held);
                 }
@@ -266,13 +293,13 @@ mod tests {
     async fn whoever_comes_next_sees_what_waits() {
         let rows = Rows::default();
         let key = Bytes::from_static(b"a");
-        let held = rows.hold(keys(&["a"]), soon()).await.unwrap();
+        let held = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
         let place = held.place().unwrap();
         assert_eq!(held.pending([&key].into_iter()), [None]);
         held.leave(place, [(&key, &Some(Bytes::from_static(b"row")))].into_iter());
         drop(held);
 
-        let held = rows.hold(keys(&["a"]), soon()).await.unwrap();
+        let held = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
         assert_eq!(held.pending([&key].into_iter()), [Some(Some(Bytes::from_static(b"row")))]);
         rows.committed(place.ticket, [&key].into_iter());
         assert_eq!(held.pending([&key].into_iter()), [None]);
@@ -282,7 +309,7 @@ mod tests {
     async fn after_a_failed_group_nothing_waits_and_old_looks_are_refused() {
         let rows = Rows::default();
         let key = Bytes::from_static(b"a");
-        let held = rows.hold(keys(&["a"]), soon()).await.unwrap();
+        let held = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
         let place = held.place().unwrap();
         rows.forget_pending(true);
         held.leave(place, [(&key, &None)].into_iter());
@@ -293,7 +320,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_looks_while_an_outcome_is_not_known() {
         let rows = Rows::default();
-        let held = rows.hold(keys(&["a"]), soon()).await.unwrap();
+        let held = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
         rows.forget_pending(false);
         assert!(matches!(held.place(), Err(Error::NotWritten(_))));
         rows.settle();
@@ -303,10 +330,10 @@ mod tests {
     #[tokio::test]
     async fn a_row_goes_to_those_who_wait_in_the_order_they_came() {
         let rows = Rows::default();
-        let first = rows.hold(keys(&["a"]), soon()).await.unwrap();
+        let first = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
         let order = Mutex::new(Vec::new());
         let wait = async |number: u32| {
-            let _held = rows.hold(keys(&["a"]), soon()).await.unwrap();
+            let _held = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
             order.lock().push(number);
         };
         let give_back = async {
@@ -320,16 +347,16 @@ mod tests {
     #[tokio::test]
     async fn whoever_stops_waiting_leaves_no_lock_behind() {
         let rows = Rows::default();
-        let first = rows.hold(keys(&["a", "b"]), soon()).await.unwrap();
-        let mut gives_up = Box::pin(rows.hold(keys(&["a", "b"]), soon()));
-        let mut handed_over = Box::pin(rows.hold(keys(&["b"]), soon()));
+        let first = rows.hold(keys(&["a", "b"]), None, soon()).await.unwrap();
+        let mut gives_up = Box::pin(rows.hold(keys(&["a", "b"]), None, soon()));
+        let mut handed_over = Box::pin(rows.hold(keys(&["b"]), None, soon()));
         assert!(futures::poll!(&mut gives_up).is_pending());
         assert!(futures::poll!(&mut handed_over).is_pending());
         drop(gives_up);
         drop(first);
         // It was handed the row and goes away without having looked.
         drop(handed_over);
-        rows.hold(keys(&["a", "b"]), Instant::now()).await.unwrap();
+        rows.hold(keys(&["a", "b"]), None, Instant::now()).await.unwrap();
         assert!(rows.state.lock().rows.is_empty(), "nothing is left of rows that nobody writes");
     }
 }

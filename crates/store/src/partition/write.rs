@@ -21,11 +21,14 @@ use lakeferry_model::{RowChange, RowOperation};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apply::{self, Rules};
+use super::auto_keys::Completed;
+use super::buffer::Unwritten;
 use super::committer::{PreparedRow, Request, Write};
 use super::head::row_key;
 use super::rows::{Held, Place};
 use super::{Partition, Written, closed, wait};
 use crate::error::Error;
+use crate::key::partition_key;
 use crate::table::TableInfo;
 
 /// Bytes of old rows that a request holds at a time, and one read more.
@@ -38,20 +41,47 @@ const READ_ROWS_MAX: usize = 64;
 pub type Keyed<'a> = (Bytes, &'a RowChange);
 
 /// What the committer will say.
-type Answer = oneshot::Receiver<Result<(), Error>>;
+pub(super) type Answer = oneshot::Receiver<Result<(), Error>>;
 
 /// Rows that were queued; no answer where there is nothing to wait for.
-struct Queued(Option<Answer>);
+pub(super) struct Queued(pub Option<Answer>);
 
 impl Partition {
     /// Writes rows, each with its key's bytes. Each succeeds or fails alone; the answers come in the order of
     /// the changes. Once queued it is committed, whatever becomes of the caller.
     pub async fn write(&self, changes: &[Keyed<'_>], deadline: Instant) -> Vec<Result<Written, Error>> {
         let mut outcomes = Vec::with_capacity(changes.len());
-        if let Err(error) = self.write_pieces(changes, &mut outcomes, deadline).await {
-            outcomes.resize(changes.len(), Err(error));
+        match self.write_pieces(changes, &mut outcomes, deadline).await {
+            Ok(()) => {}
+            Err(Error::Conflict) if changes.len() > 1 => {
+                return self.write_beside_claims(changes, deadline).await;
+            }
+            Err(error) => outcomes.resize(changes.len(), Err(error)),
         }
         outcomes
+    }
+
+    /// Writes those rows that no transaction keeps for itself; the others fail alone.
+    async fn write_beside_claims(
+        &self,
+        changes: &[Keyed<'_>],
+        deadline: Instant,
+    ) -> Vec<Result<Written, Error>> {
+        let claimed = self.0.rows.claimed(changes.iter().map(|(key, _)| key));
+        let free = changes.iter().zip(&claimed).filter(|(_, claimed)| !**claimed);
+        let free: Vec<Keyed<'_>> = free.map(|(change, _)| change.clone()).collect();
+        let mut outcomes = Vec::with_capacity(free.len());
+        if !free.is_empty()
+            && let Err(error) = self.write_pieces(&free, &mut outcomes, deadline).await
+        {
+            outcomes.resize(free.len(), Err(error));
+        }
+        let mut outcomes = outcomes.into_iter();
+        let outcome = |claimed: bool| {
+            let outcome = if claimed { None } else { outcomes.next() };
+            outcome.unwrap_or(Err(Error::Conflict))
+        };
+        claimed.into_iter().map(outcome).collect()
     }
 
     /// Adds the outcomes of pieces that are durable. An error is that of all changes behind these.
@@ -61,27 +91,15 @@ impl Partition {
         outcomes: &mut Vec<Result<Written, Error>>,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let inner = &*self.0;
-        if let Some(index) = &self.1.index {
-            return Err(Error::IsIndex(index.clone()));
-        }
-        // At once, and not only after a wait for what is closed along with it.
-        if inner.queue.lock().is_none() {
-            return Err(closed());
-        }
-        if let Room::AtReserve { free, reserve } = inner.engine.room() {
-            return Err(Error::AtReserve { free, reserve });
-        }
-        let mut waiting = Some(self.wait_for_budget(changes, deadline).await?);
-        let mut keys: Vec<Bytes> = changes.iter().map(|(key, _)| key.clone()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let repeats = keys.len() < changes.len();
-        let held = inner.rows.hold(keys, deadline).await?;
+        let Begun { budget, held, repeats } = self.begin(changes, deadline).await?;
+        let mut waiting = Some(budget);
+        let completed = self.complete(changes, deadline).await?;
+        let completed = completed.as_ref().map(Completed::keyed);
+        let changes = completed.as_deref().unwrap_or(changes);
         loop {
             let rest = &changes[outcomes.len()..];
             let place = held.place()?;
-            let piece = self.piece(rest, repeats, &held, deadline).await?;
+            let piece = self.piece(rest, repeats, &Unwritten::held(&held), deadline).await?;
             let is_last = piece.outcomes.len() == rest.len();
             let mut none = None;
             let budget = if is_last { &mut waiting } else { &mut none };
@@ -102,13 +120,36 @@ impl Partition {
         }
     }
 
-    /// Waits until the changes, and the old rows they may need, fit into what may wait. One request at a time may
-    /// be larger than that.
-    async fn wait_for_budget(
-        &self,
-        changes: &[Keyed<'_>],
-        deadline: Instant,
-    ) -> Result<OwnedSemaphorePermit, Error> {
+    /// Refuses what cannot be written now; else waits for its turn and holds all rows of the changes.
+    pub(super) async fn begin(&self, changes: &[Keyed<'_>], deadline: Instant) -> Result<Begun<'_>, Error> {
+        self.check_open()?;
+        let budget = self.wait_for_budget(self.budget_for(changes), deadline).await?;
+        let mut keys: Vec<Bytes> = changes.iter().map(key_to_hold).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let repeats = keys.len() < changes.len();
+        let held = self.0.rows.hold(keys, None, deadline).await?;
+        Ok(Begun { budget, held, repeats })
+    }
+
+    /// # Errors
+    /// If the partition is closed, or an index's, or the disk at its reserve.
+    pub(super) fn check_open(&self) -> Result<(), Error> {
+        if let Some(index) = &self.1.index {
+            return Err(Error::IsIndex(index.clone()));
+        }
+        // At once, and not only after a wait for what is closed along with it.
+        if self.0.queue.lock().is_none() {
+            return Err(closed());
+        }
+        match self.0.engine.room() {
+            Room::Free => Ok(()),
+            Room::AtReserve { free, reserve } => Err(Error::AtReserve { free, reserve }),
+        }
+    }
+
+    /// Bytes of the changes, and of the old rows that they may need.
+    fn budget_for(&self, changes: &[Keyed<'_>]) -> usize {
         let inner = &*self.0;
         let needs_old = |(_, change): &&Keyed<'_>| {
             change.condition.is_any() || matches!(change.operation, RowOperation::Update(_))
@@ -119,7 +160,16 @@ impl Partition {
             .count()
             .saturating_mul(inner.old_row_bytes.load(Ordering::Relaxed));
         // Of the old rows, a piece is in memory at a time; of each, the new entry and the record too.
-        let bytes = room_for(changes) + 3 * old.min(OLD_BYTES_MAX);
+        room_for(changes) + 3 * old.min(OLD_BYTES_MAX)
+    }
+
+    /// Waits until so many bytes fit into what may wait. One request at a time may be larger than that.
+    pub(super) async fn wait_for_budget(
+        &self,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, Error> {
+        let inner = &*self.0;
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         let kib = kib.min(inner.waiting_kib_max);
         let permit = match inner.waiting.clone().try_acquire_many_owned(kib) {
@@ -134,11 +184,11 @@ impl Partition {
 
     /// Applies as many of the changes, from the first on, as their old rows allow; at least one. `repeats` tells
     /// whether rows may be named twice.
-    async fn piece(
+    pub(super) async fn piece(
         &self,
         changes: &[Keyed<'_>],
         repeats: bool,
-        held: &Held<'_>,
+        unwritten: &Unwritten<'_>,
         deadline: Instant,
     ) -> Result<Piece, Error> {
         let inner = &*self.0;
@@ -151,12 +201,13 @@ impl Partition {
             now_ms,
             entry_bytes_max: inner.row_bytes_max,
             indexes: info.plans(),
+            picks_keys: info.schema.auto_increment().is_some(),
         };
         if !changes.iter().any(|(_, change)| rules.need_old(change)) {
             let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
             return Ok(apply_all(&rules, changes, OldRows::default(), false, &cell_ms, &info));
         }
-        let (count, old) = self.read_old(changes, held, deadline).await?;
+        let (count, old) = self.read_old(changes, unwritten, deadline).await?;
         let changes = &changes[..count];
         let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
         Ok(apply_all(&rules, changes, old, repeats, &cell_ms, &info))
@@ -167,7 +218,7 @@ impl Partition {
     async fn read_old(
         &self,
         changes: &[Keyed<'_>],
-        held: &Held<'_>,
+        unwritten: &Unwritten<'_>,
         deadline: Instant,
     ) -> Result<(usize, OldRows), Error> {
         let seen = &self.0.old_row_bytes;
@@ -181,7 +232,7 @@ impl Partition {
             };
             let end = changes.len().min(count + step);
             let keys = changes[count..end].iter().map(|(key, _)| key);
-            let greatest = self.read_rows(keys, held, &mut old, &mut bytes, deadline).await?;
+            let greatest = self.read_rows(keys, unwritten, &mut old, &mut bytes, deadline).await?;
             // It falls slowly, so that one small row does not make the next read a large one.
             seen.store(greatest.max(expected - expected / 16).max(1), Ordering::Relaxed);
             count = end;
@@ -193,13 +244,13 @@ impl Partition {
     async fn read_rows<'k>(
         &self,
         keys: impl Iterator<Item = &'k Bytes> + Clone,
-        held: &Held<'_>,
+        unwritten: &Unwritten<'_>,
         old: &mut OldRows,
         bytes: &mut usize,
         deadline: Instant,
     ) -> Result<usize, Error> {
         let mut missing = Vec::new();
-        for (key, pending) in keys.clone().zip(held.pending(keys)) {
+        for (key, pending) in keys.clone().zip(unwritten.rows(keys)) {
             match pending {
                 Some(entry) => {
                     old.saw_pending = true;
@@ -234,7 +285,7 @@ impl Partition {
 
     /// Leaves rows as pending and queues them, both or neither: neither if the table is not any more what they were
     /// made for. What an index needs of them, and of their records, holds from one place in the queue on.
-    fn queue(
+    pub(super) fn queue(
         &self,
         made_for: &Arc<TableInfo>,
         rows: Vec<PreparedRow>,
@@ -261,7 +312,26 @@ impl Partition {
     }
 }
 
-async fn wait_if_any(answer: Option<Answer>, deadline: Instant) -> Result<(), Error> {
+/// A request that has its turn and its rows.
+pub(super) struct Begun<'a> {
+    /// Its share of what may wait.
+    pub budget: OwnedSemaphorePermit,
+    /// Its rows.
+    pub held: Held<'a>,
+    /// Whether rows may be named twice.
+    pub repeats: bool,
+}
+
+/// A row's own key; of an inserted row, which has none yet, the partition key, so that rows come to be in the order
+/// of the values that are picked for them.
+fn key_to_hold((key, change): &Keyed<'_>) -> Bytes {
+    match change.operation {
+        RowOperation::Insert(_) => key.slice_ref(partition_key(key)),
+        _ => key.clone(),
+    }
+}
+
+pub(super) async fn wait_if_any(answer: Option<Answer>, deadline: Instant) -> Result<(), Error> {
     match answer {
         Some(answer) => wait(answer, deadline).await,
         None => Ok(()),
@@ -277,12 +347,12 @@ struct OldRows {
 }
 
 /// Changes that were applied together.
-struct Piece {
+pub(super) struct Piece {
     /// The table for which they were.
-    info: Arc<TableInfo>,
-    outcomes: Vec<Result<Written, Error>>,
-    rows: Vec<PreparedRow>,
-    saw_pending: bool,
+    pub info: Arc<TableInfo>,
+    pub outcomes: Vec<Result<Written, Error>>,
+    pub rows: Vec<PreparedRow>,
+    pub saw_pending: bool,
 }
 
 /// Applies the changes in order; if a row `repeats`, a later one sees what an earlier one made of it.

@@ -31,8 +31,6 @@ pub struct NewTable {
     pub indexes: Vec<IndexSpec>,
     /// Whether it is to be encrypted at rest.
     pub encrypted: bool,
-    /// Whether local transactions are allowed on it.
-    pub local_transactions: bool,
 }
 
 /// A change of a table. What is `None` stays.
@@ -61,6 +59,8 @@ pub struct OptionsUpdate {
     pub deviation_s: Option<i64>,
     /// Whether UpdateRow is allowed.
     pub allow_update: Option<bool>,
+    /// Whether UpdateRow writes whole rows.
+    pub update_full_row: Option<bool>,
 }
 
 /// A change of a table's stream.
@@ -112,6 +112,8 @@ impl OptionsUpdate {
             versions_max: self.versions_max.unwrap_or(options.versions_max),
             deviation_s: self.deviation_s.unwrap_or(options.deviation_s),
             allow_update: self.allow_update.unwrap_or(options.allow_update),
+            update_full_row: self.update_full_row.unwrap_or(options.update_full_row),
+            local_transactions: options.local_transactions,
         }
     }
 }
@@ -136,13 +138,15 @@ pub fn create_table(request: &proto::CreateTableRequest) -> Result<NewTable, Vio
     };
     let indexes = indexes(&request.index_metas, &schema)?;
     Ok(NewTable {
-        options: options.apply(&TableOptions::default()),
+        options: TableOptions {
+            local_transactions: request.enable_local_txn.unwrap_or(true),
+            ..options.apply(&TableOptions::default())
+        },
         throughput: ReservedThroughput { read: read.unwrap_or(0), write: write.unwrap_or(0) },
         stream,
         split_points,
         indexes,
         encrypted: request.sse_spec.as_ref().is_some_and(|spec| spec.enable),
-        local_transactions: request.enable_local_txn.unwrap_or(true),
         schema,
     })
 }
@@ -200,7 +204,11 @@ pub fn create_table_request(
     proto::CreateTableRequest {
         table_meta: table_meta(schema),
         reserved_throughput: proto::ReservedThroughput { capacity_unit: capacity::reserved(throughput) },
-        table_options: Some(table_options_of_request(options)),
+        table_options: Some(proto::TableOptions {
+            update_full_row: options.update_full_row.then_some(true),
+            ..table_options_of_request(options)
+        }),
+        enable_local_txn: (!options.local_transactions).then_some(false),
         stream_spec: stream.map(|spec| proto::StreamSpecification {
             enable_stream: true,
             expiration_time: Some(spec.expiration_hours),
@@ -245,7 +253,10 @@ pub fn read_table_meta(meta: &proto::TableMeta) -> Result<TableSchema, Violation
 
 /// All options, as answers carry them.
 pub fn table_options(options: &TableOptions) -> proto::TableOptions {
-    proto::TableOptions { update_full_row: Some(false), ..table_options_of_request(options) }
+    proto::TableOptions {
+        update_full_row: Some(options.update_full_row),
+        ..table_options_of_request(options)
+    }
 }
 
 /// Takes the options out of an answer; what is missing has its default.
@@ -328,6 +339,7 @@ fn options_update(options: &proto::TableOptions) -> Result<OptionsUpdate, Violat
         versions_max: versions_max.transpose()?,
         deviation_s: deviation_s.transpose()?,
         allow_update: options.allow_update,
+        update_full_row: options.update_full_row,
     })
 }
 
@@ -504,6 +516,8 @@ mod tests {
             versions_max: i32::MAX.unsigned_abs(),
             deviation_s: DEVIATION_S_MAX,
             allow_update: false,
+            update_full_row: true,
+            local_transactions: false,
         };
         let throughput = ReservedThroughput { read: 1, write: 2 };
         let stream =
@@ -513,7 +527,7 @@ mod tests {
         let table = create_table(&request).unwrap();
         assert_eq!((&table.schema, &table.options), (&schema(), &options));
         assert_eq!((table.throughput, table.stream.as_ref()), (throughput, Some(&stream)));
-        assert!(table.local_transactions && table.split_points.is_empty());
+        assert!(table.split_points.is_empty());
 
         let described = describe_table(&TableDescription {
             schema: &table.schema,
@@ -526,8 +540,10 @@ mod tests {
             created_at: 4,
         });
         assert_eq!(read_table_meta(&described.table_meta).unwrap(), schema());
-        assert_eq!(read_table_options(&described.table_options).unwrap(), options);
-        assert_eq!(described.table_options.update_full_row, Some(false));
+        // Whether transactions are allowed is told to nobody.
+        let told = TableOptions { local_transactions: true, ..options };
+        assert_eq!(read_table_options(&described.table_options).unwrap(), told);
+        assert_eq!(described.table_options.update_full_row, Some(true));
         assert_eq!(described.reserved_throughput_details.last_increase_time, 2);
         assert_eq!(described.stream_details.unwrap().column_to_get, ["s", "d"]);
         assert_eq!(described.creation_time, Some(4));

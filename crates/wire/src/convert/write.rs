@@ -7,7 +7,7 @@ use lakeferry_model::{
     TableName, TableSchema, Value, Violation, check_column_name, limits,
 };
 
-use super::{column_condition, column_condition_bytes, enum_value, key_values};
+use super::{column_condition, column_condition_bytes, enum_value, key_to_put, key_values};
 use crate::plain_buffer::{CellOperation, WireCell, decode_row};
 use crate::proto;
 
@@ -18,6 +18,8 @@ pub struct UnboundChange {
     pub key_names: Vec<ByteString>,
     /// The change, its key's values in the order of those names.
     pub change: RowChange,
+    /// The place in the key of the value that the server picks.
+    pub placeholder: Option<usize>,
 }
 
 /// The rows that a batch writes to one table.
@@ -46,9 +48,25 @@ impl UnboundChange {
     /// # Errors
     /// The first primary key rule broken: size, then names and types.
     pub fn bind(self, schema: &TableSchema) -> Result<RowChange, Violation> {
+        self.check_placeholder(schema)?;
         let values = self.change.primary_key.values().iter().cloned();
         let primary_key = schema.key(self.key_names.iter().zip(values).collect())?;
         Ok(RowChange { primary_key, ..self.change })
+    }
+
+    /// The server picks values of the auto-increment column alone. What is wrong beside that is told first.
+    fn check_placeholder(&self, schema: &TableSchema) -> Result<(), Violation> {
+        let column =
+            self.placeholder.and_then(|at| Some((schema.primary_key.get(at)?, self.key_names.get(at)?)));
+        let names_fit =
+            self.key_names.iter().eq(schema.primary_key.iter().map(|column| column.name.as_str()));
+        match column {
+            Some((column, _)) if names_fit && !column.auto_increment => Err(Violation::primary_key(format!(
+                "Validate PK type fail. Input: VT_AUTO_INCREMENT, Meta: {}.",
+                column.kind.value_kind().protocol_name()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The size that a batch's limit counts, in bytes.
@@ -153,18 +171,19 @@ pub fn return_content(returning: &Returning) -> Option<proto::ReturnContent> {
     Some(proto::ReturnContent { return_type: Some(return_type.into()), return_column_names: names })
 }
 
-fn check_batch_shape(request: &proto::BatchWriteRowRequest) -> Result<(), Violation> {
-    if request.tables.is_empty() {
-        return Err(Violation::parameter("No row is specified in BatchWriteRow."));
+/// # Errors
+/// If a table is named without rows.
+pub(super) fn check_any_row(table: &str, count: usize) -> Result<(), Violation> {
+    if count == 0 {
+        return Err(Violation::parameter(format!("No operation is specified for table: '{table}'.")));
     }
-    for table in &request.tables {
-        TableName::parse(&table.table_name)?;
-        if table.rows.is_empty() {
-            let name = &table.table_name;
-            return Err(Violation::parameter(format!("No operation is specified for table: '{name}'.")));
-        }
-    }
-    if request.tables.iter().map(|table| table.rows.len()).sum::<usize>() > limits::BATCH_WRITE_ROWS_MAX {
+    Ok(())
+}
+
+/// # Errors
+/// If a request names more rows than one may.
+pub(super) fn check_row_count(count: usize) -> Result<(), Violation> {
+    if count > limits::BATCH_WRITE_ROWS_MAX {
         return Err(Violation::parameter(format!(
             "Rows count exceeds the upper limit: {}.",
             limits::BATCH_WRITE_ROWS_MAX
@@ -173,23 +192,40 @@ fn check_batch_shape(request: &proto::BatchWriteRowRequest) -> Result<(), Violat
     Ok(())
 }
 
+fn check_batch_shape(request: &proto::BatchWriteRowRequest) -> Result<(), Violation> {
+    if request.tables.is_empty() {
+        return Err(Violation::parameter("No row is specified in BatchWriteRow."));
+    }
+    for table in &request.tables {
+        TableName::parse(&table.table_name)?;
+        check_any_row(&table.table_name, table.rows.len())?;
+    }
+    check_row_count(request.tables.iter().map(|table| table.rows.len()).sum())
+}
+
 /// What the messages of the three operations have in common.
-struct ChangeParts<'a> {
-    row: &'a Bytes,
-    condition: proto::Condition,
-    content: Option<proto::ReturnContent>,
+pub(super) struct ChangeParts<'a> {
+    pub row: &'a Bytes,
+    pub condition: proto::Condition,
+    pub content: Option<proto::ReturnContent>,
 }
 
 impl ChangeParts<'_> {
-    fn into_change(self, kind: proto::OperationType) -> Result<UnboundChange, Violation> {
+    pub(super) fn into_change(self, kind: proto::OperationType) -> Result<UnboundChange, Violation> {
         let row = decode_row(self.row)?;
         if row.delete_marker && kind != proto::OperationType::Delete {
             return Err(Violation::parameter("A row to put or update carries the marker of a deleted row."));
         }
-        let (key_names, values): (Vec<_>, Vec<_>) = key_values(row.key)?.unzip();
+        let (key_names, values, placeholder) = match kind {
+            proto::OperationType::Put => key_to_put(row.key)?,
+            proto::OperationType::Update | proto::OperationType::Delete => {
+                let (names, values) = key_values(row.key)?.unzip();
+                (names, values, None)
+            }
+        };
         key_names.iter().try_for_each(|name| check_column_name(name))?;
         let existence = enum_value("row existence expectation", self.condition.row_existence)?;
-        let operation = operation(kind, row.cells)?;
+        let operation = operation(kind, row.cells, placeholder.is_some())?;
         let returning = returning(self.content, &operation)?;
         let mut change = RowChange {
             primary_key: PrimaryKey::new(values),
@@ -200,11 +236,15 @@ impl ChangeParts<'_> {
         change.check(&key_names)?;
         let columns = self.condition.column_condition.filter(|bytes| !bytes.is_empty());
         change.condition.columns = columns.map(|bytes| column_condition(&bytes)).transpose()?;
-        Ok(UnboundChange { key_names, change })
+        Ok(UnboundChange { key_names, change, placeholder })
     }
 }
 
-fn operation(kind: proto::OperationType, cells: Vec<WireCell>) -> Result<RowOperation, Violation> {
+fn operation(
+    kind: proto::OperationType,
+    cells: Vec<WireCell>,
+    picks_key: bool,
+) -> Result<RowOperation, Violation> {
     match kind {
         proto::OperationType::Put => {
             if let Some(cell) = cells.iter().find(|cell| cell.operation != CellOperation::Put) {
@@ -213,7 +253,8 @@ fn operation(kind: proto::OperationType, cells: Vec<WireCell>) -> Result<RowOper
                     "Column '{name}' of a row to put carries an operation."
                 )));
             }
-            Ok(RowOperation::Put(cells.into_iter().map(cell_change).collect::<Result<_, _>>()?))
+            let cells = cells.into_iter().map(cell_change).collect::<Result<_, _>>()?;
+            Ok(if picks_key { RowOperation::Insert(cells) } else { RowOperation::Put(cells) })
         }
         proto::OperationType::Update => {
             Ok(RowOperation::Update(cells.into_iter().map(cell_change).collect::<Result<_, _>>()?))

@@ -24,11 +24,29 @@ pub fn bound<'a>(columns: impl IntoIterator<Item = (&'a str, &'a KeyBound)>) -> 
 /// A write: the row to put, the cells to change in their order, or the key with the delete marker.
 pub fn change<'a>(key: impl IntoIterator<Item = (&'a str, ValueRef<'a>)>, operation: &RowOperation) -> Bytes {
     one_row(key, |writer| match operation {
-        RowOperation::Put(cells) | RowOperation::Update(cells) => {
+        RowOperation::Put(cells) | RowOperation::Insert(cells) | RowOperation::Update(cells) => {
             cells.iter().for_each(|cell| write_change(writer, cell));
         }
         RowOperation::Delete => writer.delete_marker(),
     })
+}
+
+/// A row to put under a key that the server completes: the column without a value is the one that it picks.
+pub fn insert<'a>(
+    key: impl IntoIterator<Item = (&'a str, Option<ValueRef<'a>>)>,
+    cells: &[CellChange],
+) -> Bytes {
+    let mut writer = RowWriter::new();
+    writer.start_row();
+    for (name, value) in key {
+        match value {
+            Some(value) => writer.key_cell(name, value),
+            None => writer.key_auto_increment(name),
+        }
+    }
+    cells.iter().for_each(|cell| write_change(&mut writer, cell));
+    writer.end_row();
+    writer.finish()
 }
 
 fn one_row<'a>(

@@ -12,11 +12,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use lakeferry_model::{KeyBound, KeyRange, KeyValue, PrimaryKey, TableSchema, limits};
-use lakeferry_store::{RangeLimits, RangePage, RowBlock, Table, Visibility, key};
+use lakeferry_store::{RangeLimits, RangePage, RowBlock, TableInfo, Visibility, key};
 use lakeferry_wire::convert::{RangeRead, RowFormat};
 use lakeferry_wire::plain_buffer::{RowWriter, encode};
 use lakeferry_wire::proto::DataBlockType;
 
+use super::super::target::Target;
 use super::matrix::MatrixPage;
 use super::{Lens, StoredRow};
 use crate::error::ApiError;
@@ -61,21 +62,25 @@ pub trait Page {
 ///
 /// # Errors
 /// The first broken rule, or why it could not be read.
-pub async fn read(table: &Table, asked: RangeRead, deadline: Instant) -> Result<ReadPage, ApiError> {
+pub async fn read(
+    target: &Target,
+    info: &TableInfo,
+    asked: RangeRead,
+    deadline: Instant,
+) -> Result<ReadPage, ApiError> {
     let RangeRead { table: _, start, end, backward, limit, format, options } = asked;
-    let info = table.info();
     let range = info.schema.range(start, end, backward)?;
     let lens = Lens::new(&options, &info.schema);
     let filling = Filling::new(limit, lens.may_leave_rows_out());
     let (rows, format, next, sizes) = match format {
         RowFormat::PlainBuffer => {
             let mut page = PlainPage { lens: &lens, rows: RowWriter::new(), sizes: Sizes::default() };
-            let next = filling.fill(table, range, &mut page, deadline).await?;
+            let next = filling.fill(target, range, &mut page, deadline).await?;
             (page.rows.finish(), DataBlockType::PlainBuffer, next, page.sizes)
         }
         RowFormat::Matrix { entire_key } => {
             let mut page = MatrixPage::new(&lens, &options.columns_to_get, entire_key);
-            let next = filling.fill(table, range, &mut page, deadline).await?;
+            let next = filling.fill(target, range, &mut page, deadline).await?;
             let (rows, sizes) = page.finish();
             (rows, DataBlockType::SimpleRowMatrix, next, sizes)
         }
@@ -125,13 +130,13 @@ impl Filling {
     /// Fills the page. The key of the first row that is not on it; `None` at the range's end.
     async fn fill(
         mut self,
-        table: &Table,
+        target: &Target,
         mut range: KeyRange,
         page: &mut (impl Page + Send),
         deadline: Instant,
     ) -> Result<Option<PrimaryKey>, ApiError> {
         loop {
-            let RangePage { blocks, next } = table.range(&range, self.room(), deadline).await?;
+            let RangePage { blocks, next } = target.range(&range, self.room(), deadline).await?;
             for block in &blocks {
                 if let Some(next) = self.add(block, page)? {
                     return Ok(Some(next));
