@@ -18,7 +18,7 @@ pub async fn answer(call: Call, request: GetRangeRequest) -> Result<GetRangeResp
     let asked = convert::get_range(request)?;
     read::refuse_unserved(&asked.options)?;
     let transaction = call.transaction(asked.options.transaction_id.as_deref())?;
-    let table = call.table(&asked.table)?;
+    let table = call.readable(&asked.table)?;
     let info = table.info();
     let target = Target::new(table, transaction)?;
     let mut range = info.schema.range(asked.start, asked.end, asked.backward)?;

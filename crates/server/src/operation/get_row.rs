@@ -12,7 +12,7 @@ pub async fn answer(call: Call, request: GetRowRequest) -> Result<GetRowResponse
     let asked = convert::get_row(request)?;
     read::refuse_unserved(&asked.options)?;
     let transaction = call.transaction(asked.options.transaction_id.as_deref())?;
-    let table = call.table(&asked.table)?;
+    let table = call.readable(&asked.table)?;
     let info = table.info();
     let key = info.schema.key(asked.key)?;
     let target = Target::new(table, transaction)?;

@@ -6,6 +6,7 @@
 //! before that leaves nothing of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,10 +14,11 @@ use lakeferry_model::Violation;
 
 use super::auto_keys::Completed;
 use super::committer::PreparedRow;
-use super::rows::{Claim, Held, PendingRows};
+use super::rows::{Claim, Held, Holder, PendingRows};
 use super::write::{Begun, Piece, wait_if_any};
 use super::{Keyed, Partition, Written};
 use crate::error::Error;
+use crate::table::TableInfo;
 
 /// Bytes of rows and records that can be written together: what is held in memory for one request.
 const TOGETHER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -24,6 +26,8 @@ const TOGETHER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Rows as they will be, in the order of their changes.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
+    /// The table that they were made for: its options and indexes. None before the first.
+    made_for: Option<Arc<TableInfo>>,
     rows: Vec<PreparedRow>,
     /// What the last change of each row made of it, by the row key's bytes: its entry without the head.
     after: BTreeMap<Bytes, Option<Bytes>>,
@@ -71,6 +75,7 @@ impl Buffer {
 
     /// Adds what came after this.
     pub fn append(&mut self, later: Self) {
+        self.made_for = later.made_for.or(self.made_for.take());
         self.bytes += later.bytes;
         self.rows.extend(later.rows);
         self.after.extend(later.after);
@@ -120,24 +125,34 @@ impl Partition {
         deadline: Instant,
     ) -> Result<Vec<Written>, Error> {
         let Begun { budget, held, repeats } = self.begin(changes, deadline).await?;
-        let place = held.place()?;
+        let mut budget = Some(budget);
         let completed = self.complete(changes, deadline).await?;
         let completed = completed.as_ref().map(Completed::keyed);
         let changes = completed.as_deref().unwrap_or(changes);
-        let filled = self.fill(changes, repeats, Some(&held), None, deadline).await?;
-        let outcome: Result<Vec<Written>, Error> = filled.outcomes.into_iter().collect();
-        // One that failed on account of rows that wait is told so only once these are durable.
-        let rows = if outcome.is_ok() { filled.buffer.rows } else { Vec::new() };
-        let answer = self.queue(rows, filled.saw_pending, place, &held, Some(budget))?;
-        drop(held);
-        wait_if_any(answer, deadline).await?;
-        outcome
+        loop {
+            let place = held.place()?;
+            let Some(filled) = self.fill(changes, repeats, Some(&held), None, deadline).await? else {
+                continue;
+            };
+            let Filled { outcomes, buffer: Buffer { made_for, rows, .. }, saw_pending } = filled;
+            let outcome: Result<Vec<Written>, Error> = outcomes.into_iter().collect();
+            let Some(made_for) = made_for else { return outcome };
+            // One that failed on account of rows that wait is told so only once these are durable.
+            let rows = if outcome.is_ok() { rows } else { Vec::new() };
+            let queued = self.queue(&made_for, rows, saw_pending, place, &held, &mut budget)?;
+            // The table is another one now: once more, for that.
+            let Some(queued) = queued else { continue };
+            drop(held);
+            wait_if_any(queued.0, deadline).await?;
+            return outcome;
+        }
     }
 
     /// Applies changes to rows of a claimed partition key, as `before` leaves them, without writing them.
     ///
     /// # Errors
     /// If nothing of it could be done. Changes that break a rule have that for their outcome.
+    /// [`Error::NoSuchTransaction`] if the table is not any more what `before` was made for.
     pub(crate) async fn apply_claimed(
         &self,
         changes: &[Keyed<'_>],
@@ -148,14 +163,20 @@ impl Partition {
         let completed = self.complete(changes, deadline).await?;
         let completed = completed.as_ref().map(Completed::keyed);
         let changes = completed.as_deref().unwrap_or(changes);
-        self.fill(changes, true, None, Some(before), deadline).await
+        let filled = self.fill(changes, true, None, Some(before), deadline).await?;
+        let filled = filled.ok_or(Error::NoSuchTransaction)?;
+        match (&before.made_for, &filled.buffer.made_for) {
+            (Some(before), Some(now)) if !Arc::ptr_eq(before, now) => Err(Error::NoSuchTransaction),
+            _ => Ok(filled),
+        }
     }
 
     /// Writes the rows of a claimed partition key, all or none. Once queued they are committed, whatever becomes
     /// of the caller.
     ///
     /// # Errors
-    /// If nothing was written, or the outcome is unknown.
+    /// If nothing was written, or the outcome is unknown. [`Error::NoSuchTransaction`] if the table is not any more
+    /// what the rows were made for.
     pub(crate) async fn write_claimed(
         &self,
         buffer: &Buffer,
@@ -163,14 +184,17 @@ impl Partition {
         deadline: Instant,
     ) -> Result<(), Error> {
         self.check_open()?;
-        let budget = self.wait_for_budget(buffer.bytes, deadline).await?;
+        let Some(made_for) = &buffer.made_for else { return Ok(()) };
+        let mut budget = Some(self.wait_for_budget(buffer.bytes, deadline).await?);
         let keys = buffer.after.keys().cloned().collect();
-        let held = self.0.rows.hold(keys, Some(claim), deadline).await?;
-        let answer = self.queue(buffer.rows.clone(), false, held.place()?, &held, Some(budget))?;
+        let held = self.0.rows.hold(keys, Holder::Owner(claim), deadline).await?;
+        let place = held.place()?;
+        let queued = self.queue(made_for, buffer.rows.clone(), false, place, &held, &mut budget)?;
         drop(held);
-        wait_if_any(answer, deadline).await
+        wait_if_any(queued.ok_or(Error::NoSuchTransaction)?.0, deadline).await
     }
 
+    /// Applies changes one after the other. `None` if the table became another one meanwhile.
     async fn fill(
         &self,
         changes: &[Keyed<'_>],
@@ -178,23 +202,27 @@ impl Partition {
         held: Option<&Held<'_>>,
         before: Option<&Buffer>,
         deadline: Instant,
-    ) -> Result<Filled, Error> {
+    ) -> Result<Option<Filled>, Error> {
         let mut filled = Filled::default();
         while filled.outcomes.len() < changes.len() {
             let unwritten = Unwritten { held, buffers: [before, Some(&filled.buffer)] };
             let rest = &changes[filled.outcomes.len()..];
             let piece = self.piece(rest, repeats, &unwritten, deadline).await?;
+            if filled.buffer.made_for.as_ref().is_some_and(|made_for| !Arc::ptr_eq(made_for, &piece.info)) {
+                return Ok(None);
+            }
             filled.add(piece);
             if filled.buffer.bytes > TOGETHER_BYTES_MAX {
                 return Err(too_large(filled.buffer.bytes));
             }
         }
-        Ok(filled)
+        Ok(Some(filled))
     }
 }
 
 impl Filled {
     fn add(&mut self, piece: Piece) {
+        self.buffer.made_for = Some(piece.info);
         self.outcomes.extend(piece.outcomes);
         self.buffer.add(piece.rows);
         self.saw_pending |= piece.saw_pending;

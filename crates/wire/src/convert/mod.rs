@@ -5,10 +5,12 @@
 //! broken rule fails the whole request, batches included. What needs the table's schema comes after its lookup:
 //! [`UnboundChange::bind`], [`lakeferry_model::TableSchema::key`] and [`lakeferry_model::TableSchema::range`].
 //!
-//! What a request asks for and the model has no words for yet (filters, column conditions, indexes) is handed over beside the rest, so that the server can refuse it rather than pass it over.
+//! What a request asks for and the model has no words for yet (filters, column conditions) is handed over beside the
+//! rest, so that the server can refuse it rather than pass it over.
 
 mod bulk_import;
 mod delivery;
+mod index;
 mod read;
 mod table;
 mod transaction;
@@ -18,6 +20,11 @@ pub use bulk_import::{bulk_import, check_defined_kinds};
 pub use delivery::{
     TaskReport, create_delivery_task_request, delivery_task_info, describe_delivery_task_response, mode,
     oss_task_config, task_spec, task_spec_of, task_status, wire_mode,
+};
+pub use index::{
+    IndexDescription, NewIndex, SplitPointsAsked, add_defined_column, add_defined_column_request,
+    create_index, delete_defined_column, described_index, drop_index, index_meta, index_spec,
+    split_points_asked, split_points_response,
 };
 pub use read::{
     BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowRead, TimeRange, batch_get_row, get_range, get_row,
@@ -34,7 +41,7 @@ pub use write::{
 };
 
 use bytestring::ByteString;
-use lakeferry_model::{KeyValue, Violation, check_key_column_count};
+use lakeferry_model::{KeyValue, Violation, check_index_key_column_count};
 
 use crate::plain_buffer::WireKeyValue;
 
@@ -42,7 +49,7 @@ use crate::plain_buffer::WireKeyValue;
 fn key_values(
     key: Vec<(ByteString, WireKeyValue)>,
 ) -> Result<impl Iterator<Item = (ByteString, KeyValue)>, Violation> {
-    check_key_column_count(key.len())?;
+    check_index_key_column_count(key.len())?;
     check_kinds(&key, false)?;
     Ok(key.into_iter().filter_map(|(name, value)| match value {
         WireKeyValue::Value(value) => Some((name, value)),
