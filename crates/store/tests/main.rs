@@ -8,6 +8,7 @@ mod faults;
 mod index_model;
 mod index_support;
 mod indexes;
+mod kills;
 mod log;
 mod model;
 mod random_rows;

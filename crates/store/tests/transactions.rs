@@ -6,7 +6,7 @@ use lakeferry_engine::testing::Fault;
 use lakeferry_model::{
     InstanceName, KeyBound, KeyRange, KeyValue, RowChange, RowExistence, TableOptions, TransactionId, Value,
 };
-use lakeferry_store::{Error, ErrorKind, RangeLimits, RowBuf, Settings, Table, Transaction};
+use lakeferry_store::{Error, ErrorKind, RangeLimits, RowBuf, Settings, Table, TableUpdate, Transaction};
 use tokio::task::JoinSet;
 
 use crate::support::{
@@ -351,6 +351,32 @@ async fn a_table_that_is_deleted_takes_its_transactions_with_it() {
     let gone = site.store.transaction(&instance(), open.id).err().unwrap();
     assert_eq!(gone.kind(), ErrorKind::NoSuchTransaction);
     assert!(open.commit().await.is_err());
+}
+
+#[tokio::test]
+async fn a_table_that_becomes_another_one_ends_it() {
+    let site = Site::new().await;
+    let table = site.table().await;
+    let changed = async |versions_max| {
+        let options = TableOptions { versions_max, ..TableOptions::default() };
+        let update = TableUpdate { options: Some(options), ..TableUpdate::default() };
+        site.store.update_table(&instance(), &table_name("t"), update).await.unwrap();
+    };
+    for (round, at_commit) in [(2, true), (3, false)] {
+        let open = start(&site, &table, "ann").await.unwrap();
+        open.write(put("ann", 1, &[("a", 1)])).await.unwrap();
+        changed(round).await;
+        let over = if at_commit { open.commit().await } else { open.write(put("ann", 2, &[])).await };
+        assert_eq!(over.unwrap_err().kind(), ErrorKind::NoSuchTransaction);
+        write(&table, put("ann", 3, &[])).await.unwrap();
+        assert_eq!(read(&table, "ann", 1).await, None);
+    }
+    // One that has changed nothing yet is not concerned.
+    let open = start(&site, &table, "ann").await.unwrap();
+    changed(4).await;
+    open.write(put("ann", 1, &[("a", 1)])).await.unwrap();
+    open.commit().await.unwrap();
+    assert_eq!(newest(&table, "ann", 1, "a").await, Some(1));
 }
 
 #[tokio::test]

@@ -383,15 +383,14 @@ mod tests {
             returning: Returning::Nothing,
         };
         let options = TableOptions::default();
-        let indexes = &Plans::default();
         let rules = Rules {
             options: &options,
             key_columns: &[],
             origin_columns: &[],
             now_ms,
             entry_bytes_max: 1 << 20,
-            indexes,
             picks_keys: false,
+            indexes: &Plans::default(),
         };
         let mut arena = Vec::new();
         let applied = rules.apply(Some(&old), &change, b"k", now_ms, &mut arena).unwrap();

@@ -14,8 +14,8 @@ use lakeferry_model::Violation;
 
 use super::auto_keys::Completed;
 use super::committer::PreparedRow;
-use super::rows::{Claim, Held, PendingRows};
-use super::write::{Begun, Piece, Queued, wait_if_any};
+use super::rows::{Claim, Held, Holder, PendingRows};
+use super::write::{Begun, Piece, wait_if_any};
 use super::{Keyed, Partition, Written};
 use crate::error::Error;
 use crate::table::TableInfo;
@@ -26,33 +26,12 @@ const TOGETHER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Rows as they will be, in the order of their changes.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
+    /// The table that they were made for: its options and indexes. None before the first.
+    made_for: Option<Arc<TableInfo>>,
     rows: Vec<PreparedRow>,
     /// What the last change of each row made of it, by the row key's bytes: its entry without the head.
     after: BTreeMap<Bytes, Option<Bytes>>,
     bytes: usize,
-    /// The table for which the rows were made.
-    made_for: MadeFor,
-}
-
-/// The state of a table that rows were made for: what an index needs of them depends on it.
-#[derive(Debug, Clone, Default)]
-enum MadeFor {
-    /// There are no rows.
-    #[default]
-    Any,
-    One(Arc<TableInfo>),
-    /// The table was changed between two of them.
-    Several,
-}
-
-impl MadeFor {
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Any, known) | (known, Self::Any) => known,
-            (Self::One(one), Self::One(other)) if Arc::ptr_eq(&one, &other) => Self::One(one),
-            _ => Self::Several,
-        }
-    }
 }
 
 /// What a request sees of rows that are not in the engine yet.
@@ -96,8 +75,8 @@ impl Buffer {
 
     /// Adds what came after this.
     pub fn append(&mut self, later: Self) {
+        self.made_for = later.made_for.or(self.made_for.take());
         self.bytes += later.bytes;
-        self.made_for = std::mem::take(&mut self.made_for).and(later.made_for);
         self.rows.extend(later.rows);
         self.after.extend(later.after);
     }
@@ -152,19 +131,19 @@ impl Partition {
         let changes = completed.as_deref().unwrap_or(changes);
         loop {
             let place = held.place()?;
-            let filled = self.fill(changes, repeats, Some(&held), None, deadline).await?;
-            let outcome: Result<Vec<Written>, Error> = filled.outcomes.into_iter().collect();
-            // One that failed on account of rows that wait is told so only once these are durable.
-            let rows = if outcome.is_ok() { filled.buffer.rows } else { Vec::new() };
-            let info = match filled.buffer.made_for {
-                MadeFor::One(info) => info,
-                MadeFor::Any => return outcome,
-                MadeFor::Several => continue,
+            let Some(filled) = self.fill(changes, repeats, Some(&held), None, deadline).await? else {
+                continue;
             };
-            let queued = self.queue(&info, rows, filled.saw_pending, place, &held, &mut budget)?;
-            let Some(Queued(answer)) = queued else { continue };
+            let Filled { outcomes, buffer: Buffer { made_for, rows, .. }, saw_pending } = filled;
+            let outcome: Result<Vec<Written>, Error> = outcomes.into_iter().collect();
+            let Some(made_for) = made_for else { return outcome };
+            // One that failed on account of rows that wait is told so only once these are durable.
+            let rows = if outcome.is_ok() { rows } else { Vec::new() };
+            let queued = self.queue(&made_for, rows, saw_pending, place, &held, &mut budget)?;
+            // The table is another one now: once more, for that.
+            let Some(queued) = queued else { continue };
             drop(held);
-            wait_if_any(answer, deadline).await?;
+            wait_if_any(queued.0, deadline).await?;
             return outcome;
         }
     }
@@ -173,6 +152,7 @@ impl Partition {
     ///
     /// # Errors
     /// If nothing of it could be done. Changes that break a rule have that for their outcome.
+    /// [`Error::NoSuchTransaction`] if the table is not any more what `before` was made for.
     pub(crate) async fn apply_claimed(
         &self,
         changes: &[Keyed<'_>],
@@ -183,14 +163,20 @@ impl Partition {
         let completed = self.complete(changes, deadline).await?;
         let completed = completed.as_ref().map(Completed::keyed);
         let changes = completed.as_deref().unwrap_or(changes);
-        self.fill(changes, true, None, Some(before), deadline).await
+        let filled = self.fill(changes, true, None, Some(before), deadline).await?;
+        let filled = filled.ok_or(Error::NoSuchTransaction)?;
+        match (&before.made_for, &filled.buffer.made_for) {
+            (Some(before), Some(now)) if !Arc::ptr_eq(before, now) => Err(Error::NoSuchTransaction),
+            _ => Ok(filled),
+        }
     }
 
     /// Writes the rows of a claimed partition key, all or none. Once queued they are committed, whatever becomes
     /// of the caller.
     ///
     /// # Errors
-    /// If nothing was written, or the outcome is unknown.
+    /// If nothing was written, or the outcome is unknown. [`Error::NoSuchTransaction`] if the table is not any more
+    /// what the rows were made for.
     pub(crate) async fn write_claimed(
         &self,
         buffer: &Buffer,
@@ -198,22 +184,17 @@ impl Partition {
         deadline: Instant,
     ) -> Result<(), Error> {
         self.check_open()?;
-        let changed = || Error::NotWritten("the table was changed while the transaction was open".into());
-        let info = match &buffer.made_for {
-            MadeFor::One(info) => info,
-            MadeFor::Any => return Ok(()),
-            MadeFor::Several => return Err(changed()),
-        };
+        let Some(made_for) = &buffer.made_for else { return Ok(()) };
         let mut budget = Some(self.wait_for_budget(buffer.bytes, deadline).await?);
         let keys = buffer.after.keys().cloned().collect();
-        let held = self.0.rows.hold(keys, Some(claim), deadline).await?;
-        let rows = buffer.rows.clone();
-        let queued = self.queue(info, rows, false, held.place()?, &held, &mut budget)?;
-        let Queued(answer) = queued.ok_or_else(changed)?;
+        let held = self.0.rows.hold(keys, Holder::Owner(claim), deadline).await?;
+        let place = held.place()?;
+        let queued = self.queue(made_for, buffer.rows.clone(), false, place, &held, &mut budget)?;
         drop(held);
-        wait_if_any(answer, deadline).await
+        wait_if_any(queued.ok_or(Error::NoSuchTransaction)?.0, deadline).await
     }
 
+    /// Applies changes one after the other. `None` if the table became another one meanwhile.
     async fn fill(
         &self,
         changes: &[Keyed<'_>],
@@ -221,25 +202,28 @@ impl Partition {
         held: Option<&Held<'_>>,
         before: Option<&Buffer>,
         deadline: Instant,
-    ) -> Result<Filled, Error> {
+    ) -> Result<Option<Filled>, Error> {
         let mut filled = Filled::default();
         while filled.outcomes.len() < changes.len() {
             let unwritten = Unwritten { held, buffers: [before, Some(&filled.buffer)] };
             let rest = &changes[filled.outcomes.len()..];
             let piece = self.piece(rest, repeats, &unwritten, deadline).await?;
+            if filled.buffer.made_for.as_ref().is_some_and(|made_for| !Arc::ptr_eq(made_for, &piece.info)) {
+                return Ok(None);
+            }
             filled.add(piece);
             if filled.buffer.bytes > TOGETHER_BYTES_MAX {
                 return Err(too_large(filled.buffer.bytes));
             }
         }
-        Ok(filled)
+        Ok(Some(filled))
     }
 }
 
 impl Filled {
     fn add(&mut self, piece: Piece) {
+        self.buffer.made_for = Some(piece.info);
         self.outcomes.extend(piece.outcomes);
-        self.buffer.made_for = std::mem::take(&mut self.buffer.made_for).and(MadeFor::One(piece.info));
         self.buffer.add(piece.rows);
         self.saw_pending |= piece.saw_pending;
     }

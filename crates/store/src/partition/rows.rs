@@ -68,12 +68,22 @@ struct Pending {
 pub struct Held<'a> {
     rows: &'a Rows,
     keys: Vec<Bytes>,
-    /// The claim on whose behalf they are held.
-    claim: Option<&'a Claim>,
+    holder: Holder<'a>,
     /// How many of the keys are locked, from the first on.
     count: usize,
     /// Tells when the next one is ours.
     turn: Option<oneshot::Receiver<()>>,
+}
+
+/// Who holds rows, and so whether a claim keeps them from it.
+#[derive(Debug, Clone, Copy)]
+pub enum Holder<'a> {
+    /// A writer like any other.
+    Anybody,
+    /// Who has claimed their partition key.
+    Owner(&'a Claim),
+    /// Who changes nothing that readers see: claims do not concern it.
+    Upkeep,
 }
 
 /// A request's place among those that wait to be committed.
@@ -90,8 +100,8 @@ pub struct Place {
 pub type PendingRows = Vec<Option<Option<Bytes>>>;
 
 impl Rows {
-    /// Locks rows; `keys` are sorted and distinct. Waits for others until `deadline`. A claim opens the rows of its
-    /// partition key to whoever has it.
+    /// Locks rows; `keys` are sorted and distinct. Waits for others until `deadline`. The rows of a claimed
+    /// partition key are open to its owner, and to upkeep.
     ///
     /// # Errors
     /// [`Error::NotWritten`] when the deadline passes, [`Error::Conflict`] if a row lies under a partition key that
@@ -99,11 +109,11 @@ impl Rows {
     pub async fn hold<'a>(
         &'a self,
         keys: Vec<Bytes>,
-        claim: Option<&'a Claim>,
+        holder: Holder<'a>,
         deadline: Instant,
     ) -> Result<Held<'a>, Error> {
         debug_assert!(keys.is_sorted_by(|a, b| a < b), "rows are locked in key order, each once");
-        let mut held = Held { rows: self, keys, claim, count: 0, turn: None };
+        let mut held = Held { rows: self, keys, holder, count: 0, turn: None };
         while let Some(turn) = held.advance()? {
             let Ok(Ok(())) = tokio::time::timeout_at(deadline.into(), turn).await else {
                 return Err(Error::NotWritten("the row is being written by others".into()));
@@ -196,7 +206,7 @@ impl Held<'_> {
     fn advance(&mut self) -> Result<Option<&mut oneshot::Receiver<()>>, Error> {
         let mut state = self.rows.state.lock();
         while let Some(key) = self.keys.get(self.count) {
-            if state.is_claimed(key) && !self.claim.is_some_and(|claim| claim.covers(key)) {
+            if state.is_closed_to(self.holder, key) {
                 return Err(Error::Conflict);
             }
             let row = state.rows.entry(key.clone()).or_default();
@@ -262,11 +272,11 @@ mod tests {
     #[tokio::test]
     async fn a_row_is_held_by_one_at_a_time() {
         let rows = Arc::new(Rows::default());
-        let first = rows.hold(keys(&["a", "b"]), None, soon()).await.unwrap();
-        let second = rows.hold(keys(&["b", "c"]), None, Instant::now()).await;
+        let first = rows.hold(keys(&["a", "b"]), Holder::Anybody, soon()).await.unwrap();
+        let second = rows.hold(keys(&["b", "c"]), Holder::Anybody, Instant::now()).await;
         assert!(matches!(second, Err(Error::NotWritten(_))));
         drop(first);
-        rows.hold(keys(&["b", "c"]), None, soon()).await.unwrap();
+        rows.hold(keys(&["b", "c"]), Holder::Anybody, soon()).await.unwrap();
         assert!(rows.state.lock().rows.is_empty(), "nothing is left of rows that nobody writes");
     }
 
@@ -278,7 +288,7 @@ mod tests {
             let rows = rows.clone();
             tasks.spawn(async move {
                 for _ in 0..20 {
-                    let held = rows.hold(keys(&["a", "b", "c"]), None, soon()).await.unwrap();
+                    let held = rows.hold(keys(&["a", "b", "c"]), Holder::Anybody, soon()).await.unwrap();
                     tokio::task::yield_now().await;
                     drop(held);
                 }
@@ -293,13 +303,13 @@ mod tests {
     async fn whoever_comes_next_sees_what_waits() {
         let rows = Rows::default();
         let key = Bytes::from_static(b"a");
-        let held = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
+        let held = rows.hold(keys(&["a"]), Holder::Anybody, soon()).await.unwrap();
         let place = held.place().unwrap();
         assert_eq!(held.pending([&key].into_iter()), [None]);
         held.leave(place, [(&key, &Some(Bytes::from_static(b"row")))].into_iter());
         drop(held);
 
-        let held = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
+        let held = rows.hold(keys(&["a"]), Holder::Anybody, soon()).await.unwrap();
         assert_eq!(held.pending([&key].into_iter()), [Some(Some(Bytes::from_static(b"row")))]);
         rows.committed(place.ticket, [&key].into_iter());
         assert_eq!(held.pending([&key].into_iter()), [None]);
@@ -309,7 +319,7 @@ mod tests {
     async fn after_a_failed_group_nothing_waits_and_old_looks_are_refused() {
         let rows = Rows::default();
         let key = Bytes::from_static(b"a");
-        let held = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
+        let held = rows.hold(keys(&["a"]), Holder::Anybody, soon()).await.unwrap();
         let place = held.place().unwrap();
         rows.forget_pending(true);
         held.leave(place, [(&key, &None)].into_iter());
@@ -320,7 +330,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_looks_while_an_outcome_is_not_known() {
         let rows = Rows::default();
-        let held = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
+        let held = rows.hold(keys(&["a"]), Holder::Anybody, soon()).await.unwrap();
         rows.forget_pending(false);
         assert!(matches!(held.place(), Err(Error::NotWritten(_))));
         rows.settle();
@@ -330,10 +340,10 @@ mod tests {
     #[tokio::test]
     async fn a_row_goes_to_those_who_wait_in_the_order_they_came() {
         let rows = Rows::default();
-        let first = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
+        let first = rows.hold(keys(&["a"]), Holder::Anybody, soon()).await.unwrap();
         let order = Mutex::new(Vec::new());
         let wait = async |number: u32| {
-            let _held = rows.hold(keys(&["a"]), None, soon()).await.unwrap();
+            let _held = rows.hold(keys(&["a"]), Holder::Anybody, soon()).await.unwrap();
             order.lock().push(number);
         };
         let give_back = async {
@@ -347,16 +357,16 @@ mod tests {
     #[tokio::test]
     async fn whoever_stops_waiting_leaves_no_lock_behind() {
         let rows = Rows::default();
-        let first = rows.hold(keys(&["a", "b"]), None, soon()).await.unwrap();
-        let mut gives_up = Box::pin(rows.hold(keys(&["a", "b"]), None, soon()));
-        let mut handed_over = Box::pin(rows.hold(keys(&["b"]), None, soon()));
+        let first = rows.hold(keys(&["a", "b"]), Holder::Anybody, soon()).await.unwrap();
+        let mut gives_up = Box::pin(rows.hold(keys(&["a", "b"]), Holder::Anybody, soon()));
+        let mut handed_over = Box::pin(rows.hold(keys(&["b"]), Holder::Anybody, soon()));
         assert!(futures::poll!(&mut gives_up).is_pending());
         assert!(futures::poll!(&mut handed_over).is_pending());
         drop(gives_up);
         drop(first);
         // It was handed the row and goes away without having looked.
         drop(handed_over);
-        rows.hold(keys(&["a", "b"]), None, Instant::now()).await.unwrap();
+        rows.hold(keys(&["a", "b"]), Holder::Anybody, Instant::now()).await.unwrap();
         assert!(rows.state.lock().rows.is_empty(), "nothing is left of rows that nobody writes");
     }
 }

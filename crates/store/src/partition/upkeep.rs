@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::committer::{Request, Upkeep};
 use super::head::{BARRIER_KEY, row_key};
-use super::rows::{Held, Place};
+use super::rows::{Held, Holder, Place};
 use super::{Partition, wait};
 use crate::entry::Visibility;
 use crate::error::Error;
@@ -35,7 +35,7 @@ impl Partition {
     /// # Errors
     /// As for rows: not written, or not known whether.
     pub(crate) async fn upkeep(&self, batch: Batch, deadline: Instant) -> Result<(), Error> {
-        let held = self.0.rows.hold(vec![NO_ROW], None, deadline).await?;
+        let held = self.0.rows.hold(vec![NO_ROW], Holder::Upkeep, deadline).await?;
         let place = held.place()?;
         self.queue_upkeep(place, batch, held, deadline).await
     }
@@ -49,7 +49,7 @@ impl Partition {
     }
 
     /// Holds rows and writes what `make` makes of them: it gets the bytes of a key and the whole entry. Rows that
-    /// are being changed, or are a transaction's, are passed over, and so are those that are not there. `keys` are sorted and distinct.
+    /// are being changed are passed over, and so are those that are not there. `keys` are sorted and distinct.
     ///
     /// # Errors
     /// If the engine does not answer, `make` fails, or the write does.
@@ -59,10 +59,7 @@ impl Partition {
         mut make: impl FnMut(&[u8], &[u8], &mut Batch) -> Result<(), Error> + Send,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let claimed = self.0.rows.claimed(keys.iter());
-        let keys: Vec<Bytes> =
-            keys.into_iter().zip(claimed).filter_map(|(key, claimed)| (!claimed).then_some(key)).collect();
-        let held = self.0.rows.hold(keys.clone(), None, deadline).await?;
+        let held = self.0.rows.hold(keys.clone(), Holder::Upkeep, deadline).await?;
         let place = held.place()?;
         let pending = held.pending(keys.iter());
         let settled = keys.into_iter().zip(pending).filter(|(_, pending)| pending.is_none());
@@ -88,7 +85,7 @@ impl Partition {
         mut make: impl FnMut(&[u8], &[u8], &mut Batch) -> Result<(), Error> + Send,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let held = self.0.rows.hold(vec![NO_ROW], None, deadline).await?;
+        let held = self.0.rows.hold(vec![NO_ROW], Holder::Upkeep, deadline).await?;
         let place = held.place()?;
         // What is queued can be read only once it is durable.
         let (reply, answer) = oneshot::channel();

@@ -25,7 +25,7 @@ use super::auto_keys::Completed;
 use super::buffer::Unwritten;
 use super::committer::{PreparedRow, Request, Write};
 use super::head::row_key;
-use super::rows::{Held, Place};
+use super::rows::{Held, Holder, Place};
 use super::{Partition, Written, closed, wait};
 use crate::error::Error;
 use crate::key::partition_key;
@@ -128,12 +128,12 @@ impl Partition {
         keys.sort_unstable();
         keys.dedup();
         let repeats = keys.len() < changes.len();
-        let held = self.0.rows.hold(keys, None, deadline).await?;
+        let held = self.0.rows.hold(keys, Holder::Anybody, deadline).await?;
         Ok(Begun { budget, held, repeats })
     }
 
     /// # Errors
-    /// If the partition is closed, or an index's, or the disk at its reserve.
+    /// If it is an index, the partition is closed, or the disk at its reserve.
     pub(super) fn check_open(&self) -> Result<(), Error> {
         if let Some(index) = &self.1.index {
             return Err(Error::IsIndex(index.clone()));
@@ -200,8 +200,8 @@ impl Partition {
             origin_columns: &info.plans().origin_columns,
             now_ms,
             entry_bytes_max: inner.row_bytes_max,
-            indexes: info.plans(),
             picks_keys: info.schema.auto_increment().is_some(),
+            indexes: info.plans(),
         };
         if !changes.iter().any(|(_, change)| rules.need_old(change)) {
             let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);

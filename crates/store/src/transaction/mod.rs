@@ -6,6 +6,9 @@
 //! 3. A commit queues the buffer as one request, which the committer writes whole or not at all. An end that the
 //!    caller does not bring about comes after 60 seconds.
 //!
+//! What is gathered is made for the table as it is: its options, its indexes. If these change meanwhile, the
+//! transaction is over.
+//!
 //! Nothing of a transaction is on disk before its commit is, so a crash ends it as an abort would, and a commit whose
 //! answer was lost may or may not have happened, as a whole.
 
@@ -187,7 +190,7 @@ impl Transaction {
     pub async fn commit(self, deadline: Instant) -> Result<(), Error> {
         let committing = tokio::spawn(async move {
             let outcome = self.session.commit(deadline).await;
-            if matches!(outcome, Ok(()) | Err(Error::Unknown(_))) {
+            if session::is_end(&outcome) {
                 self.all.open.lock().remove(&self.id);
             }
             outcome

@@ -63,13 +63,22 @@ impl Session {
         together: bool,
         deadline: Instant,
     ) -> Result<Vec<Result<Written, Error>>, Error> {
-        let mut work = self.at_work(deadline).await?;
-        let work = work.as_mut().ok_or(Error::NoSuchTransaction)?;
+        let mut held = self.at_work(deadline).await?;
+        let work = held.as_mut().ok_or(Error::NoSuchTransaction)?;
         let written_bytes = work.written_bytes + self.size(&changes);
         if written_bytes > limits::TRANSACTION_BYTES_MAX {
             return Err(too_much(written_bytes));
         }
-        let filled = self.partition(work).apply_claimed(&keyed(&changes), &work.buffer, deadline).await?;
+        let filled = self.partition(work).apply_claimed(&keyed(&changes), &work.buffer, deadline).await;
+        let filled = match filled {
+            Ok(filled) => filled,
+            Err(error) => {
+                if matches!(error, Error::NoSuchTransaction) {
+                    held.take();
+                }
+                return Err(error);
+            }
+        };
         if together && let Some(Err(error)) = filled.outcomes.iter().find(|outcome| outcome.is_err()) {
             return Err(error.clone());
         }
@@ -90,7 +99,7 @@ impl Session {
         } else {
             self.partition(work).write_claimed(&work.buffer, &work.claim, deadline).await
         };
-        if matches!(outcome, Ok(()) | Err(Error::Unknown(_))) {
+        if is_end(&outcome) {
             held.take();
         }
         outcome
@@ -130,6 +139,11 @@ impl Session {
         let names: Vec<&str> = info.schema.primary_key.iter().map(|column| column.name.as_str()).collect();
         changes.iter().map(|change| change.size(&names)).sum()
     }
+}
+
+/// Whether a commit that ended so has ended its transaction.
+pub(super) fn is_end(commit: &Result<(), Error>) -> bool {
+    matches!(commit, Ok(()) | Err(Error::Unknown(_) | Error::NoSuchTransaction))
 }
 
 fn too_much(bytes: usize) -> Error {

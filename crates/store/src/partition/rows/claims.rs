@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Rows, State};
+use super::{Holder, Rows, State};
 use crate::error::Error;
 use crate::key::partition_key;
 
@@ -79,6 +79,15 @@ impl State {
         !self.claims.is_empty() && self.claims.contains(partition_key(row_key))
     }
 
+    /// Whether a claim keeps a row from its would-be holder.
+    pub(super) fn is_closed_to(&self, holder: Holder<'_>, row_key: &[u8]) -> bool {
+        match holder {
+            Holder::Upkeep => false,
+            Holder::Owner(claim) if claim.covers(row_key) => false,
+            Holder::Owner(_) | Holder::Anybody => self.is_claimed(row_key),
+        }
+    }
+
     /// Whether nobody holds rows under the claim, none waits to be committed, and the engine shows what is.
     fn is_quiet(&self, claim: &Claim) -> bool {
         !self.unsettled && !self.rows.keys().any(|row_key| claim.covers(row_key))
@@ -133,23 +142,28 @@ mod tests {
         let claim = rows.claim(user("ann"), soon()).await.unwrap();
         assert!(matches!(rows.claim(user("ann"), soon()).await, Err(Error::Conflict)));
         for keys in [vec![row("ann", 1)], vec![row("amy", 1), row("ann", 1)]] {
-            assert!(matches!(rows.hold(keys, None, soon()).await, Err(Error::Conflict)));
+            assert!(matches!(rows.hold(keys, Holder::Anybody, soon()).await, Err(Error::Conflict)));
         }
         assert_eq!(rows.claimed([&row("ann", 1), &row("anna", 1)].into_iter()), [true, false]);
-        drop(rows.hold(vec![row("amy", 1), row("anna", 1)], None, soon()).await.unwrap());
-        drop(rows.hold(vec![row("ann", 1)], Some(&claim), soon()).await.unwrap());
+        drop(rows.hold(vec![row("amy", 1), row("anna", 1)], Holder::Anybody, soon()).await.unwrap());
+        for holder in [Holder::Owner(&claim), Holder::Upkeep] {
+            drop(rows.hold(vec![row("ann", 1)], holder, soon()).await.unwrap());
+        }
         drop(claim);
-        rows.hold(vec![row("ann", 1)], None, soon()).await.unwrap();
+        rows.hold(vec![row("ann", 1)], Holder::Anybody, soon()).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_claim_waits_for_the_writers_that_came_before_it() {
         let rows = Arc::new(Rows::default());
-        let held = rows.hold(vec![row("ann", 1)], None, soon()).await.unwrap();
+        let held = rows.hold(vec![row("ann", 1)], Holder::Anybody, soon()).await.unwrap();
         let place = held.place().unwrap();
         let mut claim = Box::pin(rows.claim(user("ann"), soon()));
         assert!(futures::poll!(&mut claim).is_pending(), "the row is held");
-        assert!(matches!(rows.hold(vec![row("ann", 2)], None, soon()).await, Err(Error::Conflict)));
+        assert!(matches!(
+            rows.hold(vec![row("ann", 2)], Holder::Anybody, soon()).await,
+            Err(Error::Conflict)
+        ));
         held.leave(place, [(&row("ann", 1), &None)].into_iter());
         drop(held);
         assert!(futures::poll!(&mut claim).is_pending(), "the row waits to be committed");
@@ -170,13 +184,13 @@ mod tests {
     #[tokio::test]
     async fn a_claim_that_waits_in_vain_leaves_nothing_behind() {
         let rows = Arc::new(Rows::default());
-        let held = rows.hold(vec![row("ann", 1)], None, soon()).await.unwrap();
+        let held = rows.hold(vec![row("ann", 1)], Holder::Anybody, soon()).await.unwrap();
         assert!(matches!(rows.claim(user("ann"), Instant::now()).await, Err(Error::Conflict)));
         let mut gives_up = Box::pin(rows.claim(user("ann"), soon()));
         assert!(futures::poll!(&mut gives_up).is_pending());
         drop(gives_up);
         drop(held);
-        rows.hold(vec![row("ann", 1)], None, soon()).await.unwrap();
+        rows.hold(vec![row("ann", 1)], Holder::Anybody, soon()).await.unwrap();
         let state = rows.state.lock();
         assert_eq!((state.claims.len(), state.claiming), (0, 0));
     }
