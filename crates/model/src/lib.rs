@@ -7,8 +7,10 @@
 mod access;
 mod change;
 mod clock;
+mod columns;
 pub mod delivery;
 pub mod filter;
+mod index;
 mod key;
 pub mod limits;
 mod name;
@@ -25,12 +27,13 @@ pub use change::{
 };
 pub use clock::{Clock, ManualClock, Micros, SystemClock};
 pub use filter::{ColumnCondition, ColumnPage, Filter};
+pub use index::{IndexKind, IndexSpec, check_index_count, check_index_options};
 pub use key::{KeyBound, KeyRange, PrimaryKey};
 pub use name::{BucketName, InstanceName, RoleName, TableName, TaskName, check_column_name};
 pub use row::{Cell, Row};
 pub use schema::{
     DefinedColumn, DefinedKind, KeyColumn, KeyKind, ReservedThroughput, StreamSpec, TableOptions,
-    TableSchema, check_key_column_count,
+    TableSchema, check_index_key_column_count, check_key_column_count,
 };
 pub use value::{KeyValue, Value, ValueKind, ValueRef};
 pub use violation::{Rule, Violation};

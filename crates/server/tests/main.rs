@@ -6,6 +6,7 @@ mod door;
 mod exports;
 mod filters;
 mod harness;
+mod indexes;
 mod json_api;
 mod ranges;
 mod restarts;

@@ -8,7 +8,7 @@ use crate::error::ApiError;
 
 pub async fn answer(call: Call, request: BulkExportRequest) -> Result<BulkExportResponse, ApiError> {
     let asked = convert::bulk_export(request)?;
-    let table = call.table(&asked.table)?;
+    let table = call.readable(&asked.table)?;
     let page = read::pages::read(&table, asked, call.deadline).await?;
     Ok(BulkExportResponse {
         consumed: capacity::exported(page.sizes.values),

@@ -9,7 +9,7 @@ use crate::error::ApiError;
 pub async fn answer(call: Call, request: GetRangeRequest) -> Result<GetRangeResponse, ApiError> {
     let asked = convert::get_range(request)?;
     read::refuse_unserved(&asked.options)?;
-    let table = call.table(&asked.table)?;
+    let table = call.readable(&asked.table)?;
     let page = read::pages::read(&table, asked, call.deadline).await?;
     Ok(GetRangeResponse {
         consumed: capacity::read(page.sizes.all()),

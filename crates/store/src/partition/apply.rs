@@ -16,6 +16,7 @@ use smallvec::{SmallVec, smallvec};
 use super::condition;
 use crate::entry::{self, Column, RowView, Visibility, encode_columns};
 use crate::error::Error;
+use crate::index::plan::{Beside, Plans};
 use crate::record::{self, Action, Changed};
 
 /// How far the timestamps of a row may have run ahead of the clock.
@@ -34,6 +35,8 @@ pub struct Rules<'a> {
     pub now_ms: i64,
     /// Bytes that an entry may take.
     pub entry_bytes_max: usize,
+    /// How the table's indexes are kept.
+    pub indexes: &'a Plans,
 }
 
 /// What a change makes of its row; the ranges lie in the arena.
@@ -43,6 +46,8 @@ pub struct Applied {
     pub entry: Option<Range<usize>>,
     /// The change's record without its head.
     pub record: Range<usize>,
+    /// What changes in local indexes.
+    pub beside: Beside,
     /// What the writer asked to be told.
     pub returned: Option<Row>,
 }
@@ -53,6 +58,7 @@ impl Rules<'_> {
         change.condition.is_any()
             || matches!(change.operation, RowOperation::Update(_))
             || !self.origin_columns.is_empty()
+            || !self.indexes.local.is_empty()
     }
 
     /// Applies a change to the row `old`, an entry without its head. Cells without a timestamp get `cell_ms`.
@@ -68,7 +74,9 @@ impl Rules<'_> {
         cell_ms: i64,
         arena: &mut Vec<u8>,
     ) -> Result<Applied, Error> {
+        self.indexes.check(&change.operation)?;
         let visibility = Visibility::new(self.options, self.now_ms);
+        let old_entry = old;
         let old = old.map(|columns| columns_of(columns, &visibility)).transpose()?.flatten();
         check_condition(change.condition.existence, old.is_some())?;
         if let Some(columns) = &change.condition.columns
@@ -87,7 +95,11 @@ impl Rules<'_> {
             }
             RowOperation::Delete => (Action::Delete, None, Vec::new()),
         };
-        let origin = self.origin(old.as_deref());
+        let hidden = match old_entry {
+            Some(entry) if self.indexes.tell_hidden => columns_of(entry, &Visibility::ALL)?,
+            _ => None,
+        };
+        let origin = self.origin(hidden.as_deref().or(old.as_deref()));
         let returned = returned(change, new.as_deref())?;
 
         let start = arena.len();
@@ -103,7 +115,9 @@ impl Rules<'_> {
         let record_start = arena.len();
         let told: &[Column<'_>] = new.as_deref().unwrap_or_default();
         record::encode_body(action, key, told, &changes, &origin, arena);
-        Ok(Applied { entry, record: record_start..arena.len(), returned })
+        let record = record_start..arena.len();
+        let beside = self.indexes.beside(key, old_entry, new.as_deref(), arena)?;
+        Ok(Applied { entry, record, beside, returned })
     }
 
     fn put<'a>(&self, cells: &'a [CellChange], cell_ms: i64) -> Result<Vec<Column<'a>>, Error> {
@@ -338,6 +352,7 @@ mod tests {
             origin_columns: &[],
             now_ms,
             entry_bytes_max: 1 << 20,
+            indexes: &Plans::default(),
         };
         let mut arena = Vec::new();
         let applied = rules.apply(Some(&old), &change, b"k", now_ms, &mut arena).unwrap();

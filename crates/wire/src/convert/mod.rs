@@ -10,6 +10,7 @@
 
 mod delivery;
 mod filter;
+mod index;
 mod read;
 mod table;
 mod write;
@@ -19,6 +20,11 @@ pub use delivery::{
     oss_task_config, task_spec, task_spec_of, task_status, wire_mode,
 };
 pub use filter::{column_condition, column_condition_bytes, filter, filter_bytes};
+pub use index::{
+    IndexDescription, NewIndex, SplitPointsAsked, add_defined_column, add_defined_column_request,
+    create_index, delete_defined_column, described_index, drop_index, index_meta, index_spec,
+    split_points_asked, split_points_response,
+};
 pub use read::{
     BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowFormat, RowRead, TimeRange, batch_get_row,
     bulk_export, get_range, get_row,
@@ -34,7 +40,7 @@ pub use write::{
 };
 
 use bytestring::ByteString;
-use lakeferry_model::{KeyValue, Violation, check_key_column_count};
+use lakeferry_model::{KeyValue, Violation, check_index_key_column_count};
 
 use crate::plain_buffer::WireKeyValue;
 
@@ -42,7 +48,7 @@ use crate::plain_buffer::WireKeyValue;
 fn key_values(
     key: Vec<(ByteString, WireKeyValue)>,
 ) -> Result<impl Iterator<Item = (ByteString, KeyValue)>, Violation> {
-    check_key_column_count(key.len())?;
+    check_index_key_column_count(key.len())?;
     let kind = key.iter().find_map(|(_, value)| match value {
         WireKeyValue::Value(_) => None,
         WireKeyValue::InfMin => Some("VT_INF_MIN"),
