@@ -9,7 +9,7 @@ use crate::error::ApiError;
 
 pub async fn answer(call: Call, request: BulkExportRequest) -> Result<BulkExportResponse, ApiError> {
     let asked = convert::bulk_export(request)?;
-    let table = call.table(&asked.table)?;
+    let table = call.readable(&asked.table)?;
     let info = table.info();
     let page = read::pages::read(&Target::Table(table), &info, asked, call.deadline).await?;
     Ok(BulkExportResponse {

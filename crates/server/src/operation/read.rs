@@ -153,8 +153,11 @@ impl<'a> Lens<'a> {
         Ok(shown.map(|sizes| Piece { sizes, next }))
     }
 
-    /// Whether the row passes the filter.
+    /// Whether the row is there, as far as its head tells, and passes the filter.
     fn passes(&self, row: StoredRow<'_>, visibility: &Visibility) -> Result<bool, ApiError> {
+        if row.1.stands(visibility) == Some(false) {
+            return Ok(false);
+        }
         match &self.sieve {
             None => Ok(true),
             Some(sieve) => sieve.passes(row, &self.versions, visibility),
