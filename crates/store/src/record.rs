@@ -301,9 +301,9 @@ mod tests {
 
     #[test]
     fn a_record_tells_what_its_change_did_and_what_was_there_before() {
-        let origin = [Column { name: "a", versions: smallvec![(3, ValueRef::Integer(0)), (2, ValueRef::Integer(9))] }];
-        let before =
-            CellRef { name: "a", version: 0, timestamp_ms: 3, value: ValueRef::Integer(0) };
+        let origin =
+            [Column { name: "a", versions: smallvec![(3, ValueRef::Integer(0)), (2, ValueRef::Integer(9))] }];
+        let before = CellRef { name: "a", version: 0, timestamp_ms: 3, value: ValueRef::Integer(0) };
         let columns = [
             Column { name: "a", versions: smallvec![(5, ValueRef::Integer(1)), (4, ValueRef::Integer(2))] },
             Column { name: "b", versions: smallvec![(4, ValueRef::String("x"))] },

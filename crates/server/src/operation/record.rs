@@ -66,8 +66,7 @@ pub fn rows(block: &RowBlock) -> Result<Vec<Record>, Error> {
         if !row.is_visible(&visibility)? {
             continue;
         }
-        let cells =
-            row.cells().filter(|cell| cell.as_ref().map_or(true, |cell| visibility.shows(cell)));
+        let cells = row.cells().filter(|cell| cell.as_ref().map_or(true, |cell| visibility.shows(cell)));
         let record = with_cells(key, cells, schema)?;
         records.push(Record { action: ActionType::PutRow, record, origin: None });
     }
