@@ -5,17 +5,23 @@
 //!
 //! - [`key`], [`entry`], [`record`]: primary keys, rows and change records as bytes.
 //! - [`partition`]: the write path, reads, and the log.
+//! - [`index`]: secondary indexes, local and global.
+//! - [`reclaim`]: what nobody sees any more is written away.
 //! - [`catalog`]: instances, tables, buckets, roles, keys.
 //! - [`tunnel`]: rows and logs read by groups of clients, whose positions are kept here.
 //!
 //! Deliberately absent: the wire, the lake, and who reads the log ([`LogReaders`] tells how far they are).
 
 pub mod catalog;
+mod defined_columns;
 pub mod entry;
 mod error;
+mod index;
 pub mod key;
 pub mod partition;
+mod reclaim;
 pub mod record;
+mod split_points;
 mod store;
 mod table;
 mod time;
@@ -24,9 +30,11 @@ pub mod tunnel;
 
 pub use entry::{CellRef, RawCell, RawCells, RowView, Visibility};
 pub use error::{Error, ErrorKind};
+pub use index::{IndexInfo, IndexPhase, IndexReport};
 pub use partition::head::{LogHead, LogKeeper};
 pub use partition::{LogBlock, Partition, PartitionId, RowBlock, Written};
-pub use record::{Action, Changed, Details, RecordView, Told};
+pub use record::{Action, Changed, RecordView, Told};
+pub use split_points::SplitPoints;
 pub use store::{Settings, Store, TableSpec, TableUpdate};
 pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};
 pub use trim::LogReaders;
