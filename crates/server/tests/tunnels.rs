@@ -297,6 +297,8 @@ async fn two_workers_share_and_the_one_that_dies_is_replaced() {
     let (code, message) = gone.error();
     assert_eq!((gone.status.as_u16(), &*code), (410, "OTSResourceGone"));
     assert!(message.contains("is not connected"), "{message}");
+    let gone = server.call("tunnel/readrecords", &second.read_request(channel, "nonsense")).await;
+    assert_eq!(gone.error().0, "OTSResourceGone", "whatever it says of the channel");
     let gone = server.call("tunnel/heartbeat", &second.heartbeat()).await;
     assert_eq!(gone.error().0, "OTSResourceGone");
 }
@@ -410,7 +412,7 @@ async fn tunnels_are_listed_described_and_deleted() {
     };
     let described = describe(&server, "t").await;
     let info = &described.tunnel;
-    assert_eq!(list("t").await, [info.clone()]);
+    assert_eq!(list("t").await, std::slice::from_ref(info));
     assert_eq!((&info.tunnel_id, info.tunnel_name(), &*info.tunnel_type), (&id, "tunnel", "BaseAndStream"));
     assert_eq!((&*info.table_name, &*info.instance_name, &*info.stage), ("t", "test", "ProcessBaseData"));
     let second = 1_000_000_000;
@@ -439,6 +441,8 @@ async fn tunnels_are_listed_described_and_deleted() {
         assert_eq!((answer.status.as_u16(), &*answer.error().0), (400, "OTSParameterInvalid"));
     };
     is_missing(&server.call("tunnel/delete", &request).await);
+    let of_no_table = proto::DeleteTunnelRequest { table_name: "no".into(), ..request };
+    is_missing(&server.call("tunnel/delete", &of_no_table).await);
     let connect = proto::ConnectRequest { tunnel_id: id, client_config: None };
     is_missing(&server.call("tunnel/connect", &connect).await);
     assert_eq!(list("t").await, []);
