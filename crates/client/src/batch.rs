@@ -140,7 +140,7 @@ fn row_in_batch(row: &RowWrite) -> proto::RowInBatchWriteRowRequest {
     proto::RowInBatchWriteRowRequest {
         r#type: operation.into(),
         row_change: row.encode_row(),
-        condition: condition_message(row.condition),
+        condition: condition_message(&row.condition),
         return_content: return_content(&row.returning),
     }
 }

@@ -38,7 +38,7 @@ impl Client {
         let request = proto::PutRowRequest {
             table_name: table.to_owned(),
             row: row.encode_row(),
-            condition: condition_message(row.condition),
+            condition: condition_message(&row.condition),
             return_content: return_content(&row.returning),
             transaction_id: None,
         };
@@ -55,7 +55,7 @@ impl Client {
         let request = proto::UpdateRowRequest {
             table_name: table.to_owned(),
             row_change: row.encode_row(),
-            condition: condition_message(row.condition),
+            condition: condition_message(&row.condition),
             return_content: return_content(&row.returning),
             transaction_id: None,
         };
@@ -72,7 +72,7 @@ impl Client {
         let request = proto::DeleteRowRequest {
             table_name: table.to_owned(),
             primary_key: row.encode_row(),
-            condition: condition_message(row.condition),
+            condition: condition_message(&row.condition),
             return_content: return_content(&row.returning),
             transaction_id: None,
         };

@@ -5,10 +5,11 @@
 //! broken rule fails the whole request, batches included. What needs the table's schema comes after its lookup:
 //! [`UnboundChange::bind`], [`lakeferry_model::TableSchema::key`] and [`lakeferry_model::TableSchema::range`].
 //!
-//! What a request asks for and the model has no words for yet (filters, column conditions, transactions,
-//! indexes) is handed over beside the rest, so that the server can refuse it rather than pass it over.
+//! What a request asks for and the model has no words for yet (transactions, indexes) is handed over beside the
+//! rest, so that the server can refuse it rather than pass it over.
 
 mod delivery;
+mod filter;
 mod index;
 mod read;
 mod stream;
@@ -20,13 +21,15 @@ pub use delivery::{
     TaskReport, create_delivery_task_request, delivery_task_info, describe_delivery_task_response, mode,
     oss_task_config, task_spec, task_spec_of, task_status, wire_mode,
 };
+pub use filter::{column_condition, column_condition_bytes, filter, filter_bytes};
 pub use index::{
     IndexDescription, NewIndex, SplitPointsAsked, add_defined_column, add_defined_column_request,
     create_index, delete_defined_column, described_index, drop_index, index_meta, index_spec,
     split_points_asked, split_points_response,
 };
 pub use read::{
-    BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowRead, TimeRange, batch_get_row, get_range, get_row,
+    BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowFormat, RowRead, TimeRange, batch_get_row,
+    bulk_export, get_range, get_row,
 };
 pub use table::{
     NewTable, OptionsUpdate, StreamDescription, StreamUpdate, TableChange, TableDescription, create_table,
