@@ -151,7 +151,6 @@ class Pieces(unittest.TestCase):
         self.assertEqual(failure.exception.get_error_message(), message)
 
     def test_points_that_do_not_fit_the_key_are_refused(self):
-        self.refused("The value type of partition does not match with primary key.", [1])
         self.refused("The value of partition range can not be empty string.", [""])
         many = [f"g{number}" for number in range(10)]
         self.refused("The count of partitions cannot be greater than 10", many)

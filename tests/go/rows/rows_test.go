@@ -4,6 +4,7 @@ package rows
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -294,6 +295,14 @@ func TestColumnsAreChosenByBoundsAndByCount(t *testing.T) {
 	Succeeds(t, err)
 	if found := response.Columns; len(found) != 3 || found[0].ColumnName != "col4" {
 		t.Fatalf("found %v", found)
+	}
+}
+
+func TestPiecesThatDoNotFitTheKeyAreRefused(t *testing.T) {
+	number := append([]byte{0x00}, make([]byte, 8)...)
+	err := CreateInPieces(NewName(), [][]byte{number})
+	if err == nil || !strings.Contains(err.Error(), "The value type of partition does not match with primary key.") {
+		t.Fatalf("answered %v", err)
 	}
 }
 

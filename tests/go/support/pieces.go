@@ -24,6 +24,17 @@ import (
 func NewTableInPieces(t *testing.T, points ...string) string {
 	t.Helper()
 	name := NewName()
+	var bounds [][]byte
+	for _, point := range points {
+		bound := binary.LittleEndian.AppendUint32([]byte{0x03}, uint32(len(point)))
+		bounds = append(bounds, append(bound, point...))
+	}
+	Succeeds(t, CreateInPieces(name, bounds))
+	return name
+}
+
+// CreateInPieces makes a table that is split at these lone values, as the protocol writes them.
+func CreateInPieces(name string, points [][]byte) error {
 	column := func(name string, kind otsprotocol.PrimaryKeyType) *otsprotocol.PrimaryKeySchema {
 		return &otsprotocol.PrimaryKeySchema{Name: proto.String(name), Type: kind.Enum()}
 	}
@@ -41,17 +52,16 @@ func NewTableInPieces(t *testing.T, points ...string) string {
 		StreamSpec:   &otsprotocol.StreamSpecification{EnableStream: proto.Bool(true), ExpirationTime: proto.Int32(24)},
 	}
 	begin := []byte{0x09}
-	for _, point := range points {
-		end := append([]byte{0x03}, binary.LittleEndian.AppendUint32(nil, uint32(len(point)))...)
-		end = append(end, point...)
+	for _, end := range points {
 		request.Partitions = append(request.Partitions, &otsprotocol.PartitionRange{Begin: begin, End: end})
 		begin = end
 	}
 	request.Partitions = append(request.Partitions, &otsprotocol.PartitionRange{Begin: begin, End: []byte{0x0a}})
 	body, err := proto.Marshal(request)
-	Succeeds(t, err)
-	Succeeds(t, call("/CreateTable", body))
-	return name
+	if err != nil {
+		return err
+	}
+	return call("/CreateTable", body)
 }
 
 func call(path string, body []byte) error {
