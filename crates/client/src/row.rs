@@ -1,4 +1,6 @@
-//! Keys and rows, as an application writes them down and reads them.
+//! Keys and rows, as an application writes them down and reads them. What can be a value is in [`values`].
+
+mod values;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -6,13 +8,18 @@ use lakeferry_model::{
     Cell, CellChange, ColumnUpdate, Condition, KeyValue, Returning, RowExistence, RowOperation, Value,
     ValueRef,
 };
-use lakeferry_wire::convert::TimeRange;
+use lakeferry_wire::convert::{TimeRange, condition_message};
 use lakeferry_wire::plain_buffer::{WireKeyValue, WireRow, encode};
+use lakeferry_wire::proto;
+
+pub use values::{IntoKeyValue, IntoValue};
 
 /// A primary key: column names and values, in the table's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    pub(crate) columns: Vec<(ByteString, KeyValue)>,
+    columns: Vec<(ByteString, KeyValue)>,
+    /// The column that the server is to pick a value for, and how many columns come before it.
+    auto_increment: Option<(usize, ByteString)>,
 }
 
 /// A row to put in the place of whatever is there.
@@ -32,8 +39,8 @@ pub struct Delete(RowWrite);
 pub struct RowWrite {
     pub(crate) key: Key,
     pub(crate) operation: RowOperation,
-    pub(crate) condition: Condition,
     pub(crate) returning: Returning,
+    condition: Condition,
 }
 
 /// What of a row to read; by default all columns, the newest version of each.
@@ -42,6 +49,10 @@ pub struct Read {
     pub(crate) columns: Vec<String>,
     pub(crate) versions_max: Option<i32>,
     pub(crate) time_range: Option<TimeRange>,
+    pub(crate) start_column: Option<String>,
+    pub(crate) end_column: Option<String>,
+    /// A serialized filter.
+    pub(crate) filter: Option<Bytes>,
 }
 
 /// A row as it was read: its cells by name, newest version first.
@@ -56,7 +67,12 @@ pub struct Row {
 impl Key {
     /// A key that begins with this column, or consists of it.
     pub fn new(name: impl Into<ByteString>, value: impl IntoKeyValue) -> Self {
-        Self { columns: vec![(name.into(), value.into_key_value())] }
+        Self { columns: vec![(name.into(), value.into_key_value())], auto_increment: None }
+    }
+
+    /// A key of these columns; at least one.
+    pub fn from_columns(columns: Vec<(ByteString, KeyValue)>) -> Self {
+        Self { columns, auto_increment: None }
     }
 
     /// The key with one more column.
@@ -66,7 +82,15 @@ impl Key {
         self
     }
 
-    /// Names and values in the table's order.
+    /// The key with one more column, whose value the server picks: for writes alone. Ask for it with
+    /// [`Put::returning_key`]. A table has at most one such column.
+    #[must_use]
+    pub fn and_auto_increment(mut self, name: impl Into<ByteString>) -> Self {
+        self.auto_increment = Some((self.columns.len(), name.into()));
+        self
+    }
+
+    /// Names and values in the table's order, but for the one that the server is to pick.
     pub fn columns(&self) -> &[(ByteString, KeyValue)] {
         &self.columns
     }
@@ -90,7 +114,16 @@ impl Key {
             WireKeyValue::Value(value) => Some((name, value)),
             WireKeyValue::InfMin | WireKeyValue::InfMax | WireKeyValue::AutoIncrement => None,
         });
-        Some(Self { columns: columns.collect::<Option<_>>()? })
+        Some(Self::from_columns(columns.collect::<Option<_>>()?))
+    }
+
+    /// All columns, the one that the server is to pick without a value.
+    fn with_auto_increment(&self) -> Vec<(&str, Option<ValueRef<'_>>)> {
+        let mut columns: Vec<_> = self.borrowed().map(|(name, value)| (name, Some(value))).collect();
+        if let Some((before, name)) = &self.auto_increment {
+            columns.insert(*before, (name, None));
+        }
+        columns
     }
 }
 
@@ -217,7 +250,20 @@ impl From<Key> for Delete {
 
 impl RowWrite {
     fn new(key: Key, operation: RowOperation) -> Self {
-        Self { key, operation, condition: Condition::default(), returning: Returning::Nothing }
+        let condition = Condition::default();
+        Self { key, operation, returning: Returning::Nothing, condition }
+    }
+
+    /// Its primary key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The size that a batch's limit of 4 MiB counts, in bytes: names and values, and 8 for each explicit
+    /// timestamp.
+    pub fn size(&self) -> usize {
+        let key: usize = self.key.columns.iter().map(|(name, value)| name.len() + value.size()).sum();
+        key + self.operation.cells().iter().map(cell_size).sum::<usize>()
     }
 
     fn push(&mut self, name: ByteString, update: ColumnUpdate) {
@@ -228,13 +274,46 @@ impl RowWrite {
     }
 
     pub(crate) fn encode_row(&self) -> Bytes {
-        encode::change(self.key.borrowed(), &self.operation)
+        match &self.operation {
+            RowOperation::Put(cells) | RowOperation::Update(cells) if self.key.auto_increment.is_some() => {
+                encode::insert(self.key.with_auto_increment(), cells)
+            }
+            operation => encode::change(self.key.borrowed(), operation),
+        }
     }
+
+    pub(crate) fn condition(&self) -> proto::Condition {
+        condition_message(self.condition)
+    }
+
+    pub(crate) fn operation_type(&self) -> proto::OperationType {
+        match self.operation {
+            RowOperation::Put(_) => proto::OperationType::Put,
+            RowOperation::Update(_) => proto::OperationType::Update,
+            RowOperation::Delete => proto::OperationType::Delete,
+        }
+    }
+}
+
+fn cell_size(cell: &CellChange) -> usize {
+    cell.name.len()
+        + match &cell.update {
+            ColumnUpdate::Put(value, timestamp) => value.size() + timestamp.map_or(0, |_| 8),
+            ColumnUpdate::DeleteVersion(_) | ColumnUpdate::Increment(_) => 8,
+            ColumnUpdate::DeleteAll => 0,
+        }
 }
 
 impl Default for Read {
     fn default() -> Self {
-        Self { columns: Vec::new(), versions_max: Some(1), time_range: None }
+        Self {
+            columns: Vec::new(),
+            versions_max: Some(1),
+            time_range: None,
+            start_column: None,
+            end_column: None,
+            filter: None,
+        }
     }
 }
 
@@ -260,6 +339,20 @@ impl Read {
             self.versions_max = None;
         }
         self.time_range = Some(range);
+        self
+    }
+
+    /// Only columns from this name on, in the order of their bytes; the name itself included.
+    #[must_use]
+    pub fn from_column(mut self, name: impl Into<String>) -> Self {
+        self.start_column = Some(name.into());
+        self
+    }
+
+    /// Only columns before this name, in the order of their bytes.
+    #[must_use]
+    pub fn until_column(mut self, name: impl Into<String>) -> Self {
+        self.end_column = Some(name.into());
         self
     }
 }
@@ -310,6 +403,11 @@ impl Row {
         }
     }
 
+    /// Adds the cells of the row's next piece.
+    pub(crate) fn append(&mut self, piece: Self) {
+        self.cells.extend(piece.cells);
+    }
+
     /// `None` if a cell is not one that a query answers: without a value or a timestamp.
     pub(crate) fn from_wire(row: WireRow) -> Option<Self> {
         let cells = row
@@ -318,55 +416,4 @@ impl Row {
             .map(|cell| Some(Cell { name: cell.name, timestamp_ms: cell.timestamp_ms?, value: cell.value? }));
         Some(Self { key: Key::from_wire(row.key)?, cells: cells.collect::<Option<_>>()? })
     }
-}
-
-/// What can be the value of a primary key column.
-pub trait IntoKeyValue {
-    /// The value.
-    fn into_key_value(self) -> KeyValue;
-}
-
-/// What can be the value of an attribute column.
-pub trait IntoValue {
-    /// The value.
-    fn into_value(self) -> Value;
-}
-
-macro_rules! values {
-    ($trait:ident, $method:ident, $target:ident: $($from:ty => |$value:ident| $into:expr;)*) => {$(
-        impl $trait for $from {
-            fn $method(self) -> $target {
-                let $value = self;
-                $into
-            }
-        }
-    )*};
-}
-
-values! { IntoKeyValue, into_key_value, KeyValue:
-    KeyValue => |value| value;
-    i64 => |value| KeyValue::Integer(value);
-    i32 => |value| KeyValue::Integer(value.into());
-    u32 => |value| KeyValue::Integer(value.into());
-    &str => |text| KeyValue::String(text.into());
-    String => |text| KeyValue::String(text.into());
-    ByteString => |text| KeyValue::String(text);
-    &[u8] => |bytes| KeyValue::Binary(Bytes::copy_from_slice(bytes));
-    Vec<u8> => |bytes| KeyValue::Binary(bytes.into());
-    Bytes => |bytes| KeyValue::Binary(bytes);
-}
-
-values! { IntoValue, into_value, Value:
-    Value => |value| value;
-    i64 => |value| Value::Integer(value);
-    i32 => |value| Value::Integer(value.into());
-    u32 => |value| Value::Integer(value.into());
-    f64 => |value| Value::Double(value);
-    bool => |value| Value::Boolean(value);
-    &str => |text| Value::String(text.into());
-    String => |text| Value::String(text.into());
-    ByteString => |text| Value::String(text);
-    &[u8] => |bytes| Value::Binary(Bytes::copy_from_slice(bytes));
-    Vec<u8> => |bytes| Value::Binary(bytes.into());
-    Bytes => |bytes| Value::Binary(bytes);
 }

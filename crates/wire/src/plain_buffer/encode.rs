@@ -31,6 +31,24 @@ pub fn change<'a>(key: impl IntoIterator<Item = (&'a str, ValueRef<'a>)>, operat
     })
 }
 
+/// A row to put under a key that the server completes: the column without a value is the one that it picks.
+pub fn insert<'a>(
+    key: impl IntoIterator<Item = (&'a str, Option<ValueRef<'a>>)>,
+    cells: &[CellChange],
+) -> Bytes {
+    let mut writer = RowWriter::new();
+    writer.start_row();
+    for (name, value) in key {
+        match value {
+            Some(value) => writer.key_cell(name, value),
+            None => writer.key_auto_increment(name),
+        }
+    }
+    cells.iter().for_each(|cell| write_change(&mut writer, cell));
+    writer.end_row();
+    writer.finish()
+}
+
 fn one_row<'a>(
     key: impl IntoIterator<Item = (&'a str, ValueRef<'a>)>,
     write_rest: impl FnOnce(&mut RowWriter),
