@@ -259,6 +259,11 @@ impl RowWrite {
         &self.key
     }
 
+    /// What it does.
+    pub fn operation(&self) -> &RowOperation {
+        &self.operation
+    }
+
     /// The size that a batch's limit of 4 MiB counts, in bytes: names and values, and 8 for each explicit
     /// timestamp.
     pub fn size(&self) -> usize {

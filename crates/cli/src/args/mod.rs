@@ -2,6 +2,7 @@
 
 mod catalog;
 mod demo;
+mod rows;
 mod serve;
 mod server;
 mod table;
@@ -14,9 +15,13 @@ pub use catalog::{
     RoleCommand,
 };
 pub use demo::DemoArgs;
+pub use rows::{ExportRows, ImportRows, RowsArgs, ScanTable};
 pub use serve::ServeArgs;
 pub use server::{InInstanceArgs, ServerArgs};
-pub use table::{DescribeTable, ListTables, ScanTable, TableCommand};
+pub use table::{
+    CreateTable, DeleteRow, DescribeTable, DropTable, GetRow, KeyKindArg, ListTables, PutRows, TableCommand,
+    UpdateRow,
+};
 pub use task::{CompressionArg, CreateTask, ListTasks, ModeArg, OneTask, ShowTask, TaskCommand, WatchTask};
 
 /// A self-hosted table service that speaks the Tablestore protocol, and delivers its tables into a data lake
@@ -38,7 +43,8 @@ Then, in another terminal:
   lakeferry instance create shop        a namespace of tables, for any SDK to use
   lakeferry bucket create lake          a directory to deliver tables into
   export TABLESTORE_INSTANCE=shop
-  lakeferry table list
+  lakeferry table create orders --key id:integer
+  lakeferry table import orders orders.csv
   lakeferry task create --table orders --name to-lake --bucket lake \\
       --prefix 'orders/$yyyy/$MM/$dd'
   lakeferry task watch orders to-lake
@@ -74,7 +80,7 @@ pub enum Command {
     /// Make, list or delete access keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Look at tables and their rows
+    /// Make tables, look at them, read and write their rows
     #[command(subcommand)]
     Table(TableCommand),
     /// Make, watch and steer delivery tasks
