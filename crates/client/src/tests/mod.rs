@@ -2,7 +2,11 @@
 
 mod calls;
 mod failures;
+mod operations;
+mod real;
 mod server;
+mod transfer;
+mod tunnel;
 
 use bytes::Bytes;
 use lakeferry_wire::code::ErrorCode;
