@@ -117,9 +117,7 @@ struct Writer {
 impl Writer {
     async fn run(self, mut batches: mpsc::Receiver<Batch>) {
         while let Some(Batch { rows, places, .. }) = batches.recv().await {
-            if self.is_stopped() {
-                continue;
-            }
+            let (rows, places) = self.wanted(rows, places);
             match self.write(&rows, &places).await {
                 Ok(()) => {}
                 // The whole batch is refused for one row: find out which.
@@ -133,16 +131,24 @@ impl Writer {
 
     async fn write_one_by_one(&self, rows: Vec<RowWrite>, places: &[Place]) {
         for (row, place) in rows.into_iter().zip(places) {
-            if self.is_stopped() {
-                return;
-            }
-            if let Err(error) = self.write(std::slice::from_ref(&row), &[*place]).await {
+            if self.tally.lock().is_wanted(*place)
+                && let Err(error) = self.write(std::slice::from_ref(&row), &[*place]).await
+            {
                 self.give_up(&error, &[*place]);
             }
         }
     }
 
+    /// The rows that are still to be written: all, unless the import has stopped.
+    fn wanted(&self, rows: Vec<RowWrite>, places: Vec<Place>) -> (Vec<RowWrite>, Vec<Place>) {
+        let tally = self.tally.lock();
+        rows.into_iter().zip(places).filter(|(_, place)| tally.is_wanted(*place)).unzip()
+    }
+
     async fn write(&self, rows: &[RowWrite], places: &[Place]) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let batch = [TableWrites::new(&self.table, rows.iter().cloned())];
         let outcomes = self.client.batch_write_row(&batch).await?;
         let mut told = Vec::new();
@@ -174,10 +180,6 @@ impl Writer {
             }
         };
         told.iter().for_each(console::note);
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.tally.lock().stopped().is_some()
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Tally {
     refused: u64,
     keep_going: bool,
     stopped: Option<Stopped>,
+    /// Rows from this number on are not to be written any more.
+    end: u64,
 }
 
 /// Why the import stopped.
@@ -35,7 +37,7 @@ pub struct Stopped {
 impl Tally {
     /// Begins behind `skipped` rows.
     pub fn new(skipped: u64, keep_going: bool) -> Self {
-        Self { open: BTreeMap::new(), last: skipped, written: 0, refused: 0, keep_going, stopped: None }
+        Self { open: BTreeMap::new(), last: skipped, written: 0, refused: 0, keep_going, stopped: None, end: u64::MAX }
     }
 
     /// A row was read.
@@ -53,7 +55,9 @@ impl Tally {
     /// A row was refused. Gives a line to tell, if the import goes on behind it and there were not too many.
     pub fn refused(&mut self, place: Place, why: &str) -> Option<String> {
         if !self.keep_going {
-            self.stop(Some(place), why);
+            // What stands before it is still to be written.
+            self.end = self.end.min(place.row);
+            self.note_stop(Some(place), why);
             return None;
         }
         self.open.remove(&place.row);
@@ -64,12 +68,23 @@ impl Tally {
         }
     }
 
-    /// Nothing more is to be begun. Of several reasons, the one of the first row counts.
+    /// Nothing more is to be written.
     pub fn stop(&mut self, place: Option<Place>, why: &str) {
+        self.end = 0;
+        self.note_stop(place, why);
+    }
+
+    /// Of several reasons, the one of the first row counts.
+    fn note_stop(&mut self, place: Option<Place>, why: &str) {
         let row = |place: Option<Place>| place.map_or(u64::MAX, |place| place.row);
         if self.stopped.as_ref().is_none_or(|stopped| row(place) < row(stopped.place)) {
             self.stopped = Some(Stopped { place, why: why.to_owned() });
         }
+    }
+
+    /// Whether a row that was begun is still to be written.
+    pub fn is_wanted(&self, place: Place) -> bool {
+        place.row < self.end
     }
 
     /// Why the import stopped, if it did.
@@ -125,8 +140,10 @@ mod tests {
         (1..=3).for_each(|row| tally.begin(place(row)));
         assert_eq!(tally.refused(place(3), "later"), None);
         tally.refused(place(2), "sooner");
-        tally.stop(None, "asked");
+        assert!(tally.is_wanted(place(1)) && !tally.is_wanted(place(2)));
         tally.written(place(1));
+        tally.stop(None, "asked");
+        assert!(!tally.is_wanted(place(1)));
         let stopped = tally.stopped().unwrap();
         assert_eq!((stopped.place, stopped.why.as_str()), (Some(place(2)), "sooner"));
         assert_eq!(tally.done_up_to(), 1);
