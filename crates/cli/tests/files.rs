@@ -59,7 +59,8 @@ impl Place {
 /// column of several types, an integer where a double is declared, and a row of nothing but its key.
 fn rows_of_every_kind() -> String {
     let large = "0123456789abcdef".repeat(1 << 16);
-    let key = |user: &str, at: i64, tag: &str| format!(r#""user":"{user}","at":{at},"tag":{{"base64":"{tag}"}}"#);
+    let key =
+        |user: &str, at: i64, tag: &str| format!(r#""user":"{user}","at":{at},"tag":{{"base64":"{tag}"}}"#);
     let mut rows = String::new();
     let mut row = |key: String, rest: &str| writeln!(rows, "{{{key}{rest}}}").unwrap();
     row(key("", i64::MIN, ""), "");
@@ -97,8 +98,14 @@ fn every_value_comes_back_from_every_format() {
     }
     let heading = std::fs::read_to_string(place.path("out.csv")).unwrap();
     let heading = heading.lines().next().unwrap();
-    assert!(heading.starts_with("user:string,at:integer,tag:binary,price:integer,price:double,"), "{heading}");
-    assert!(heading.contains("mixed:integer,mixed:double,mixed:boolean,mixed:string,mixed:binary"), "{heading}");
+    assert!(
+        heading.starts_with("user:string,at:integer,tag:binary,price:integer,price:double,"),
+        "{heading}"
+    );
+    assert!(
+        heading.contains("mixed:integer,mixed:double,mixed:boolean,mixed:string,mixed:binary"),
+        "{heading}"
+    );
 }
 
 #[test]
@@ -140,7 +147,11 @@ fn an_import_stops_at_a_bad_row_and_goes_on_behind_what_is_written() {
     place.write("rows.jsonl", &rows(r##"{"id":3,"#name":"ann"}"##));
     let said = place.ask(&["import", "t", &file]);
     assert_eq!(said.code, Some(2));
-    assert!(said.notes.contains("line 4: OTSParameterInvalid: Invalid column name: '#name'."), "{}", said.notes);
+    assert!(
+        said.notes.contains("line 4: OTSParameterInvalid: Invalid column name: '#name'."),
+        "{}",
+        said.notes
+    );
     let said = place.ask(&["import", "t", &file, "--keep-going"]);
     assert_eq!((said.code, said.answer.as_str()), (Some(2), "wrote 3 rows into table t\n"));
     assert!(said.notes.contains("line 4: ") && said.notes.contains("1 row was refused"), "{}", said.notes);
@@ -150,7 +161,8 @@ fn an_import_stops_at_a_bad_row_and_goes_on_behind_what_is_written() {
 fn a_csv_of_another_program_is_read_with_guessed_or_given_types() {
     let place = Place::open();
     place.done(&["create", "people", "--key", "id:integer", "--column", "height:double"]);
-    let file = place.write("people.csv", "id,zip,height,name,note\n1,01234,2,\"Ann, B.\",\n2,99999,1.5,Bob,\"\"\n");
+    let file =
+        place.write("people.csv", "id,zip,height,name,note\n1,01234,2,\"Ann, B.\",\n2,99999,1.5,Bob,\"\"\n");
     let said = place.ask(&["import", "people", &file]);
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.notes.contains("zip string, name string, note string"), "{}", said.notes);
@@ -185,12 +197,19 @@ fn a_part_of_a_table_is_exported_and_no_file_is_written_over_unasked() {
     place.done(&["create", "visits", "--key", "user:string", "--key", "at:integer"]);
     let rows: String = ["ann", "bob", "cid"]
         .iter()
-        .flat_map(|user| (-1..=1).map(move |at| format!("{{\"user\":\"{user}\",\"at\":{at},\"a\":1,\"b\":2}}\n")))
+        .flat_map(|user| {
+            (-1..=1).map(move |at| format!("{{\"user\":\"{user}\",\"at\":{at},\"a\":1,\"b\":2}}\n"))
+        })
         .collect();
     place.done(&["import", "visits", &place.write("rows.jsonl", &rows)]);
     let keys = |words: &[&str]| {
-        let printed = place.done(&[&["export", "visits", "-", "--format", "csv", "--type", "a:integer"], words].concat());
-        printed.lines().skip(1).map(|line| line.strip_suffix(",1").unwrap().replace(',', "")).collect::<Vec<_>>()
+        let printed = place
+            .done(&[&["export", "visits", "-", "--format", "csv", "--type", "a:integer"], words].concat());
+        printed
+            .lines()
+            .skip(1)
+            .map(|line| line.strip_suffix(",1").unwrap().replace(',', ""))
+            .collect::<Vec<_>>()
     };
     let only_a = ["--columns", "a"];
     assert_eq!(keys(&[&only_a[..], &["--from", "bob", "--to", "cid"]].concat()), ["bob-1", "bob0", "bob1"]);
@@ -245,7 +264,8 @@ fn single_rows_are_put_got_updated_and_deleted() {
 #[test]
 fn a_table_is_made_with_its_options_and_dropped_only_if_that_is_meant() {
     let place = Place::open();
-    let words = ["--key", "id:integer", "--keep", "2d", "--versions", "3", "--split-at", "10", "--split-at", "20"];
+    let words =
+        ["--key", "id:integer", "--keep", "2d", "--versions", "3", "--split-at", "10", "--split-at", "20"];
     let made = place.done(&[&["create", "t", "--stream", "24"], &words[..]].concat());
     assert_eq!(made, "made table t\n");
     let told = place.done(&["describe", "t"]);

@@ -110,7 +110,11 @@ impl Client {
         expected: usize,
     ) -> Result<Vec<Result<Written, ServiceError>>, Error> {
         let rows = self.write_rows(request).await?;
-        if rows.len() == expected { Ok(rows) } else { Err(wrong_count(Operation::BatchWriteRow, rows.len(), expected)) }
+        if rows.len() == expected {
+            Ok(rows)
+        } else {
+            Err(wrong_count(Operation::BatchWriteRow, rows.len(), expected))
+        }
     }
 
     async fn write_rows(
@@ -144,7 +148,9 @@ impl Client {
             let answer = self.call_with_id(Operation::BatchGetRow, &request).await;
             let (answer, id): (proto::BatchGetRowResponse, _) = match answer {
                 Ok(answer) => answer,
-                Err(error) if pieces.is_empty() && pending.stands_after(&error) => return Ok(pending.finish()),
+                Err(error) if pieces.is_empty() && pending.stands_after(&error) => {
+                    return Ok(pending.finish());
+                }
                 Err(error) => return Err(error),
             };
             let rows: Vec<_> = answer.tables.into_iter().flat_map(|table| table.rows).collect();
@@ -247,7 +253,11 @@ impl Pieces {
     }
 
     /// Adds what came of a row; gives the row when it is whole.
-    fn add(&mut self, at: usize, piece: proto::RowInBatchGetRowResponse) -> Result<Option<Option<Row>>, Error> {
+    fn add(
+        &mut self,
+        at: usize,
+        piece: proto::RowInBatchGetRowResponse,
+    ) -> Result<Option<Option<Row>>, Error> {
         let (before, sent) = match self.0.remove(&at) {
             Some((row, token)) => (row, Some(token)),
             None => (None, None),

@@ -151,11 +151,8 @@ impl ServiceError {
     /// are the common ones; Python and Go each add some.
     pub(crate) fn is_retried_always(&self) -> bool {
         self.code().is_some_and(|code| {
-            let added = [
-                ErrorCode::OperationConflict,
-                ErrorCode::OperationThrottled,
-                ErrorCode::StorageServerBusy,
-            ];
+            let added =
+                [ErrorCode::OperationConflict, ErrorCode::OperationThrottled, ErrorCode::StorageServerBusy];
             code.retried_always(&self.message) || added.contains(&code)
         })
     }

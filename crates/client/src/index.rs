@@ -110,10 +110,8 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn drop_index(&self, table: &str, index: &str) -> Result<(), Error> {
-        let request = proto::DropIndexRequest {
-            main_table_name: table.to_owned(),
-            index_name: index.to_owned(),
-        };
+        let request =
+            proto::DropIndexRequest { main_table_name: table.to_owned(), index_name: index.to_owned() };
         let proto::DropIndexResponse {} = self.call(Operation::DropIndex, &request).await?;
         Ok(())
     }

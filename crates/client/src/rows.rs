@@ -83,15 +83,25 @@ impl Client {
             }
             RowOperation::Update(_) => {
                 let row_change = row.encode_row();
-                let request =
-                    proto::UpdateRowRequest { table_name, row_change, condition, return_content, transaction_id };
+                let request = proto::UpdateRowRequest {
+                    table_name,
+                    row_change,
+                    condition,
+                    return_content,
+                    transaction_id,
+                };
                 let answer: proto::UpdateRowResponse = self.call(Operation::UpdateRow, &request).await?;
                 (answer.consumed, answer.row, Operation::UpdateRow)
             }
             RowOperation::Delete => {
                 let primary_key = row.encode_row();
-                let request =
-                    proto::DeleteRowRequest { table_name, primary_key, condition, return_content, transaction_id };
+                let request = proto::DeleteRowRequest {
+                    table_name,
+                    primary_key,
+                    condition,
+                    return_content,
+                    transaction_id,
+                };
                 let answer: proto::DeleteRowResponse = self.call(Operation::DeleteRow, &request).await?;
                 (answer.consumed, answer.row, Operation::DeleteRow)
             }

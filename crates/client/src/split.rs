@@ -48,7 +48,8 @@ type Bound = Vec<(ByteString, KeyBound)>;
 
 fn splits(answer: &proto::ComputeSplitPointsBySizeResponse) -> Result<Vec<Split>, String> {
     let names: Vec<ByteString> = answer.schema.iter().map(|column| column.name.as_str().into()).collect();
-    let all = |bound: &KeyBound| -> Bound { names.iter().map(|name| (name.clone(), bound.clone())).collect() };
+    let all =
+        |bound: &KeyBound| -> Bound { names.iter().map(|name| (name.clone(), bound.clone())).collect() };
     let points = answer.split_points.iter().map(|point| {
         let key = decode_row(point).map_err(|error| error.to_string())?.key;
         // A point names only its first columns; those it leaves out lie at their lowest.

@@ -141,7 +141,11 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn stream_records(&self, iterator: &str, records_max: Option<u32>) -> Result<StreamPage, Error> {
+    pub async fn stream_records(
+        &self,
+        iterator: &str,
+        records_max: Option<u32>,
+    ) -> Result<StreamPage, Error> {
         let request = proto::GetStreamRecordRequest {
             shard_iterator: iterator.to_owned(),
             limit: records_max.map(|records| i32::try_from(records).unwrap_or(i32::MAX)),

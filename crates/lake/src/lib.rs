@@ -34,8 +34,8 @@ pub use manifest::{
 pub use name::{ObjectName, ObjectParts, check_suffix, object_name, recognise};
 pub use name_table::ColumnScout;
 pub use prefix::Prefix;
-pub use table_file::{FileRow, TableFileReader, TableFileWriter, WriteError};
 pub use schema::{Column, ColumnKind, ObjectSchema, Source, arrow_schema, writer_properties};
+pub use table_file::{FileRow, TableFileReader, TableFileWriter, WriteError};
 
 /// The folder at a bucket's root that is ours: identity, manifests, marks, dirty data, temporary files.
 pub const SERVICE_FOLDER: &str = "_lakeferry";

@@ -81,8 +81,7 @@ impl<W: Write + Send> TableFileWriter<W> {
             .set_compression(Compression::SNAPPY)
             .set_key_value_metadata(Some(metadata.collect()))
             .build();
-        let options =
-            ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(out, Arc::clone(&schema), options)?;
         let columns = columns.iter().map(|(_, kind)| ColumnBuilder::new((*kind).into())).collect();
         Ok(Self { writer, schema, columns, batch_rows: 0, batch_bytes: 0 })
@@ -155,7 +154,8 @@ impl TableFileReader {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?;
         let row_groups = builder.metadata().row_groups();
-        let bytes: u64 = row_groups.iter().map(|group| u64::try_from(group.total_byte_size()).unwrap_or(0)).sum();
+        let bytes: u64 =
+            row_groups.iter().map(|group| u64::try_from(group.total_byte_size()).unwrap_or(0)).sum();
         let row_count = builder.metadata().file_metadata().num_rows();
         let row_count = u64::try_from(row_count).unwrap_or(0);
         let rows = READ_BYTES / (bytes / row_count.max(1)).max(1);
@@ -221,18 +221,14 @@ fn any_value(array: &dyn Array, at: usize) -> Option<Value> {
         DataType::UInt8 => Value::Integer(array.as_primitive::<UInt8Type>().value(at).into()),
         DataType::UInt16 => Value::Integer(array.as_primitive::<UInt16Type>().value(at).into()),
         DataType::UInt32 => Value::Integer(array.as_primitive::<UInt32Type>().value(at).into()),
-        DataType::UInt64 => {
-            Value::Integer(i64::try_from(array.as_primitive::<UInt64Type>().value(at)).ok()?)
-        }
+        DataType::UInt64 => Value::Integer(i64::try_from(array.as_primitive::<UInt64Type>().value(at)).ok()?),
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             Value::Integer(array.as_primitive::<TimestampNanosecondType>().value(at))
         }
         DataType::Timestamp(TimeUnit::Second, _) => {
             Value::Integer(array.as_primitive::<TimestampSecondType>().value(at))
         }
-        DataType::FixedSizeBinary(_) => {
-            ValueRef::Binary(array.as_fixed_size_binary().value(at)).to_value()
-        }
+        DataType::FixedSizeBinary(_) => ValueRef::Binary(array.as_fixed_size_binary().value(at)).to_value(),
         _ => return read_value(array, at),
     })
 }

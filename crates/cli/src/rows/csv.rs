@@ -112,7 +112,11 @@ impl<R: BufRead> Reader<R> {
 
     fn cells(&self, fields: Vec<Field>) -> Result<Vec<(ByteString, Option<Value>)>, String> {
         if fields.len() != self.columns.len() {
-            return Err(format!("it has {} values, and the heading {} columns", fields.len(), self.columns.len()));
+            return Err(format!(
+                "it has {} values, and the heading {} columns",
+                fields.len(),
+                self.columns.len()
+            ));
         }
         let mut cells: Vec<(ByteString, Option<Value>)> = Vec::with_capacity(fields.len());
         for (column, field) in self.columns.iter().zip(fields) {
@@ -148,7 +152,10 @@ fn told_column(heading: &str, types: &Types) -> Result<(ByteString, Option<Value
 fn check_names(columns: &[(ByteString, Option<ValueKind>)]) -> Result<(), String> {
     for (at, (name, kind)) in columns.iter().enumerate() {
         // Two columns of one name are one column of the table with values of two types.
-        if columns[..at].iter().any(|(other, of)| other == name && (of == kind || of.is_none() || kind.is_none())) {
+        if columns[..at]
+            .iter()
+            .any(|(other, of)| other == name && (of == kind || of.is_none() || kind.is_none()))
+        {
             return Err(format!("column `{name}` comes twice"));
         }
     }
@@ -330,7 +337,8 @@ mod tests {
 
     #[test]
     fn nothing_is_no_value_and_quotes_are_an_empty_one() {
-        let records = read("id,a:string,b:binary\r\n1,,\r\n\r\n2,\"\",\"\"\n3,\"x,\"\"\ny\",AP8=\n", &[]).unwrap();
+        let records =
+            read("id,a:string,b:binary\r\n1,,\r\n\r\n2,\"\",\"\"\n3,\"x,\"\"\ny\",AP8=\n", &[]).unwrap();
         assert_eq!(
             shown(&records),
             [

@@ -97,14 +97,12 @@ fn marked(json: &str) -> Result<Value, String> {
 fn convert(value: Value, kind: ValueKind) -> Result<Value, String> {
     match (&value, kind) {
         (Value::String(text), _) => from_text(kind, text),
-        (Value::Integer(integer), ValueKind::Double) => {
-            double(*integer).map(Value::Double).ok_or_else(|| format!("{integer} has too many digits for a double"))
+        (Value::Integer(integer), ValueKind::Double) => double(*integer)
+            .map(Value::Double)
+            .ok_or_else(|| format!("{integer} has too many digits for a double")),
+        _ => {
+            Err(format!("`{}` is no {}", shortened(&super::typed::to_text(value.as_ref())), kind_name(kind)))
         }
-        _ => Err(format!(
-            "`{}` is no {}",
-            shortened(&super::typed::to_text(value.as_ref())),
-            kind_name(kind)
-        )),
     }
 }
 
@@ -198,9 +196,7 @@ fn told(error: serde_json::Error) -> String {
 mod tests {
     use bytes::Bytes;
     use lakeferry_client::Key;
-    use lakeferry_model::{
-        Cell, DefinedColumn, DefinedKind, KeyColumn, KeyKind, TableName, TableSchema,
-    };
+    use lakeferry_model::{Cell, DefinedColumn, DefinedKind, KeyColumn, KeyKind, TableName, TableSchema};
 
     use super::*;
 

@@ -33,18 +33,17 @@ impl Found {
     /// There are too many columns for a file.
     pub fn look_at(&mut self, row: &Row) -> Result<(), String> {
         for cell in newest(row) {
-            match self.kinds.get_mut(&*cell.name) {
-                Some(kinds) => _ = kinds.insert(cell.value.kind()),
-                None if self.kinds.len() >= COLUMNS_MAX => {
-                    return Err(format!("the rows have more than {COLUMNS_MAX} columns"));
-                }
-                None => {
-                    let kinds = BTreeSet::from([cell.value.kind()]);
-                    self.kinds.insert(cell.name.to_string(), kinds);
-                }
+            if let Some(kinds) = self.kinds.get_mut(&*cell.name) {
+                kinds.insert(cell.value.kind());
+            } else {
+                self.kinds.insert(cell.name.to_string(), BTreeSet::from([cell.value.kind()]));
             }
         }
-        Ok(())
+        if self.kinds.len() <= COLUMNS_MAX {
+            Ok(())
+        } else {
+            Err(format!("the rows have more than {COLUMNS_MAX} columns"))
+        }
     }
 }
 
@@ -116,9 +115,7 @@ fn newest(row: &Row) -> impl Iterator<Item = &lakeferry_model::Cell> {
 #[cfg(test)]
 mod tests {
     use lakeferry_client::Key;
-    use lakeferry_model::{
-        Cell, DefinedColumn, DefinedKind, KeyColumn, KeyKind, TableName, Value,
-    };
+    use lakeferry_model::{Cell, DefinedColumn, DefinedKind, KeyColumn, KeyKind, TableName, Value};
 
     use super::*;
 

@@ -22,7 +22,7 @@ use lakeferry_model::Value;
 
 pub use layout::Layout;
 pub use source::{Source, SourceError};
-pub use typed::{Types, from_text, kind_name, parse_kind, to_text};
+pub use typed::{Types, from_text, kind_name, parse_kind};
 
 /// A file's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

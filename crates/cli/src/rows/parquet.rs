@@ -89,7 +89,11 @@ fn names(file: &TableFileReader) -> Result<Vec<String>, String> {
     let Some((_, told)) = told else { return Ok(file.columns().to_vec()) };
     let names: Vec<String> =
         serde_json::from_str(told).map_err(|error| format!("its metadata cannot be understood: {error}"))?;
-    if names.len() == file.columns().len() { Ok(names) } else { Err("its metadata names other columns".to_owned()) }
+    if names.len() == file.columns().len() {
+        Ok(names)
+    } else {
+        Err("its metadata names other columns".to_owned())
+    }
 }
 
 fn convert(value: Value, asked: Option<ValueKind>) -> Result<Value, String> {

@@ -74,7 +74,8 @@ impl Source {
         let fail = |error: io::Error| SourceError::fatal(None, format!("open `{}`: {error}", path.display()));
         if format == Format::Parquet {
             if is_stdin {
-                let why = "Parquet is read from its end, so it cannot come from stdin; write it to a file first";
+                let why =
+                    "Parquet is read from its end, so it cannot come from stdin; write it to a file first";
                 return Err(SourceError::fatal(None, why));
             }
             let rows = parquet::Reader::open(File::open(path).map_err(fail)?, &types)?;
@@ -143,12 +144,16 @@ fn next_line(input: &mut Input, line: &mut u64, bytes: &mut u64) -> Result<Optio
         text.clear();
         let place = Place { row: 0, line: Some(*line + 1) };
         let read = input.take(LINE_BYTES_MAX).read_until(b'\n', &mut text);
-        let read = read.map_err(|error| SourceError::fatal(Some(place), format!("read the file: {error}")))?;
+        let read =
+            read.map_err(|error| SourceError::fatal(Some(place), format!("read the file: {error}")))?;
         if read == 0 {
             return Ok(None);
         }
         if read as u64 == LINE_BYTES_MAX && !text.ends_with(b"\n") {
-            return Err(SourceError::fatal(Some(place), "the line does not end; is it JSON, one object a line?"));
+            return Err(SourceError::fatal(
+                Some(place),
+                "the line does not end; is it JSON, one object a line?",
+            ));
         }
         *line += 1;
         *bytes += read as u64;

@@ -44,9 +44,7 @@ pub fn from_text(kind: ValueKind, text: &str) -> Result<Value, String> {
         ValueKind::Double => {
             text.parse().map(Value::Double).map_err(|_| refused("write a number, NaN, inf or -inf"))
         }
-        ValueKind::Boolean => {
-            text.parse().map(Value::Boolean).map_err(|_| refused("write true or false"))
-        }
+        ValueKind::Boolean => text.parse().map(Value::Boolean).map_err(|_| refused("write true or false")),
         ValueKind::String => Ok(Value::String(text.into())),
         ValueKind::Binary => STANDARD
             .decode(text)

@@ -156,8 +156,10 @@ async fn an_atomic_batch_says_so_and_its_rows_are_not_sent_again() {
         }),
         ..Default::default()
     };
-    let table =
-        proto::TableInBatchWriteRowResponse { table_name: "t".to_owned(), rows: vec![item(true), item(false)] };
+    let table = proto::TableInBatchWriteRowResponse {
+        table_name: "t".to_owned(),
+        rows: vec![item(true), item(false)],
+    };
     let server = TestServer::playing([ok(&proto::BatchWriteRowResponse { tables: vec![table] })]).await;
     let rows: [RowWrite; 2] =
         [Put::new(Key::new("id", 1)).into(), Delete::new(Key::new("id", 1).and("at", 2)).into()];
@@ -311,8 +313,7 @@ pub(super) fn update_record() -> Bytes {
 
 #[tokio::test]
 async fn a_stream_is_listed_described_and_read() {
-    let stream =
-        proto::Stream { stream_id: "s".to_owned(), table_name: "t".to_owned(), creation_time: 5 };
+    let stream = proto::Stream { stream_id: "s".to_owned(), table_name: "t".to_owned(), creation_time: 5 };
     let shards = proto::DescribeStreamResponse {
         stream_id: "s".to_owned(),
         expiration_time: 24,

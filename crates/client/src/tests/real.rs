@@ -70,8 +70,7 @@ async fn rows_are_written_read_and_deleted_however_calls_are_signed_and_sent() {
     for (at, config) in configs(&server).into_iter().enumerate() {
         let client = Client::new(config).unwrap();
         let table = format!("orders{at}");
-        let create =
-            CreateTable::new(&table).key("id", KeyKind::Integer).column("price", ValueKind::Double);
+        let create = CreateTable::new(&table).key("id", KeyKind::Integer).column("price", ValueKind::Double);
         client.create_table(create).await.unwrap();
         let key = |id: i64| Key::new("id", id);
         let large = "long ".repeat(2000);

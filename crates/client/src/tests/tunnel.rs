@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use super::operations::update_record;
 use super::*;
 use crate::tunnel::{
-    ChannelRecords, ChannelStatus, FINISHED, ProcessError, TunnelKind, TunnelStart, TunnelWorker, WorkerSettings,
+    ChannelRecords, ChannelStatus, FINISHED, ProcessError, TunnelKind, TunnelStart, TunnelWorker,
+    WorkerSettings,
 };
 
 /// A tunnel with a few channels, which does what the protocol says, and what a test tells it to do wrong.
@@ -166,8 +167,7 @@ impl Service {
         let channels = channels.into_iter().map(|(id, channel)| (id.to_owned(), channel)).collect();
         let tunnel = Arc::new(Mutex::new(Tunnel { channels, ..Tunnel::default() }));
         let asked = tunnel.clone();
-        let server =
-            TestServer::answering(move |path, body| asked.lock().unwrap().answer(path, body)).await;
+        let server = TestServer::answering(move |path, body| asked.lock().unwrap().answer(path, body)).await;
         Self { tunnel, server }
     }
 
@@ -203,7 +203,10 @@ fn settings() -> WorkerSettings {
     }
 }
 
-async fn take(processed: &mut mpsc::UnboundedReceiver<ChannelRecords>, count: usize) -> BTreeMap<String, usize> {
+async fn take(
+    processed: &mut mpsc::UnboundedReceiver<ChannelRecords>,
+    count: usize,
+) -> BTreeMap<String, usize> {
     let mut records = BTreeMap::new();
     let mut taken = 0;
     while taken < count {
@@ -217,8 +220,12 @@ async fn take(processed: &mut mpsc::UnboundedReceiver<ChannelRecords>, count: us
 #[tokio::test]
 async fn every_record_of_every_channel_is_processed_and_the_end_is_told() {
     let base = Channel::new(false, &[3, 0, 2]);
-    let service =
-        Service::with([("BaseData_1", base), ("BaseData_2", Channel::new(false, &[1])), ("Stream_1", Channel::new(true, &[2, 2]))]).await;
+    let service = Service::with([
+        ("BaseData_1", base),
+        ("BaseData_2", Channel::new(false, &[1])),
+        ("Stream_1", Channel::new(true, &[2, 2])),
+    ])
+    .await;
     let (worker, mut processed) = service.worker();
     let records = take(&mut processed, 10).await;
     assert_eq!(records["BaseData_1"], 5);

@@ -162,7 +162,8 @@ impl<P: Processor> ChannelReader<P> {
                 Ok(()) => progress.saved = next,
                 // Somebody counted on, perhaps this client by a call whose answer was lost.
                 Err(error)
-                    if error.code() == Some(ErrorCode::SequenceNumberNotMatch) && tries < CHECKPOINT_TRIES =>
+                    if error.code() == Some(ErrorCode::SequenceNumberNotMatch)
+                        && tries < CHECKPOINT_TRIES =>
                 {
                     progress.saved = self.session.checkpoint(&self.channel).await?;
                 }

@@ -77,8 +77,7 @@ impl Client {
             timeout: Some(i64::try_from(timeout.as_secs().max(1)).unwrap_or(i64::MAX)),
             client_tag: Some(tag.to_owned()),
         };
-        let request =
-            proto::ConnectRequest { tunnel_id: tunnel_id.to_owned(), client_config: Some(config) };
+        let request = proto::ConnectRequest { tunnel_id: tunnel_id.to_owned(), client_config: Some(config) };
         let answer: proto::ConnectResponse = self.call(Operation::TunnelConnect, &request).await?;
         Ok(TunnelSession {
             client: self.clone(),

@@ -35,9 +35,8 @@ impl Target {
         let mut part = path.as_os_str().to_owned();
         part.push(PART);
         let part = PathBuf::from(part);
-        let out = File::create(&part).map_err(|error| {
-            Failure::broken(format!("create `{}`", part.display())).caused_by(error)
-        })?;
+        let out = File::create(&part)
+            .map_err(|error| Failure::broken(format!("create `{}`", part.display())).caused_by(error))?;
         let file = Unfinished { path: path.to_owned(), part, is_done: false };
         Ok(Self { out: BufWriter::with_capacity(256 * 1024, Box::new(out)), file: Some(file) })
     }

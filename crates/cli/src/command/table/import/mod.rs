@@ -87,7 +87,8 @@ impl Import<'_> {
         let record = match row {
             Ok(record) => record,
             Err(error) => {
-                let is_skipped = error.place.is_some_and(|place| place.row != 0 && place.row <= self.args.skip);
+                let is_skipped =
+                    error.place.is_some_and(|place| place.row != 0 && place.row <= self.args.skip);
                 if is_skipped && !error.is_fatal {
                     return true;
                 }

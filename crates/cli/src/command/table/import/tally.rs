@@ -37,7 +37,15 @@ pub struct Stopped {
 impl Tally {
     /// Begins behind `skipped` rows.
     pub fn new(skipped: u64, keep_going: bool) -> Self {
-        Self { open: BTreeMap::new(), last: skipped, written: 0, refused: 0, keep_going, stopped: None, end: u64::MAX }
+        Self {
+            open: BTreeMap::new(),
+            last: skipped,
+            written: 0,
+            refused: 0,
+            keep_going,
+            stopped: None,
+            end: u64::MAX,
+        }
     }
 
     /// A row was read.
