@@ -22,6 +22,7 @@ use crate::console::{self, Live};
 use crate::failure::Failure;
 use crate::rows::layout::Found;
 use crate::rows::{Format, Layout, Types, csv, json, parquet};
+use crate::stop::Stop;
 use crate::text;
 
 /// How long a request is repeated while its server is away.
@@ -45,7 +46,8 @@ pub async fn run(args: ExportRows) -> Result<(), Failure> {
     let server = Connection::open_instance(&args.at)?.patient(RETRY_TIME_MAX)?;
     let schema = row::described(&server, &table).await?.schema;
     let range = row::range(&schema, &args.rows)?;
-    let mut export = Export { server: &server, table: &table, range, live: Live::start() };
+    let stop = Stop::listen(None)?;
+    let mut export = Export { server: &server, table: &table, range, stop, live: Live::start() };
     let layout = match format {
         Format::Jsonl => Layout::new(&schema, []),
         Format::Csv | Format::Tsv | Format::Parquet => export.layout(&schema, &args).await?,
@@ -65,6 +67,7 @@ struct Export<'a> {
     server: &'a Connection,
     table: &'a TableName,
     range: Range,
+    stop: Stop,
     live: Live,
 }
 
@@ -119,7 +122,7 @@ impl Export<'_> {
     ) -> Result<Option<Vec<Row>>, Failure> {
         tokio::select! {
             page = pages.recv() => page.transpose().map_err(|error| self.server.explain(error)),
-            _ = tokio::signal::ctrl_c() => Err(Failure::broken("stopped by Ctrl-C; no file was written")),
+            () = self.stop.clone().asked() => Err(Failure::broken("stopped by Ctrl-C; no file was written")),
         }
     }
 }

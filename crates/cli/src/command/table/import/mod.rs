@@ -24,6 +24,7 @@ use crate::connection::{Connection, name};
 use crate::console::{self, Live};
 use crate::failure::Failure;
 use crate::rows::{Record, Source, Types};
+use crate::stop::Stop;
 use crate::text;
 
 /// How long a request is repeated while its server is away.
@@ -44,7 +45,7 @@ pub async fn run(args: ImportRows) -> Result<(), Failure> {
     let tally = Arc::new(Mutex::new(Tally::new(args.skip, args.keep_going)));
     let lanes = Lanes::start(args.parallel.into(), server.client(), table.as_str(), &tally);
     let import = Import { args: &args, schema: &schema, tally: &tally, started: Instant::now() };
-    import.run(source, lanes).await;
+    import.run(source, lanes, Stop::listen(None)?).await;
     report(&args, &tally.lock())
 }
 
@@ -57,13 +58,13 @@ struct Import<'a> {
 
 impl Import<'_> {
     /// Takes the file's rows until its end, its limit, or until something stops it.
-    async fn run(&self, source: Source, mut lanes: Lanes) {
+    async fn run(&self, source: Source, mut lanes: Lanes, stop: Stop) {
         let mut chunks = feed::start(source);
         let mut live = Live::start();
         'file: loop {
             let chunk = tokio::select! {
                 chunk = chunks.recv() => chunk,
-                _ = tokio::signal::ctrl_c() => {
+                () = stop.clone().asked() => {
                     self.tally.lock().stop(None, "stopped by Ctrl-C");
                     break;
                 }
