@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A server for development, on a free port.
-struct RealServer {
+pub(super) struct RealServer {
     endpoint: String,
     stop: oneshot::Sender<()>,
     running: JoinHandle<std::io::Result<Ended>>,
@@ -20,7 +20,7 @@ struct RealServer {
 }
 
 impl RealServer {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
         let layer = Layer {
             data: Some(data.path().to_owned()),
@@ -39,11 +39,11 @@ impl RealServer {
         Self { endpoint, stop, running, _data: data }
     }
 
-    fn config(&self) -> ClientConfig {
+    pub(super) fn config(&self) -> ClientConfig {
         ClientConfig::new(&self.endpoint, "shop", "dev", "dev")
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.send(()).unwrap();
         self.running.await.unwrap().unwrap();
     }
