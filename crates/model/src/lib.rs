@@ -7,7 +7,9 @@
 mod access;
 mod change;
 mod clock;
+mod columns;
 pub mod delivery;
+mod index;
 mod key;
 pub mod limits;
 mod name;
@@ -23,12 +25,13 @@ pub use change::{
     CellChange, ColumnUpdate, Condition, Returning, RowChange, RowExistence, RowOperation, check_key_value,
 };
 pub use clock::{Clock, ManualClock, Micros, SystemClock};
+pub use index::{IndexKind, IndexSpec, check_index_count, check_index_options};
 pub use key::{KeyBound, KeyRange, PrimaryKey};
 pub use name::{BucketName, InstanceName, RoleName, TableName, TaskName, check_column_name};
 pub use row::{Cell, Row};
 pub use schema::{
     DefinedColumn, DefinedKind, KeyColumn, KeyKind, ReservedThroughput, StreamSpec, TableOptions,
-    TableSchema, check_key_column_count,
+    TableSchema, check_index_key_column_count, check_key_column_count,
 };
 pub use value::{KeyValue, Value, ValueKind, ValueRef};
 pub use violation::{Rule, Violation};

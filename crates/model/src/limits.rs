@@ -26,6 +26,10 @@ pub const RANGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const TABLES_MAX: usize = 64;
 /// Defined columns of a table.
 pub const DEFINED_COLUMNS_MAX: usize = 32;
+/// Secondary indexes of a table.
+pub const INDEXES_MAX: usize = 5;
+/// Primary key columns of an index: those declared, then the table's.
+pub const INDEX_KEY_COLUMNS_MAX: usize = 2 * KEY_COLUMNS_MAX;
 /// Ranges that CreateTable may split a table into.
 pub const PARTITIONS_AT_CREATE_MAX: usize = 10;
 /// Bytes of a string or binary split point.

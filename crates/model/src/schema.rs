@@ -181,6 +181,11 @@ impl TableSchema {
         if count == self.primary_key.len() {
             return Ok(());
         }
+        // Only the keys of indexes are longer than a table's can be.
+        check_index_key_column_count(count)?;
+        if self.primary_key.len() <= limits::KEY_COLUMNS_MAX {
+            check_key_column_count(count)?;
+        }
         let expected = self.primary_key.len();
         Err(Violation::primary_key(format!("Validate PK size fail. Input: {count}, Meta: {expected}.")))
     }
@@ -220,4 +225,12 @@ pub fn check_key_column_count(count: usize) -> Result<(), Violation> {
         return Ok(());
     }
     Err(Violation::parameter("The number of primary key columns must be in range: [1, 4]."))
+}
+
+/// Checks the number of primary key columns of a key that may be an index's; which one it is tells the table.
+///
+/// # Errors
+/// A parameter violation with the protocol's text.
+pub fn check_index_key_column_count(count: usize) -> Result<(), Violation> {
+    if (1..=limits::INDEX_KEY_COLUMNS_MAX).contains(&count) { Ok(()) } else { check_key_column_count(0) }
 }

@@ -86,6 +86,10 @@ impl From<lakeferry_store::Error> for ApiError {
             }
             ErrorKind::NoSuchTable => Self::new(ErrorCode::ObjectNotExist, message::NO_SUCH_TABLE),
             ErrorKind::NoSuchInstance => Self::new(ErrorCode::AuthFailed, message::NO_SUCH_INSTANCE),
+            ErrorKind::IsIndex(name) => Self::parameter(format!(
+                "'{name}' is a secondary index, which is only read; use the table that it belongs to."
+            )),
+            ErrorKind::IndexBuilding => Self::parameter(message::INDEX_BUILDING),
             ErrorKind::TableExists => Self::new(ErrorCode::ObjectAlreadyExist, message::TABLE_EXISTS),
             ErrorKind::Exists => Self::new(ErrorCode::ObjectAlreadyExist, chain),
             ErrorKind::NotFound => Self::new(ErrorCode::ObjectNotExist, chain),

@@ -3,6 +3,7 @@
 mod batches;
 mod door;
 mod harness;
+mod indexes;
 mod json_api;
 mod ranges;
 mod restarts;

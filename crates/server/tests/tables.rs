@@ -159,15 +159,11 @@ async fn a_table_that_cannot_be_as_asked_is_not_made() {
     let plain = || create_table("t", &[("pk", KeyKind::Integer), ("id", KeyKind::Integer)]);
     let mut auto = plain();
     auto.table_meta.primary_key[1].option = Some(proto::PrimaryKeyOption::AutoIncrement.into());
-    let mut indexed = plain();
-    indexed.index_metas.push(proto::IndexMeta { name: "by_id".into(), ..Default::default() });
     let mut encrypted = plain();
     encrypted.sse_spec = Some(proto::SseSpecification { enable: true, ..Default::default() });
     let mut transactional = plain();
     transactional.enable_local_txn = Some(true);
-    for (request, part) in
-        [(auto, "'id'"), (indexed, "'by_id'"), (encrypted, "Encryption"), (transactional, "transaction")]
-    {
+    for (request, part) in [(auto, "'id'"), (encrypted, "Encryption"), (transactional, "transaction")] {
         let answer = server.call("CreateTable", &request).await;
         let (code, message) = answer.error();
         assert_eq!(code, "OTSUnsupportOperation");

@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::index::IndexInfo;
 use crate::partition::PartitionId;
 use crate::table::{TableId, TableInfo};
 
@@ -67,6 +68,9 @@ pub struct TableRecord {
     /// Whether it is being deleted: nobody sees it, and the next start finishes the job.
     #[serde(default)]
     pub deleting: bool,
+    /// Indexes that were dropped and whose entries are still being removed.
+    #[serde(default)]
+    pub dropped_indexes: Vec<IndexInfo>,
 }
 
 /// A partition as the catalog holds it.

@@ -1,12 +1,16 @@
 //! Rows as bytes, made for scanning.
 //!
 //! ```text
-//! entry    = format:u8=1  sequence:u64  commit_time:i64  columns
+//! entry    = format:u8=1  sequence:u64  commit_time:i64  columns                  of a row
+//!          | format:u8=2  sequence:u64  commit_time:i64  stands_ms:i64  columns   of an index
 //! columns  = base_ms:varint(zigzag)  count:varint  column*
 //! column   = name_length:varint  name  version_count:varint  version*
 //! version  = (timestamp_ms - base_ms):varint(zigzag)  kind:u8  payload
 //! payload  = INTEGER 8 bytes | DOUBLE 8 bytes | FALSE | TRUE | STRING length:varint bytes | BINARY the same
 //! ```
+//!
+//! An index's entry stands as long as a cell of the timestamp `stands_ms` is seen: its row may have expired without
+//! a cell of the entry telling.
 //!
 //! Numbers of fixed width are little-endian. Columns come in name order, versions newest first; cells of one
 //! write mostly share a timestamp, which then costs a byte. The head of an entry has a fixed place, so that the
@@ -19,8 +23,10 @@ use smallvec::SmallVec;
 
 use crate::error::Error;
 
-/// The format that this code writes.
+/// The format of a row's entry.
 pub const FORMAT: u8 = 1;
+/// The format of an index's entry.
+pub const INDEX_FORMAT: u8 = 2;
 /// Bytes before the columns.
 pub const HEAD_BYTES: usize = 17;
 
@@ -38,6 +44,7 @@ mod kind {
 pub struct RowView<'a> {
     sequence: u64,
     commit_time: Micros,
+    stands_ms: i64,
     columns: &'a [u8],
 }
 
@@ -48,11 +55,16 @@ impl<'a> RowView<'a> {
     /// If the entry is damaged, or of a format that this code does not know.
     pub fn new(entry: &'a [u8]) -> Result<Self, Error> {
         let (head, columns) = entry.split_first_chunk::<HEAD_BYTES>().ok_or_else(damaged)?;
-        if head[0] != FORMAT {
-            return Err(Error::Corrupt(format!("a row entry has the unknown format {}", head[0])));
-        }
         let (sequence, commit_time) = read_position(head[1..].try_into().map_err(|_| damaged())?);
-        Ok(Self { sequence, commit_time, columns })
+        let (stands_ms, columns) = match head[0] {
+            FORMAT => (i64::MAX, columns),
+            INDEX_FORMAT => {
+                let (stands_ms, columns) = columns.split_first_chunk::<8>().ok_or_else(damaged)?;
+                (i64::from_le_bytes(*stands_ms), columns)
+            }
+            other => return Err(Error::Corrupt(format!("a row entry has the unknown format {other}"))),
+        };
+        Ok(Self { sequence, commit_time, stands_ms, columns })
     }
 
     /// The sequence of the row's last change.
@@ -75,11 +87,20 @@ impl<'a> RowView<'a> {
         Cells::new(self.columns)
     }
 
+    /// Whether an index's entry stands, whatever its own cells say; `None` where only the cells can tell.
+    #[inline]
+    pub fn stands(&self, visibility: &Visibility) -> Option<bool> {
+        (self.stands_ms != i64::MAX).then_some(self.stands_ms >= visibility.oldest_ms)
+    }
+
     /// Whether a reader sees the row at all: it has no cells, or one that is visible.
     ///
     /// # Errors
     /// If the entry is damaged.
     pub fn is_visible(&self, visibility: &Visibility) -> Result<bool, Error> {
+        if let Some(stands) = self.stands(visibility) {
+            return Ok(stands);
+        }
         if visibility.shows_every_row() {
             return Ok(true);
         }
@@ -309,9 +330,14 @@ pub fn encode_columns(columns: &[Column<'_>], versions_max: usize, out: &mut Vec
     }
 }
 
-/// Appends the head of an entry.
+/// Appends the head of a row's entry.
 pub fn encode_head(sequence: u64, commit_time: Micros, out: &mut Vec<u8>) {
-    out.push(FORMAT);
+    encode_head_of(FORMAT, sequence, commit_time, out);
+}
+
+/// Appends the head of an entry, up to where the formats differ.
+pub fn encode_head_of(format: u8, sequence: u64, commit_time: Micros, out: &mut Vec<u8>) {
+    out.push(format);
     out.extend_from_slice(&sequence.to_le_bytes());
     out.extend_from_slice(&commit_time.to_le_bytes());
 }

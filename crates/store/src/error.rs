@@ -18,6 +18,15 @@ pub enum Error {
     /// There is no such table, or it is being deleted.
     #[error("there is no table `{0}`")]
     NoSuchTable(TableName),
+    /// It is an index, which is only read.
+    #[error("`{0}` is an index, which is only read")]
+    IsIndex(TableName),
+    /// The table has no such index.
+    #[error("there is no index `{0}`")]
+    NoSuchIndex(TableName),
+    /// The index does not hold all rows yet.
+    #[error("the index `{0}` is being built")]
+    IndexBuilding(TableName),
     /// The name is taken.
     #[error("there is a table `{0}` already")]
     TableExists(TableName),
@@ -83,6 +92,10 @@ pub enum ErrorKind<'a> {
     NoSuchTable,
     /// The table's name is taken.
     TableExists,
+    /// It is an index, which is only read.
+    IsIndex(&'a TableName),
+    /// The index cannot be read yet; a later try may succeed.
+    IndexBuilding,
     /// Another name is taken.
     Exists,
     /// Something named is not there.
@@ -110,6 +123,9 @@ impl Error {
             Self::NoSuchInstance(_) => ErrorKind::NoSuchInstance,
             Self::NoSuchTable(_) => ErrorKind::NoSuchTable,
             Self::TableExists(_) => ErrorKind::TableExists,
+            Self::IsIndex(name) => ErrorKind::IsIndex(name),
+            Self::NoSuchIndex(_) => ErrorKind::NotFound,
+            Self::IndexBuilding(_) => ErrorKind::IndexBuilding,
             Self::Exists { .. } => ErrorKind::Exists,
             Self::TableQuota(_) => ErrorKind::QuotaExhausted,
             Self::RowTooLarge { .. } => ErrorKind::RowTooLarge,

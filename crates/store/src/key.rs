@@ -14,6 +14,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use lakeferry_model::{KeyBound, KeyColumn, KeyKind, KeyValue, PrimaryKey, ValueRef};
+use smallvec::SmallVec;
 
 use crate::error::Error;
 
@@ -171,6 +172,23 @@ impl<'a> KeyParts<'a> {
     }
 }
 
+/// The bytes of each column of a row key, in schema order.
+///
+/// # Errors
+/// If the bytes do not fit the schema.
+pub fn split<'a>(key: &'a [u8], columns: &'a [KeyColumn]) -> Result<SmallVec<[&'a [u8]; 4]>, Error> {
+    let mut parts = parts(key, columns);
+    let mut pieces = SmallVec::new();
+    let mut rest = key;
+    while let Some(part) = parts.next() {
+        part?;
+        let (piece, behind) = rest.split_at(rest.len() - parts.rest.len());
+        pieces.push(piece);
+        rest = behind;
+    }
+    Ok(pieces)
+}
+
 /// The whole key as a value of the model.
 ///
 /// # Errors
@@ -220,6 +238,16 @@ mod tests {
         #[test]
         fn a_key_comes_back_as_it_was(key in any_key()) {
             prop_assert_eq!(decode(&bytes_of(&key), &columns()).unwrap(), key);
+        }
+
+        #[test]
+        fn a_key_is_the_pieces_of_its_columns(key in any_key()) {
+            let bytes = bytes_of(&key);
+            let columns = columns();
+            let pieces = split(&bytes, &columns).unwrap();
+            let of_values: Vec<Vec<u8>> =
+                key.values().iter().map(|value| bytes_of(&PrimaryKey::new(vec![value.clone()]))).collect();
+            prop_assert_eq!(pieces.to_vec(), of_values);
         }
 
         #[test]

@@ -5,16 +5,22 @@
 //!
 //! - [`key`], [`entry`], [`record`]: primary keys, rows and change records as bytes.
 //! - [`partition`]: the write path, reads, and the log.
+//! - [`index`]: secondary indexes, local and global.
+//! - [`reclaim`]: what nobody sees any more is written away.
 //! - [`catalog`]: instances, tables, buckets, roles, keys.
 //!
 //! Deliberately absent: the wire, the lake, and who reads the log ([`LogReaders`] tells how far they are).
 
 pub mod catalog;
+mod defined_columns;
 pub mod entry;
 mod error;
+mod index;
 pub mod key;
 pub mod partition;
+mod reclaim;
 pub mod record;
+mod split_points;
 mod store;
 mod table;
 mod time;
@@ -22,9 +28,11 @@ mod trim;
 
 pub use entry::{CellRef, RawCell, RawCells, RowView, Visibility};
 pub use error::{Error, ErrorKind};
+pub use index::{IndexInfo, IndexPhase, IndexReport};
 pub use partition::head::{LogHead, LogKeeper};
 pub use partition::{LogBlock, Partition, PartitionId, RowBlock, Written};
 pub use record::{Action, RecordView, Told};
+pub use split_points::SplitPoints;
 pub use store::{Settings, Store, TableSpec, TableUpdate};
 pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};
 pub use trim::LogReaders;

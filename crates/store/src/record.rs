@@ -133,6 +133,8 @@ pub struct RecordView<'a> {
     commit_time: Micros,
     key: &'a [u8],
     columns: &'a [u8],
+    /// What lies behind the key of a change.
+    content: &'a [u8],
     visibility: Visibility,
 }
 
@@ -153,7 +155,7 @@ impl<'a> RecordView<'a> {
         let key = body.prefixed().ok_or_else(damaged)?;
         let columns = if action == Action::Delete { NO_COLUMNS } else { body.0 };
         let told = Told::Change(action);
-        Ok(Self { told, sequence, commit_time, key, columns, visibility: Visibility::ALL })
+        Ok(Self { told, sequence, commit_time, key, columns, content: body.0, visibility: Visibility::ALL })
     }
 
     /// Takes a row as the full phase finds it. `None` if no reader would see it.
@@ -171,6 +173,7 @@ impl<'a> RecordView<'a> {
             commit_time: row.commit_time(),
             key,
             columns: &entry[crate::entry::HEAD_BYTES..],
+            content: &[],
             visibility,
         }))
     }
@@ -195,6 +198,20 @@ impl<'a> RecordView<'a> {
         self.key
     }
 
+    /// The values before the change of the columns whose old values are kept, in name order.
+    ///
+    /// # Errors
+    /// If the record is damaged. A row that is no change has none.
+    pub fn origin(&self) -> Result<Cells<'a>, Error> {
+        let behind = match self.told {
+            Told::Base => NO_COLUMNS,
+            Told::Change(Action::Delete) => self.content,
+            Told::Change(Action::Put) => behind_columns(self.content)?,
+            Told::Change(Action::Update) => behind_changes(behind_columns(self.content)?)?,
+        };
+        Ok(Cells::new(behind))
+    }
+
     /// The newest cell of each column, in name order; none after a delete.
     #[inline]
     pub fn newest(&self) -> impl Iterator<Item = Result<CellRef<'a>, Error>> + use<'a> {
@@ -204,6 +221,33 @@ impl<'a> RecordView<'a> {
             Err(_) => true,
         })
     }
+}
+
+fn behind_columns(content: &[u8]) -> Result<&[u8], Error> {
+    let mut cells = Cells::new(content);
+    cells.by_ref().try_for_each(|cell| cell.map(|_| ()))?;
+    Ok(cells.rest())
+}
+
+fn behind_changes(content: &[u8]) -> Result<&[u8], Error> {
+    let mut rest = Reader(content);
+    let mut skip = || {
+        for _ in 0..rest.varint()? {
+            rest.prefixed()?;
+            match rest.byte()? {
+                0 => {
+                    rest.varint()?;
+                    rest.value()?;
+                }
+                1 => {}
+                3 => _ = rest.varint()?,
+                _ => return None,
+            }
+        }
+        Some(())
+    };
+    skip().ok_or_else(damaged)?;
+    Ok(rest.0)
 }
 
 /// No columns at all, as [`encode_columns`] writes them.
@@ -241,6 +285,26 @@ mod tests {
     }
 
     #[test]
+    fn a_record_tells_what_was_before_it() {
+        let columns = [Column { name: "a", versions: smallvec![(5, ValueRef::Integer(1))] }];
+        let changes = [
+            ("a", Changed::Put(5, ValueRef::Integer(1))),
+            ("b", Changed::DeleteAll),
+            ("c", Changed::DeleteVersion(3)),
+        ];
+        let origin = [Column { name: "a", versions: smallvec![(4, ValueRef::String("before"))] }];
+        for action in [Action::Put, Action::Update, Action::Delete] {
+            let mut bytes = Vec::new();
+            encode_head(42, &mut bytes);
+            encode_body(action, b"key", &columns, &changes, &origin, &mut bytes);
+            let view = RecordView::from_log(&log_key(9), &bytes).unwrap();
+            let before: Vec<_> = view.origin().unwrap().map(Result::unwrap).collect();
+            assert_eq!(before.len(), 1, "{action:?}");
+            assert_eq!((before[0].name, before[0].value), ("a", ValueRef::String("before")));
+        }
+    }
+
+    #[test]
     fn a_delete_tells_its_key_alone() {
         let bytes = record(Action::Delete, &[], &[]);
         let view = RecordView::from_log(&log_key(1), &bytes).unwrap();
@@ -252,6 +316,9 @@ mod tests {
         fn damaged_records_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(view) = RecordView::from_log(&log_key(1), &bytes) {
                 for _ in view.newest().take(1000) {}
+                if let Ok(origin) = view.origin() {
+                    for _ in origin.take(1000) {}
+                }
             }
         }
     }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use lakeferry_engine::{Engine, Room};
 use lakeferry_model::{
-    AccessKey, BucketEntry, BucketName, Clock, InstanceEntry, InstanceName, KeyKind, KeyValue,
+    AccessKey, BucketEntry, BucketName, Clock, IndexSpec, InstanceEntry, InstanceName, KeyKind, KeyValue,
     ReservedThroughput, RoleEntry, RoleName, StreamSpec, TableName, TableOptions, TableSchema, Violation,
-    limits,
+    check_index_count, check_index_options, limits,
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
@@ -16,10 +16,13 @@ use tokio::task::JoinHandle;
 
 use crate::catalog::{Catalog, Number, PartitionRecord, TableRecord};
 use crate::error::Error;
+use crate::index::plan::CachedPlans;
+use crate::index::{IndexPhase, Indexes};
 use crate::key;
 use crate::partition::head::LogKeeper;
 use crate::partition::times::SharedTime;
 use crate::partition::{Opening, Partition, PartitionId};
+use crate::reclaim::reclaim;
 use crate::table::{StreamInfo, Table, TableId, TableInfo};
 use crate::time::BelievedClock;
 use crate::trim::{LogReaders, keep_floor_ahead, trim_logs};
@@ -83,7 +86,7 @@ pub struct TableUpdate {
 
 /// The store. Handles are shared.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(pub(crate) Arc<Inner>);
 
 /// A store that may be gone: what background work holds, so that it ends with the store.
 #[derive(Debug, Clone)]
@@ -96,17 +99,19 @@ impl WeakStore {
     }
 }
 
+/// What all handles share.
 #[derive(Debug)]
-struct Inner {
-    engine: Arc<dyn Engine>,
-    clock: Arc<dyn Clock>,
-    settings: Settings,
-    catalog: Catalog,
+pub(crate) struct Inner {
+    pub engine: Arc<dyn Engine>,
+    pub clock: Arc<dyn Clock>,
+    pub settings: Settings,
+    pub catalog: Catalog,
     time: Arc<SharedTime>,
     waiting: Arc<Semaphore>,
-    tables: RwLock<HashMap<(InstanceName, TableName), Table>>,
+    pub tables: RwLock<HashMap<(InstanceName, TableName), Table>>,
+    pub indexes: Indexes,
     // Tables are made, changed and deleted one at a time.
-    changing: tokio::sync::Mutex<()>,
+    pub changing: tokio::sync::Mutex<()>,
     background: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -132,6 +137,7 @@ impl Store {
             time,
             waiting,
             tables: RwLock::default(),
+            indexes: Indexes::default(),
             changing: tokio::sync::Mutex::default(),
             background: Mutex::default(),
         }));
@@ -140,8 +146,12 @@ impl Store {
                 store.clear_away(&record).await?;
             } else {
                 let table = store.open_table(&record, deadline).await?;
-                let name = (record.info.instance, record.info.schema.name);
-                store.0.tables.write().insert(name, table);
+                let name = (record.info.instance.clone(), record.info.schema.name.clone());
+                store.0.tables.write().insert(name, table.clone());
+                for index in &record.info.indexes {
+                    store.open_index(&table, index).await?;
+                }
+                store.clear_dropped_indexes(&record);
             }
         }
         let floor = tokio::spawn(keep_floor_ahead(store.downgrade()));
@@ -149,10 +159,10 @@ impl Store {
         Ok(store)
     }
 
-    /// Starts trimming logs. Before this no log is let go, since nobody can tell who still reads it.
+    /// Starts trimming logs and reclaiming what nobody sees. Before this no log is let go, since nobody can tell who still reads it.
     pub fn start_background(&self, readers: Arc<dyn LogReaders>) {
-        let trimming = tokio::spawn(trim_logs(self.downgrade(), readers));
-        self.0.background.lock().push(trimming);
+        self.spawn_background(trim_logs(self.downgrade(), readers));
+        self.spawn_background(reclaim(self.downgrade()));
     }
 
     /// Takes no further writes, commits those that wait, and closes the engine.
@@ -163,6 +173,7 @@ impl Store {
         for task in self.0.background.lock().drain(..) {
             task.abort();
         }
+        self.0.indexes.close();
         for table in self.all_tables() {
             for partition in table.partitions() {
                 partition.close();
@@ -196,8 +207,15 @@ impl Store {
         self.0.engine.room()
     }
 
-    fn downgrade(&self) -> WeakStore {
+    pub(crate) fn downgrade(&self) -> WeakStore {
         WeakStore(Arc::downgrade(&self.0))
+    }
+
+    /// Lets work go on in the background until it ends or the store does.
+    pub(crate) fn spawn_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut background = self.0.background.lock();
+        background.retain(|task| !task.is_finished());
+        background.push(tokio::spawn(work));
     }
 
     pub(crate) fn time(&self) -> &Arc<SharedTime> {
@@ -219,6 +237,20 @@ impl Store {
     /// # Errors
     /// If a rule is broken, the name is taken, the instance is missing or full, or it cannot be written.
     pub async fn create_table(&self, instance: &InstanceName, spec: TableSpec) -> Result<Table, Error> {
+        self.create_indexed_table(instance, spec, Vec::new()).await
+    }
+
+    /// Makes a table with indexes. All of them can be used at once.
+    ///
+    /// # Errors
+    /// As for [`Store::create_table`], and if an index breaks a rule or its name is taken.
+    pub async fn create_indexed_table(
+        &self,
+        instance: &InstanceName,
+        spec: TableSpec,
+        indexes: Vec<IndexSpec>,
+    ) -> Result<Table, Error> {
+        check_index_count(indexes.len())?;
         spec.schema.check()?;
         check_split_points(&spec)?;
         let _changing = self.0.changing.lock().await;
@@ -226,16 +258,26 @@ impl Store {
             return Err(Error::NoSuchInstance(instance.clone()));
         }
         let name = (instance.clone(), spec.schema.name.clone());
-        if self.0.tables.read().contains_key(&name) {
+        if self.0.tables.read().contains_key(&name) || self.0.indexes.contains(&name.0, &name.1) {
             return Err(Error::TableExists(name.1));
         }
         if self.tables(instance).len() >= limits::TABLES_MAX {
             return Err(Error::TableQuota(instance.clone()));
         }
-        let record = self.new_record(instance, spec).await?;
+        let mut record = self.new_record(instance, spec).await?;
+        for index in indexes {
+            self.check_index(&record.info, &index)?;
+            record.info.indexes.push(self.new_index(index, IndexPhase::Ready).await?);
+        }
         self.clear_half_made(&name).await?;
         self.0.catalog.put_table(record.clone()).await?;
         let table = self.open_table(&record, Instant::now() + self.0.settings.table_call).await?;
+        for index in &record.info.indexes {
+            if let Err(error) = self.open_index(&table, index).await {
+                self.forget_indexes(&record.info);
+                return Err(error);
+            }
+        }
         self.0.tables.write().insert(name, table.clone());
         Ok(table)
     }
@@ -263,7 +305,10 @@ impl Store {
     pub fn table(&self, instance: &InstanceName, name: &TableName) -> Result<Table, Error> {
         let tables = self.0.tables.read();
         let found = tables.get(&(instance.clone(), name.clone()));
-        found.cloned().ok_or_else(|| Error::NoSuchTable(name.clone()))
+        found.cloned().ok_or_else(|| match self.0.indexes.contains(instance, name) {
+            true => Error::IsIndex(name.clone()),
+            false => Error::NoSuchTable(name.clone()),
+        })
     }
 
     /// A table by its id.
@@ -287,6 +332,10 @@ impl Store {
         let mut info = (*table.info()).clone();
         let stream_named = update.stream.is_some();
         if let Some(options) = update.options {
+            if !info.indexes.is_empty() {
+                check_index_options(&options)?;
+            }
+            info.surplus_versions |= options.versions_max < info.options.versions_max;
             info.options = options;
         }
         if let Some(throughput) = update.throughput {
@@ -300,13 +349,10 @@ impl Store {
             });
         }
         let kept = info.stream.is_some();
-        let record = self.record(&table)?;
-        let written = self.0.catalog.put_table(TableRecord { info: info.clone(), ..record }).await;
+        let written = self.put_info(&table, info, |_| ()).await;
         if matches!(written, Err(Error::NotWritten(_))) {
             return written.map(|()| table);
         }
-        // A change that may be written is written again with the next one: it counts as made.
-        table.set_info(info);
         if stream_named {
             let deadline = Instant::now() + self.0.settings.table_call;
             for partition in table.partitions() {
@@ -328,6 +374,7 @@ impl Store {
         if matches!(written, Err(Error::NotWritten(_))) {
             return written;
         }
+        self.forget_indexes(&table.info());
         // One that may be marked takes no rows any more: the next start may finish the job.
         self.0.tables.write().remove(&(instance.clone(), name.clone()));
         for partition in table.partitions() {
@@ -337,7 +384,7 @@ impl Store {
         self.clear_away(&record).await
     }
 
-    fn record(&self, table: &Table) -> Result<TableRecord, Error> {
+    pub(crate) fn record(&self, table: &Table) -> Result<TableRecord, Error> {
         let found = self.0.catalog.tables().into_iter().find(|record| record.info.id == table.id());
         found.ok_or_else(|| Error::NoSuchTable(table.info().schema.name.clone()))
     }
@@ -378,33 +425,52 @@ impl Store {
             throughput_at: now,
             stream,
             created_at: now,
+            indexes: Vec::new(),
+            surplus_versions: false,
+            plans: CachedPlans::default(),
         };
-        Ok(TableRecord { info, partitions, deleting: false })
+        Ok(TableRecord { info, partitions, deleting: false, dropped_indexes: Vec::new() })
     }
 
     async fn open_table(&self, record: &TableRecord, deadline: Instant) -> Result<Table, Error> {
         let (sender, info) = watch::channel(Arc::new(record.info.clone()));
         let mut partitions = Vec::with_capacity(record.partitions.len());
         for partition in &record.partitions {
-            let opening = Opening {
-                id: partition.id,
-                start: partition.start.clone().into(),
-                info: info.clone(),
-                engine: self.0.engine.clone(),
-                time: self.0.time.clone(),
-                waiting: self.0.waiting.clone(),
-                waiting_kib_max: self.0.settings.waiting_kib_max(),
-                row_bytes_max: self.0.settings.row_bytes_max,
-            };
+            let opening = self.opening(partition.id, partition.start.clone(), info.clone(), false);
             partitions.push(Partition::open(opening, deadline).await?);
         }
         Ok(Table::new(record.info.id, sender, partitions))
+    }
+
+    /// What a partition is opened with.
+    pub(crate) fn opening(
+        &self,
+        id: PartitionId,
+        start: Vec<u8>,
+        info: watch::Receiver<Arc<TableInfo>>,
+        is_index: bool,
+    ) -> Opening {
+        Opening {
+            id,
+            start: start.into(),
+            info,
+            engine: self.0.engine.clone(),
+            time: self.0.time.clone(),
+            waiting: self.0.waiting.clone(),
+            waiting_kib_max: self.0.settings.waiting_kib_max(),
+            row_bytes_max: self.0.settings.row_bytes_max,
+            is_index,
+        }
     }
 
     async fn clear_away(&self, record: &TableRecord) -> Result<(), Error> {
         let deadline = Instant::now() + self.0.settings.table_call;
         for partition in &record.partitions {
             self.0.engine.drop_space(&partition.id.space(), deadline).await?;
+        }
+        let indexes = record.info.indexes.iter().chain(&record.dropped_indexes);
+        for partition in indexes.filter_map(|index| index.partition) {
+            self.0.engine.drop_space(&partition.space(), deadline).await?;
         }
         self.0.catalog.remove_table(record.info.id).await
     }

@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use lakeferry_model::{
-    InstanceName, KeyRange, Micros, PrimaryKey, ReservedThroughput, RowChange, StreamSpec, TableOptions,
-    TableSchema,
+    IndexKind, InstanceName, KeyRange, Micros, PrimaryKey, ReservedThroughput, RowChange, StreamSpec,
+    TableOptions, TableSchema,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::index::IndexInfo;
+use crate::index::plan::CachedPlans;
 use crate::key;
 use crate::partition::{Keyed, Partition, RowBlock, Written};
 
@@ -39,6 +41,22 @@ pub struct TableInfo {
     pub stream: Option<StreamInfo>,
     /// When it was made, in microseconds since the epoch.
     pub created_at: Micros,
+    /// Its secondary indexes, in the order of their making.
+    #[serde(default)]
+    pub indexes: Vec<IndexInfo>,
+    /// Whether rows may hold more versions than the options let readers see.
+    #[serde(default)]
+    pub surplus_versions: bool,
+    /// How its indexes are kept.
+    #[serde(skip)]
+    pub(crate) plans: CachedPlans,
+}
+
+impl TableInfo {
+    /// Whether a global index follows its log.
+    pub(crate) fn has_global_index(&self) -> bool {
+        self.indexes.iter().any(|index| index.spec.kind == IndexKind::Global)
+    }
 }
 
 /// A table's stream.

@@ -69,6 +69,7 @@ async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> R
     // Before the readers are asked: one that comes later begins at a head that is no less than this.
     let heads: Vec<u64> = table.partitions().iter().map(|partition| partition.head().sequence).collect();
     let low = readers.low_positions(table.id()).await?;
+    let indexed = store.index_positions(table);
     let stream = table.info().stream.clone();
     let hour: Micros = 3_600_000_000;
     let expired_at =
@@ -78,6 +79,10 @@ async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> R
             // A partition that the readers do not know yet is not theirs to let go.
             Some(low) => low.get(&partition.id()).copied().unwrap_or(0),
             None => head,
+        };
+        let unread = match &indexed {
+            Some(low) => unread.min(low.get(&partition.id()).copied().unwrap_or(0)),
+            None => unread,
         };
         let expired = match expired_at {
             Some(expired_at) => last_before(partition, expired_at).await?,

@@ -4,9 +4,14 @@ mod support;
 
 mod concurrency;
 mod faults;
+mod index_model;
+mod index_support;
+mod indexes;
 mod log;
 mod model;
 mod random_rows;
+mod reclaim;
 mod records;
 mod rows;
+mod split_points;
 mod tables;

@@ -23,6 +23,8 @@ pub mod message {
     pub const NO_PRIVILEGE: &str = "The user has no privilege to access the instance.";
     /// With [`ObjectNotExist`](super::ErrorCode::ObjectNotExist).
     pub const NO_SUCH_TABLE: &str = "Requested table does not exist.";
+    /// With [`ParameterInvalid`](super::ErrorCode::ParameterInvalid), while an index is being built.
+    pub const INDEX_BUILDING: &str = "Disallow read index table in building base state";
     /// With [`ObjectAlreadyExist`](super::ErrorCode::ObjectAlreadyExist).
     pub const TABLE_EXISTS: &str = "Requested table already exists.";
     /// With [`TableNotReady`](super::ErrorCode::TableNotReady).

@@ -83,9 +83,6 @@ const BY_ROW_CALLS: Support = Refused("use BatchWriteRow and GetRange");
 const BY_CONDITION: Support = Refused("use the existence condition of single row writes");
 const BY_DELIVERY: Support = Refused("deliver the table with CreateDeliveryTask and read its objects");
 const BY_RECREATE: Support = Refused("delete the delivery task and make it again");
-const BY_COLUMNS_AT_CREATE: Support = Refused("name defined columns in CreateTable");
-const BY_SECOND_TABLE: Support = Refused("write a second table keyed the other way with BatchWriteRow");
-const BY_RANGE: Support = Refused("use GetRange");
 const NO_SEARCH: Support =
     Refused("use GetRange, or deliver the table with CreateDeliveryTask and query its objects");
 const NO_TIMESERIES: Support = Refused("use a table whose primary key ends in the time");
@@ -98,11 +95,11 @@ operations! {
     DescribeTable, "/DescribeTable", Table, Served;
     UpdateTable, "/UpdateTable", Table, Served;
     DeleteTable, "/DeleteTable", Table, Served;
-    ComputeSplitPointsBySize, "/ComputeSplitPointsBySize", Table, BY_RANGE;
-    AddDefinedColumn, "/AddDefinedColumn", Index, BY_COLUMNS_AT_CREATE;
-    DeleteDefinedColumn, "/DeleteDefinedColumn", Index, BY_COLUMNS_AT_CREATE;
-    CreateIndex, "/CreateIndex", Index, BY_SECOND_TABLE;
-    DropIndex, "/DropIndex", Index, BY_SECOND_TABLE;
+    ComputeSplitPointsBySize, "/ComputeSplitPointsBySize", Table, Served;
+    AddDefinedColumn, "/AddDefinedColumn", Index, Served;
+    DeleteDefinedColumn, "/DeleteDefinedColumn", Index, Served;
+    CreateIndex, "/CreateIndex", Index, Served;
+    DropIndex, "/DropIndex", Index, Served;
     GetRow, "/GetRow", Row, Served;
     PutRow, "/PutRow", Row, Served;
     UpdateRow, "/UpdateRow", Row, Served;

@@ -41,6 +41,7 @@ pub async fn describe(
         "options": info.options,
         "throughput": info.throughput,
         "stream": info.stream,
+        "indexes": shared.store.index_reports(&table, caller.deadline).await?,
         "created_at": info.created_at,
         "partitions": partitions,
         "tasks": tasks::told(&shared, &table),

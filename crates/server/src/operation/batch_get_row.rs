@@ -37,7 +37,7 @@ pub async fn answer(call: Call, request: BatchGetRowRequest) -> Result<BatchGetR
 async fn read_table(call: &Call, asked: BatchTableRead, answered_bytes: &mut usize) -> TableInBatchGetRowResponse {
     let BatchTableRead { table: name, keys, options } = asked;
     let table_name = name.to_string();
-    let table = match call.table(&name) {
+    let table = match call.readable(&name) {
         Ok(table) => table,
         Err(error) => {
             let rows = keys.iter().map(|_| refused(call, &error)).collect();

@@ -10,18 +10,14 @@ use crate::error::ApiError;
 pub async fn answer(call: Call, request: CreateTableRequest) -> Result<CreateTableResponse, ApiError> {
     let new = convert::create_table(&request)?;
     refuse_unserved(&request, &new)?;
-    let convert::NewTable { schema, options, throughput, stream, split_points, .. } = new;
+    let convert::NewTable { schema, options, throughput, stream, split_points, indexes, .. } = new;
     let spec = TableSpec { schema, options, throughput, stream, split_points };
-    call.shared.store.create_table(&call.instance, spec).await?;
+    call.shared.store.create_indexed_table(&call.instance, spec, indexes).await?;
     Ok(CreateTableResponse {})
 }
 
 /// Refuses what tables cannot be or have yet, rather than make one that is not what was asked for.
 fn refuse_unserved(request: &CreateTableRequest, new: &convert::NewTable) -> Result<(), ApiError> {
-    if let Some(index) = new.indexes.first() {
-        let part = format!("The secondary index '{index}'");
-        return Err(not_yet(&part, "write a second table keyed the other way with BatchWriteRow"));
-    }
     if new.encrypted {
         return Err(not_yet("Encryption at rest", "encrypt the disk that the server's data lie on"));
     }

@@ -1,15 +1,16 @@
 //! DescribeTable: what a table is.
 
 use lakeferry_model::{KeyValue, TableName};
-use lakeferry_store::{Table, key};
-use lakeferry_wire::convert::{self, StreamDescription, TableDescription};
+use lakeferry_store::{IndexPhase, Table, key};
+use lakeferry_wire::convert::{self, IndexDescription, StreamDescription, TableDescription};
 use lakeferry_wire::proto::{DescribeTableRequest, DescribeTableResponse};
 
 use super::Call;
 use crate::error::ApiError;
 
 pub async fn answer(call: Call, request: DescribeTableRequest) -> Result<DescribeTableResponse, ApiError> {
-    let table = call.table(&TableName::parse(&request.table_name)?)?;
+    let name = TableName::parse(&request.table_name)?;
+    let table = call.shared.store.described(&call.instance, &name)?;
     described(&table, convert::describe_table)
 }
 
@@ -23,6 +24,9 @@ pub fn described<A>(
 ) -> Result<A, ApiError> {
     let info = table.info();
     let split_points = split_points(table)?;
+    let indexes: Vec<IndexDescription<'_>> = (info.indexes.iter())
+        .map(|index| IndexDescription { spec: &index.spec, is_built: index.phase == IndexPhase::Ready })
+        .collect();
     Ok(answer(&TableDescription {
         schema: &info.schema,
         options: &info.options,
@@ -34,6 +38,7 @@ pub fn described<A>(
             enabled_at: stream.enabled_at,
         }),
         split_points: &split_points,
+        indexes: &indexes,
         created_at: info.created_at,
     }))
 }

@@ -16,7 +16,7 @@ use crate::error::ApiError;
 pub async fn answer(call: Call, request: GetRangeRequest) -> Result<GetRangeResponse, ApiError> {
     let asked = convert::get_range(request)?;
     read::refuse_unserved(&asked.options)?;
-    let table = call.table(&asked.table)?;
+    let table = call.readable(&asked.table)?;
     let info = table.info();
     let mut range = info.schema.range(asked.start, asked.end, asked.backward)?;
     let lens = read::Lens::new(&asked.options, &info.schema);

@@ -10,7 +10,7 @@ use crate::error::ApiError;
 pub async fn answer(call: Call, request: GetRowRequest) -> Result<GetRowResponse, ApiError> {
     let asked = convert::get_row(request)?;
     read::refuse_unserved(&asked.options)?;
-    let table = call.table(&asked.table)?;
+    let table = call.readable(&asked.table)?;
     let info = table.info();
     let key = info.schema.key(asked.key)?;
     let found = table.get(&[key], call.deadline).await?.pop().flatten();

@@ -50,6 +50,11 @@ operations! {
     DescribeTable => describe_table,
     UpdateTable => update_table,
     DeleteTable => delete_table,
+    ComputeSplitPointsBySize => compute_split_points_by_size,
+    AddDefinedColumn => add_defined_column,
+    DeleteDefinedColumn => delete_defined_column,
+    CreateIndex => create_index,
+    DropIndex => drop_index,
     GetRow => get_row,
     PutRow => put_row,
     UpdateRow => update_row,
@@ -80,6 +85,11 @@ pub struct Call {
 impl Call {
     fn table(&self, name: &TableName) -> Result<Table, ApiError> {
         Ok(self.shared.store.table(&self.instance, name)?)
+    }
+
+    /// The table or the index of that name, to be read.
+    fn readable(&self, name: &TableName) -> Result<Table, ApiError> {
+        Ok(self.shared.store.readable(&self.instance, name)?)
     }
 
     /// The error of one row of a batch, whose other rows succeed or fail by themselves.

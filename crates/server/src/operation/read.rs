@@ -75,6 +75,10 @@ impl<'a> Lens<'a> {
         visibility: &Visibility,
         page: &mut RowWriter,
     ) -> Result<Option<usize>, ApiError> {
+        let stands = row.stands(visibility);
+        if stands == Some(false) {
+            return Ok(None);
+        }
         let mut size = None;
         let mut wanted = self.columns.cursor();
         let mut is_wanted = false;
@@ -109,7 +113,8 @@ impl<'a> Lens<'a> {
             page.cell(cell.name, cell.value, cell.timestamp_ms);
             size = Some(before + cell.name.len() + cell.value.size());
         }
-        if size.is_none() && self.columns.show_every_row() && is_gone != Some(true) {
+        if size.is_none() && self.columns.show_every_row() && (stands == Some(true) || is_gone != Some(true))
+        {
             size = Some(self.begin(key, page)?);
         }
         if size.is_some() {

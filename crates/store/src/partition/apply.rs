@@ -15,6 +15,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::entry::{self, Column, RowView, Visibility, encode_columns};
 use crate::error::Error;
+use crate::index::plan::{Beside, Plans};
 use crate::record::{self, Action, Changed};
 
 /// How far the timestamps of a row may have run ahead of the clock.
@@ -31,6 +32,8 @@ pub struct Rules<'a> {
     pub now_ms: i64,
     /// Bytes that an entry may take.
     pub entry_bytes_max: usize,
+    /// How the table's indexes are kept.
+    pub indexes: &'a Plans,
 }
 
 /// What a change makes of its row; the ranges lie in the arena.
@@ -40,6 +43,8 @@ pub struct Applied {
     pub entry: Option<Range<usize>>,
     /// The change's record without its head.
     pub record: Range<usize>,
+    /// What changes in local indexes.
+    pub beside: Beside,
     /// What the writer asked to be told.
     pub returned: Option<Row>,
 }
@@ -50,6 +55,7 @@ impl Rules<'_> {
         change.condition.existence != RowExistence::Ignore
             || matches!(change.operation, RowOperation::Update(_))
             || !self.origin_columns.is_empty()
+            || !self.indexes.local.is_empty()
     }
 
     /// Applies a change to the row `old`, an entry without its head. Cells without a timestamp get `cell_ms`.
@@ -65,7 +71,9 @@ impl Rules<'_> {
         cell_ms: i64,
         arena: &mut Vec<u8>,
     ) -> Result<Applied, Error> {
+        self.indexes.check(&change.operation)?;
         let visibility = Visibility::new(self.options, self.now_ms);
+        let old_entry = old;
         let old = old.map(|columns| columns_of(columns, &visibility)).transpose()?.flatten();
         check_condition(change.condition.existence, old.is_some())?;
         let (action, new, changes) = match &change.operation {
@@ -79,7 +87,11 @@ impl Rules<'_> {
             }
             RowOperation::Delete => (Action::Delete, None, Vec::new()),
         };
-        let origin = self.origin(old.as_deref());
+        let hidden = match old_entry {
+            Some(entry) if self.indexes.tell_hidden => columns_of(entry, &Visibility::ALL)?,
+            _ => None,
+        };
+        let origin = self.origin(hidden.as_deref().or(old.as_deref()));
         let returned = returned(change, new.as_deref())?;
 
         let start = arena.len();
@@ -95,7 +107,9 @@ impl Rules<'_> {
         let record_start = arena.len();
         let told: &[Column<'_>] = new.as_deref().unwrap_or_default();
         record::encode_body(action, key, told, &changes, &origin, arena);
-        Ok(Applied { entry, record: record_start..arena.len(), returned })
+        let record = record_start..arena.len();
+        let beside = self.indexes.beside(key, old_entry, new.as_deref(), arena)?;
+        Ok(Applied { entry, record, beside, returned })
     }
 
     fn put<'a>(&self, cells: &'a [CellChange], cell_ms: i64) -> Result<Vec<Column<'a>>, Error> {
@@ -324,7 +338,9 @@ mod tests {
             returning: Returning::Nothing,
         };
         let options = TableOptions::default();
-        let rules = Rules { options: &options, origin_columns: &[], now_ms, entry_bytes_max: 1 << 20 };
+        let indexes = &Plans::default();
+        let rules =
+            Rules { options: &options, origin_columns: &[], now_ms, entry_bytes_max: 1 << 20, indexes };
         let mut arena = Vec::new();
         let applied = rules.apply(Some(&old), &change, b"k", now_ms, &mut arena).unwrap();
         let entry = &arena[applied.entry.unwrap()];

@@ -41,6 +41,8 @@ pub enum Request {
     Write(Write),
     /// Switch the log on or off for one of its keepers; answers the head after the switch.
     KeepLog(LogKeeper, bool, oneshot::Sender<Result<LogHead, Error>>),
+    /// Write entries beside the rows' own changes.
+    Upkeep(Upkeep),
     /// Note that the log up to this sequence is let go.
     NoteTrimmed(u64, oneshot::Sender<Result<(), Error>>),
 }
@@ -60,6 +62,17 @@ pub struct Write {
     pub _budget: Option<OwnedSemaphorePermit>,
 }
 
+/// Entries that have no sequence and make no change record.
+#[derive(Debug)]
+pub struct Upkeep {
+    /// When its maker looked at the rows.
+    pub place: Place,
+    /// The entries, whole.
+    pub batch: Batch,
+    /// Answered when they are durable.
+    pub reply: oneshot::Sender<Result<(), Error>>,
+}
+
 /// A row as it will be, and its record, both without their heads.
 #[derive(Debug)]
 pub struct PreparedRow {
@@ -69,12 +82,18 @@ pub struct PreparedRow {
     pub entry: Option<Bytes>,
     /// The change record.
     pub record: Bytes,
+    /// What changes beside the row: the entries of local indexes.
+    pub beside: Vec<Beside>,
 }
+
+/// An index's entry beside a row: its whole key, and the entry behind its commit time; `None` removes it.
+pub type Beside = (Bytes, Option<Bytes>);
 
 impl PreparedRow {
     /// Bytes of it, roughly.
     pub fn bytes(&self) -> usize {
-        self.key.len() + self.record.len() + self.entry.as_ref().map_or(0, Bytes::len)
+        let beside = self.beside.iter().map(|(key, entry)| key.len() + entry.as_ref().map_or(0, Bytes::len));
+        self.key.len() + self.record.len() + self.entry.as_ref().map_or(0, Bytes::len) + beside.sum::<usize>()
     }
 }
 
@@ -113,6 +132,7 @@ impl Committer {
                     let _ = reply.send(answer(&outcome).map(|()| self.head.log_head()));
                     outcome
                 }
+                Request::Upkeep(upkeep) => self.keep_up(upkeep).await,
                 Request::NoteTrimmed(trimmed, reply) => {
                     let changed = Head { trimmed: trimmed.max(self.head.trimmed), ..self.head };
                     let outcome = self.write_head(changed).await;
@@ -200,6 +220,22 @@ impl Committer {
         outcome
     }
 
+    /// Writes entries beside rows, if what their maker saw still holds.
+    async fn keep_up(&self, upkeep: Upkeep) -> Result<(), WriteError> {
+        if !self.rows.is_current(upkeep.place.epoch) {
+            Request::Upkeep(upkeep).refuse();
+            return Ok(());
+        }
+        let deadline = Instant::now() + Duration::from_secs(COMMIT_S_MAX);
+        let outcome = self.space.write(upkeep.batch, deadline).await;
+        if let Err(WriteError::Unknown(_)) = &outcome {
+            self.rows.forget_pending(false);
+        }
+        // Whoever asked may be gone.
+        let _ = upkeep.reply.send(answer(&outcome));
+        outcome
+    }
+
     fn show(&mut self, head: Head) {
         self.head = head;
         self.watch.send_replace(head.log_head());
@@ -211,7 +247,9 @@ impl Committer {
         head.sequence = self.given.max(head.sequence);
         let keep_log = head.kept.any();
         let mut arena = Vec::with_capacity(group.bytes + group.rows * 64);
-        let mut places = Vec::with_capacity(group.rows);
+        let mut entries = Vec::with_capacity(group.rows);
+        let mut beside_rows = Vec::new();
+        let mut records = Vec::new();
         for (row, commit_time) in group.writes.iter().flat_map(|write| &write.rows).zip(commit_time..) {
             head.sequence += 1;
             head.commit_time = commit_time;
@@ -221,31 +259,36 @@ impl Committer {
                 start..arena.len()
             };
             let key = piece(&|out| row_key(&row.key, out));
-            let entry = row.entry.as_ref().map(|columns| {
+            let mut entry = |format: u8, rest: &Bytes| {
                 piece(&|out| {
-                    entry::encode_head(head.sequence, commit_time, out);
-                    out.extend_from_slice(columns);
+                    entry::encode_head_of(format, head.sequence, commit_time, out);
+                    out.extend_from_slice(rest);
                 })
-            });
-            let record = keep_log.then(|| {
-                piece(&|out| {
+            };
+            entries.push((key, row.entry.as_ref().map(|rest| entry(entry::FORMAT, rest))));
+            let mut beside = |rest| entry(entry::INDEX_FORMAT, rest);
+            beside_rows
+                .extend(row.beside.iter().map(|(key, rest)| (key.clone(), rest.as_ref().map(&mut beside))));
+            if keep_log {
+                let record = piece(&|out| {
                     record::encode_head(commit_time, out);
                     out.extend_from_slice(&row.record);
-                })
-            });
-            places.push((key, entry, record, head.sequence));
+                });
+                records.push((head.sequence, record));
+            }
         }
         let arena = Bytes::from(arena);
         let mut batch = Batch::default();
-        for (key, entry, record, sequence) in places {
-            let key = arena.slice(key);
+        let rows = entries.into_iter().map(|(key, entry)| (arena.slice(key), entry));
+        // Several changes of one row, and of its entries beside it, lie in their order: the last one stays.
+        for (key, entry) in rows.chain(beside_rows) {
             match entry {
                 Some(entry) => batch.put(key, arena.slice(entry)),
                 None => batch.delete(key),
             }
-            if let Some(record) = record {
-                batch.append(log_key(sequence).to_vec(), arena.slice(record));
-            }
+        }
+        for (sequence, record) in records {
+            batch.append(log_key(sequence).to_vec(), arena.slice(record));
         }
         batch.put(HEAD_KEY, head.encode());
         (batch, head)
@@ -306,6 +349,7 @@ impl Request {
             Self::Write(write) => drop(write.reply.send(Err(error()))),
             Self::KeepLog(_, _, reply) => drop(reply.send(Err(error()))),
             Self::NoteTrimmed(_, reply) => drop(reply.send(Err(error()))),
+            Self::Upkeep(upkeep) => drop(upkeep.reply.send(Err(error()))),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A partition: a contiguous range of a table's rows, with the log of its changes.
 //!
 //! - [`write`]: the one way of every row write. It ends in the [`committer`], the partition's one writer.
+//! - [`upkeep`]: what is written beside the rows' own changes: indexes, and the reclaiming of what nobody sees.
 //! - [`read`]: reads of rows and of the log, which see only what is durable.
 //! - [`head`], [`times`]: how far the log has come, and in time.
 
@@ -11,6 +12,7 @@ pub mod head;
 mod read;
 mod rows;
 pub mod times;
+mod upkeep;
 mod write;
 
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use lakeferry_engine::{Area, Batch, Space};
-use lakeferry_model::Row;
+use lakeferry_model::{Row, TableName};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -27,7 +29,7 @@ use crate::error::Error;
 use crate::table::TableInfo;
 use cell_times::CellTimes;
 use committer::{Committer, Request};
-use head::{HEAD_KEY, Head, LogHead, LogKeeper};
+use head::{HEAD_KEY, Head, LogHead, LogKeeper, ROW_TAG, ROWS_END};
 pub use read::{LogBlock, RowBlock};
 use rows::Rows;
 use times::Times;
@@ -40,7 +42,20 @@ pub struct PartitionId(pub u64);
 
 /// A partition. Handles are shared.
 #[derive(Debug, Clone)]
-pub struct Partition(Arc<Inner>);
+pub struct Partition(Arc<Inner>, Arc<Shown>);
+
+/// What of a partition's table a handle reads as rows.
+#[derive(Debug)]
+struct Shown {
+    /// Begins the keys of these entries.
+    prefix: Bytes,
+    /// Greater than the keys of all of them.
+    end: Bytes,
+    /// The table that they are the rows of.
+    info: watch::Receiver<Arc<TableInfo>>,
+    /// The index that they are, which nobody writes to.
+    index: Option<TableName>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -90,6 +105,8 @@ pub struct Opening {
     pub waiting_kib_max: u32,
     /// Bytes that a row's entry may take.
     pub row_bytes_max: usize,
+    /// Whether it holds the entries of a global index, to which nobody writes rows.
+    pub is_index: bool,
 }
 
 impl PartitionId {
@@ -105,10 +122,11 @@ impl Partition {
     /// # Errors
     /// If the engine cannot open it.
     pub async fn open(opening: Opening, deadline: Instant) -> Result<Self, Error> {
-        let Opening { id, start, info, engine, time, waiting, waiting_kib_max, row_bytes_max } = opening;
+        let Opening { id, start, info, engine, time, waiting, waiting_kib_max, row_bytes_max, is_index } =
+            opening;
         let space = engine.open_space(&id.space(), deadline).await?;
-        let stream = info.borrow().stream.is_some();
-        let head = open_head(&*space, stream, deadline).await?;
+        let table = info.borrow().clone();
+        let head = open_head(&*space, &table, deadline).await?;
         let rows = Arc::new(Rows::default());
         let times = Arc::new(Times::new(time, head.commit_time));
         let (watch, watched) = watch::channel(head.log_head());
@@ -122,7 +140,13 @@ impl Partition {
             given: head.sequence,
         };
         tokio::spawn(committer.run(requests));
-        Ok(Self(Arc::new(Inner {
+        let shown = Shown {
+            prefix: Bytes::from_static(&[ROW_TAG]),
+            end: Bytes::from_static(ROWS_END),
+            info: info.clone(),
+            index: is_index.then(|| table.schema.name.clone()),
+        };
+        let inner = Inner {
             id,
             start,
             info,
@@ -138,7 +162,15 @@ impl Partition {
             row_bytes_max,
             old_row_bytes: AtomicUsize::new(0),
             cell_times: Mutex::new(CellTimes::above(head.commit_time)),
-        })))
+        };
+        Ok(Self(Arc::new(inner), Arc::new(shown)))
+    }
+
+    /// The same partition, read as the local index whose entries have keys that begin so.
+    pub(crate) fn local_index(&self, prefix: Vec<u8>, info: watch::Receiver<Arc<TableInfo>>) -> Self {
+        let index = Some(info.borrow().schema.name.clone());
+        let end = upkeep::behind_prefix(&prefix).into();
+        Self(self.0.clone(), Arc::new(Shown { prefix: prefix.into(), end, info, index }))
     }
 
     /// Its id.
@@ -225,13 +257,16 @@ impl Partition {
     }
 }
 
-/// The head as it lies in the engine. Whether the stream keeps the log is the catalog's to say: a crash may have
-/// come between a change there and the switch here.
-async fn open_head(space: &dyn Space, stream: bool, deadline: Instant) -> Result<Head, Error> {
+/// The head as it lies in the engine. Whether the stream and indexes keep the log is the catalog's to say: a crash
+/// may have come between a change there and the switch here.
+async fn open_head(space: &dyn Space, table: &TableInfo, deadline: Instant) -> Result<Head, Error> {
     let read = space.read(Area::Table, vec![Bytes::from_static(HEAD_KEY)], deadline).await?;
     let found = read.into_iter().flatten().next().map(|bytes| Head::decode(&bytes)).transpose()?;
     let mut head = found.unwrap_or_default();
-    let kept = head.kept.with(LogKeeper::Stream, stream);
+    let kept = head
+        .kept
+        .with(LogKeeper::Stream, table.stream.is_some())
+        .with(LogKeeper::Indexes, table.has_global_index());
     if found.is_some() && kept != head.kept {
         let mut batch = Batch::default();
         batch.put(HEAD_KEY, Head { kept, ..head }.encode());

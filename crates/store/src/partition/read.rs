@@ -6,8 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use lakeferry_engine::{Area, Block, Scan};
 
-use super::head::{ROW_TAG, ROWS_END, row_key};
-use super::{LogHead, Partition};
+use super::{LogHead, Partition, Shown};
 use crate::entry::{RowView, Visibility};
 use crate::error::Error;
 use crate::record::{RecordView, log_key};
@@ -25,13 +24,15 @@ const BLOCK_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub struct RowBlock {
     info: Arc<TableInfo>,
     visibility: Visibility,
+    /// Bytes of each entry's key that come before the row's.
+    prefix: usize,
     block: Block,
 }
 
 impl RowBlock {
-    pub(crate) fn new(info: Arc<TableInfo>, now_ms: i64, block: Block) -> Self {
+    pub(crate) fn new(info: Arc<TableInfo>, now_ms: i64, prefix: usize, block: Block) -> Self {
         let visibility = Visibility::new(&info.options, now_ms);
-        Self { info, visibility, block }
+        Self { info, visibility, prefix, block }
     }
 
     /// The table as it was when the rows were read.
@@ -67,7 +68,13 @@ impl RowBlock {
     /// The bytes of a row's key, and its entry, in the order of the scan.
     pub fn row(&self, index: usize) -> Result<(&[u8], RowView<'_>), Error> {
         let (key, entry) = self.block.entry(index);
-        Ok((&key[1..], RowView::new(entry)?))
+        Ok((&key[self.prefix..], RowView::new(entry)?))
+    }
+
+    /// Bytes of a row's key and entry.
+    pub(crate) fn row_bytes(&self, index: usize) -> usize {
+        let (key, entry) = self.block.entry(index);
+        key.len() + entry.len()
     }
 
     /// All rows in the order of the scan: the bytes of the key, and the row. Invisible ones are among them.
@@ -79,13 +86,13 @@ impl RowBlock {
     pub fn records(&self) -> impl Iterator<Item = Result<RecordView<'_>, Error>> {
         (0..self.block.len()).filter_map(|index| {
             let (key, entry) = self.block.entry(index);
-            RecordView::from_row(&key[1..], entry, self.visibility).transpose()
+            RecordView::from_row(&key[self.prefix..], entry, self.visibility).transpose()
         })
     }
 
     /// The key's bytes of the last row.
     pub fn last_key(&self) -> Option<&[u8]> {
-        self.block.last_key().map(|key| &key[1..])
+        self.block.last_key().map(|key| &key[self.prefix..])
     }
 }
 
@@ -134,16 +141,16 @@ impl Partition {
     /// # Errors
     /// If the engine does not answer.
     pub async fn get(&self, keys: &[Bytes], deadline: Instant) -> Result<Vec<Option<Bytes>>, Error> {
-        let keys = keys.iter().map(|key| entry_key(key));
+        let keys = keys.iter().map(|key| self.1.entry_key(key));
         Ok(self.0.space.read(Area::Table, keys.collect(), deadline).await?)
     }
 
     /// A row that was read by its key, as a block of its own.
     pub(crate) fn lone_row(&self, key: &[u8], entry: &[u8]) -> RowBlock {
         let mut block = Block::default();
-        block.push(&entry_key(key), entry);
+        block.push(&self.1.entry_key(key), entry);
         let now_ms = self.0.times.shared().now() / 1000;
-        RowBlock::new(self.0.info.borrow().clone(), now_ms, block)
+        RowBlock::new(self.1.info.borrow().clone(), now_ms, self.1.prefix.len(), block)
     }
 
     /// Reads rows with keys from `from` (inclusive) to `to` (exclusive; absent: the partition's end), as bytes of
@@ -163,15 +170,16 @@ impl Partition {
     ) -> Result<RowBlock, Error> {
         let scan = Scan {
             area: Area::Table,
-            from: entry_key(from),
-            to: Some(to.map_or_else(|| Bytes::from_static(ROWS_END), entry_key)),
+            from: self.1.entry_key(from),
+            to: Some(to.map_or_else(|| self.1.end.clone(), |to| self.1.entry_key(to))),
             backward,
             entries_max: rows_max.min(SCAN_ROWS_MAX),
             bytes_max: bytes_max.min(BLOCK_BYTES_MAX),
         };
-        let info = self.0.info.borrow().clone();
+        let info = self.1.info.borrow().clone();
         let now_ms = self.0.times.shared().now() / 1000;
-        Ok(RowBlock::new(info, now_ms, self.0.space.scan(scan, deadline).await?))
+        let block = self.0.space.scan(scan, deadline).await?;
+        Ok(RowBlock::new(info, now_ms, self.1.prefix.len(), block))
     }
 
     /// Reads the next block of rows behind `after` and up to `until` (inclusive; absent: the partition's end).
@@ -257,11 +265,10 @@ impl Partition {
     }
 }
 
-fn entry_key(key: &[u8]) -> Bytes {
-    debug_assert_eq!(ROW_TAG + 1, ROWS_END[0], "the end of the rows follows their tag");
-    let mut entry_key = Vec::with_capacity(key.len() + 1);
-    row_key(key, &mut entry_key);
-    entry_key.into()
+impl Shown {
+    fn entry_key(&self, key: &[u8]) -> Bytes {
+        [&self.prefix, key].concat().into()
+    }
 }
 
 /// The smallest key behind this one.

@@ -10,6 +10,7 @@
 //! are committed all the same.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -25,6 +26,7 @@ use super::head::row_key;
 use super::rows::{Held, Place};
 use super::{Partition, Written, closed, wait};
 use crate::error::Error;
+use crate::table::TableInfo;
 
 /// Bytes of old rows that a request holds at a time, and one read more.
 const OLD_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -37,6 +39,9 @@ pub type Keyed<'a> = (Bytes, &'a RowChange);
 
 /// What the committer will say.
 type Answer = oneshot::Receiver<Result<(), Error>>;
+
+/// Rows that were queued; no answer where there is nothing to wait for.
+struct Queued(Option<Answer>);
 
 impl Partition {
     /// Writes rows, each with its key's bytes. Each succeeds or fails alone; the answers come in the order of
@@ -57,6 +62,9 @@ impl Partition {
         deadline: Instant,
     ) -> Result<(), Error> {
         let inner = &*self.0;
+        if let Some(index) = &self.1.index {
+            return Err(Error::IsIndex(index.clone()));
+        }
         // At once, and not only after a wait for what is closed along with it.
         if inner.queue.lock().is_none() {
             return Err(closed());
@@ -75,8 +83,14 @@ impl Partition {
             let place = held.place()?;
             let piece = self.piece(rest, repeats, &held, deadline).await?;
             let is_last = piece.outcomes.len() == rest.len();
-            let budget = if is_last { waiting.take() } else { None };
-            let answer = self.queue(piece.rows, piece.saw_pending, place, &held, budget)?;
+            let mut none = None;
+            let budget = if is_last { &mut waiting } else { &mut none };
+            let Some(queued) =
+                self.queue(&piece.info, piece.rows, piece.saw_pending, place, &held, budget)?
+            else {
+                continue;
+            };
+            let answer = queued.0;
             if is_last {
                 drop(held);
                 wait_if_any(answer, deadline).await?;
@@ -127,18 +141,19 @@ impl Partition {
         let now_ms = inner.times.shared().now() / 1000;
         let rules = Rules {
             options: &info.options,
-            origin_columns: info.stream.as_ref().map_or(&[], |stream| &stream.spec.origin_columns),
+            origin_columns: &info.plans().origin_columns,
             now_ms,
             entry_bytes_max: inner.row_bytes_max,
+            indexes: info.plans(),
         };
         if !changes.iter().any(|(_, change)| rules.need_old(change)) {
             let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
-            return Ok(apply_all(&rules, changes, OldRows::default(), false, &cell_ms));
+            return Ok(apply_all(&rules, changes, OldRows::default(), false, &cell_ms, &info));
         }
         let (count, old) = self.read_old(changes, held, deadline).await?;
         let changes = &changes[..count];
         let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
-        Ok(apply_all(&rules, changes, old, repeats, &cell_ms))
+        Ok(apply_all(&rules, changes, old, repeats, &cell_ms, &info))
     }
 
     /// The rows of the first changes as they are before them, and how many changes these are: at least one, and
@@ -211,27 +226,32 @@ impl Partition {
         Ok(greatest)
     }
 
-    /// Leaves rows as pending and queues them, both or neither. No answer where there is nothing to wait for.
+    /// Leaves rows as pending and queues them, both or neither: neither if the table is not any more what they were
+    /// made for. What an index needs of them, and of their records, holds from one place in the queue on.
     fn queue(
         &self,
+        made_for: &Arc<TableInfo>,
         rows: Vec<PreparedRow>,
         saw_pending: bool,
         place: Place,
         held: &Held<'_>,
-        budget: Option<OwnedSemaphorePermit>,
-    ) -> Result<Option<Answer>, Error> {
+        budget: &mut Option<OwnedSemaphorePermit>,
+    ) -> Result<Option<Queued>, Error> {
         // Changes that failed on account of rows that wait may be told so only once these are durable.
         if rows.is_empty() && !saw_pending {
-            return Ok(None);
+            return Ok(Some(Queued(None)));
         }
         let queue = self.0.queue.lock();
         let queue = queue.as_ref().ok_or_else(closed)?;
+        if !Arc::ptr_eq(made_for, &self.0.info.borrow()) {
+            return Ok(None);
+        }
         held.leave(place, rows.iter().map(|row| (&row.key, &row.entry)));
         let bytes = rows.iter().map(PreparedRow::bytes).sum();
         let (reply, answer) = oneshot::channel();
-        let write = Write { place, rows, bytes, reply, _budget: budget };
+        let write = Write { place, rows, bytes, reply, _budget: budget.take() };
         queue.send(Request::Write(write)).map_err(|_| closed())?;
-        Ok(Some(answer))
+        Ok(Some(Queued(Some(answer))))
     }
 }
 
@@ -252,6 +272,8 @@ struct OldRows {
 
 /// Changes that were applied together.
 struct Piece {
+    /// The table for which they were.
+    info: Arc<TableInfo>,
     outcomes: Vec<Result<Written, Error>>,
     rows: Vec<PreparedRow>,
     saw_pending: bool,
@@ -264,6 +286,7 @@ fn apply_all(
     mut old: OldRows,
     repeats: bool,
     cell_ms: &[i64],
+    info: &Arc<TableInfo>,
 ) -> Piece {
     let mut outcomes = Vec::with_capacity(changes.len());
     let mut places = Vec::with_capacity(changes.len());
@@ -271,24 +294,26 @@ fn apply_all(
     for ((key, change), cell_ms) in changes.iter().zip(cell_ms) {
         let before = old.rows.get(key).and_then(Option::as_deref);
         match rules.apply(before, change, key, *cell_ms, &mut arena) {
-            Ok(applied) => {
+            Ok(mut applied) => {
                 if repeats {
                     let after = applied.entry.clone().map(|entry| Bytes::copy_from_slice(&arena[entry]));
                     old.rows.insert(key.clone(), after);
                 }
-                outcomes.push(Ok(Written { returned: applied.returned }));
-                places.push((key, applied.entry, applied.record));
+                outcomes.push(Ok(Written { returned: applied.returned.take() }));
+                places.push((key, applied));
             }
             Err(error) => outcomes.push(Err(error)),
         }
     }
     let arena = Bytes::from(arena);
-    let prepared = places.into_iter().map(|(key, entry, record)| PreparedRow {
+    let slice = |range| arena.slice(range);
+    let prepared = places.into_iter().map(|(key, applied)| PreparedRow {
         key: key.clone(),
-        entry: entry.map(|entry| arena.slice(entry)),
-        record: arena.slice(record),
+        entry: applied.entry.map(slice),
+        record: arena.slice(applied.record),
+        beside: applied.beside.into_iter().map(|(key, entry)| (slice(key), entry.map(slice))).collect(),
     });
-    Piece { outcomes, rows: prepared.collect(), saw_pending: old.saw_pending }
+    Piece { info: info.clone(), outcomes, rows: prepared.collect(), saw_pending: old.saw_pending }
 }
 
 /// Bytes that the changes' entries and records take, roughly.

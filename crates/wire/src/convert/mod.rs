@@ -9,6 +9,7 @@
 //! indexes) is handed over beside the rest, so that the server can refuse it rather than pass it over.
 
 mod delivery;
+mod index;
 mod read;
 mod table;
 mod write;
@@ -16,6 +17,11 @@ mod write;
 pub use delivery::{
     TaskReport, create_delivery_task_request, delivery_task_info, describe_delivery_task_response, mode,
     oss_task_config, task_spec, task_spec_of, task_status, wire_mode,
+};
+pub use index::{
+    IndexDescription, NewIndex, SplitPointsAsked, add_defined_column, add_defined_column_request,
+    create_index, delete_defined_column, described_index, drop_index, index_meta, index_spec,
+    split_points_asked, split_points_response,
 };
 pub use read::{
     BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowRead, TimeRange, batch_get_row, get_range, get_row,
@@ -31,7 +37,7 @@ pub use write::{
 };
 
 use bytestring::ByteString;
-use lakeferry_model::{KeyValue, Violation, check_key_column_count};
+use lakeferry_model::{KeyValue, Violation, check_index_key_column_count};
 
 use crate::plain_buffer::WireKeyValue;
 
@@ -39,7 +45,7 @@ use crate::plain_buffer::WireKeyValue;
 fn key_values(
     key: Vec<(ByteString, WireKeyValue)>,
 ) -> Result<impl Iterator<Item = (ByteString, KeyValue)>, Violation> {
-    check_key_column_count(key.len())?;
+    check_index_key_column_count(key.len())?;
     let kind = key.iter().find_map(|(_, value)| match value {
         WireKeyValue::Value(_) => None,
         WireKeyValue::InfMin => Some("VT_INF_MIN"),

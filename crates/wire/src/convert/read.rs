@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use lakeferry_model::{
-    KeyBound, KeyValue, TableName, Violation, check_column_name, check_key_column_count, check_key_value,
-    limits,
+    KeyBound, KeyValue, TableName, Violation, check_column_name, check_index_key_column_count,
+    check_key_value, limits,
 };
 
 use super::{enum_value, key_values};
@@ -202,7 +202,7 @@ fn key(buffer: &Bytes) -> Result<KeyColumns, Violation> {
 
 fn bound(buffer: &Bytes) -> Result<Vec<(ByteString, KeyBound)>, Violation> {
     let row = decode_row(buffer)?;
-    check_key_column_count(row.key.len())?;
+    check_index_key_column_count(row.key.len())?;
     let columns = row.key.into_iter().map(|(name, value)| {
         let bound = match value {
             WireKeyValue::InfMin => KeyBound::InfMin,

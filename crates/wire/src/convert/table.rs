@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use lakeferry_model::{
-    DefinedColumn, DefinedKind, KeyColumn, KeyKind, KeyValue, Micros, ReservedThroughput, StreamSpec,
-    TableName, TableOptions, TableSchema, Value, ValueKind, Violation, check_column_name, limits,
+    DefinedColumn, DefinedKind, IndexSpec, KeyColumn, KeyKind, KeyValue, Micros, ReservedThroughput,
+    StreamSpec, TableName, TableOptions, TableSchema, Value, ValueKind, Violation, check_column_name,
+    check_index_count, limits,
 };
 
 use super::enum_value;
+use super::index::{IndexDescription, described_index, index_spec};
 use crate::capacity;
 use crate::plain_buffer::variant::{self, Variant};
 use crate::proto;
@@ -24,8 +26,8 @@ pub struct NewTable {
     pub stream: Option<StreamSpec>,
     /// The values of the first primary key column at which it is split from the start; rising.
     pub split_points: Vec<KeyValue>,
-    /// Names of the secondary indexes to be made with it.
-    pub indexes: Vec<String>,
+    /// The secondary indexes to be made with it.
+    pub indexes: Vec<IndexSpec>,
     /// Whether it is to be encrypted at rest.
     pub encrypted: bool,
     /// Whether local transactions are allowed on it.
@@ -84,6 +86,8 @@ pub struct TableDescription<'a> {
     pub stream: Option<StreamDescription<'a>>,
     /// The values of the first primary key column between its partitions, rising.
     pub split_points: &'a [KeyValue],
+    /// Its secondary indexes.
+    pub indexes: &'a [IndexDescription<'a>],
     /// When it was made.
     pub created_at: Micros,
 }
@@ -129,12 +133,13 @@ pub fn create_table(request: &proto::CreateTableRequest) -> Result<NewTable, Vio
         Some(kind) => split_points(&request.partitions, kind)?,
         None => Vec::new(),
     };
+    let indexes = indexes(&request.index_metas, &schema)?;
     Ok(NewTable {
         options: options.apply(&TableOptions::default()),
         throughput: ReservedThroughput { read: read.unwrap_or(0), write: write.unwrap_or(0) },
         stream,
         split_points,
-        indexes: request.index_metas.iter().map(|index| index.name.clone()).collect(),
+        indexes,
         encrypted: request.sse_spec.as_ref().is_some_and(|spec| spec.enable),
         local_transactions: request.enable_local_txn.unwrap_or(true),
         schema,
@@ -168,7 +173,7 @@ pub fn describe_table(table: &TableDescription<'_>) -> proto::DescribeTableRespo
         stream_details: Some(stream_details(table.stream.as_ref())),
         shard_splits: split_points.collect(),
         sse_details: None,
-        index_metas: Vec::new(),
+        index_metas: table.indexes.iter().map(described_index).collect(),
         creation_time: Some(table.created_at),
     }
 }
@@ -361,7 +366,7 @@ fn key_column(column: &proto::PrimaryKeySchema) -> Result<KeyColumn, Violation> 
     Ok(KeyColumn { name: column.name.clone(), kind, auto_increment })
 }
 
-fn key_column_message(column: &KeyColumn) -> proto::PrimaryKeySchema {
+pub(super) fn key_column_message(column: &KeyColumn) -> proto::PrimaryKeySchema {
     let kind = match column.kind {
         KeyKind::Integer => proto::PrimaryKeyType::Integer,
         KeyKind::String => proto::PrimaryKeyType::String,
@@ -372,7 +377,7 @@ fn key_column_message(column: &KeyColumn) -> proto::PrimaryKeySchema {
     proto::PrimaryKeySchema { name: column.name.clone(), r#type: kind.into(), option }
 }
 
-fn defined_column(column: &proto::DefinedColumnSchema) -> Result<DefinedColumn, Violation> {
+pub(super) fn defined_column(column: &proto::DefinedColumnSchema) -> Result<DefinedColumn, Violation> {
     let kind = match enum_value("defined column type", column.r#type)? {
         proto::DefinedColumnType::Integer => ValueKind::Integer,
         proto::DefinedColumnType::Double => ValueKind::Double,
@@ -383,7 +388,7 @@ fn defined_column(column: &proto::DefinedColumnSchema) -> Result<DefinedColumn, 
     Ok(DefinedColumn { name: column.name.clone(), kind: DefinedKind(kind) })
 }
 
-fn defined_column_message(column: &DefinedColumn) -> proto::DefinedColumnSchema {
+pub(super) fn defined_column_message(column: &DefinedColumn) -> proto::DefinedColumnSchema {
     let kind = match column.kind.0 {
         ValueKind::Integer => proto::DefinedColumnType::Integer,
         ValueKind::Double => proto::DefinedColumnType::Double,
@@ -392,6 +397,13 @@ fn defined_column_message(column: &DefinedColumn) -> proto::DefinedColumnSchema 
         ValueKind::Binary => proto::DefinedColumnType::Blob,
     };
     proto::DefinedColumnSchema { name: column.name.clone(), r#type: kind.into() }
+}
+
+fn indexes(metas: &[proto::IndexMeta], schema: &TableSchema) -> Result<Vec<IndexSpec>, Violation> {
+    check_index_count(metas.len())?;
+    let indexes = metas.iter().map(index_spec).collect::<Result<Vec<_>, _>>()?;
+    indexes.iter().try_for_each(|index| index.check(schema))?;
+    Ok(indexes)
 }
 
 fn split_points(ranges: &[proto::PartitionRange], kind: KeyKind) -> Result<Vec<KeyValue>, Violation> {
@@ -507,6 +519,7 @@ mod tests {
             throughput_set_at: 2_000_000,
             stream: Some(StreamDescription { id: "id", spec: &stream, enabled_at: 3 }),
             split_points: &[],
+            indexes: &[],
             created_at: 4,
         });
         assert_eq!(read_table_meta(&described.table_meta).unwrap(), schema());

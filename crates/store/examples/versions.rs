@@ -1,0 +1,133 @@
+//! What old versions cost a scan of the newest: rows read in pages of 5000, with one version of each cell and with
+//! four, on the embedded engine. For Linux.
+//!
+//! `cargo run --release -p lakeferry-store --example versions`
+
+#![expect(clippy::print_stdout, reason = "its figures are what it is for")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lakeferry_engine::{FjallEngine, FjallSettings};
+use lakeferry_model::{
+    CellChange, ColumnUpdate, Condition, InstanceName, KeyBound, KeyColumn, KeyKind, KeyRange, KeyValue,
+    PrimaryKey, ReservedThroughput, Returning, RowChange, RowOperation, SystemClock, TableName, TableOptions,
+    TableSchema, Value,
+};
+use lakeferry_store::{RangeLimits, Settings, Store, Table, TableSpec};
+
+const ROWS: i64 = 200_000;
+const BATCH: i64 = 200;
+const PASSES: u32 = 5;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("it starts");
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().expect("there is room");
+        let engine = FjallEngine::open(folder.path(), FjallSettings::default()).expect("it opens");
+        let store = Store::open(Arc::new(engine), SystemClock::shared(), Settings::default(), soon()).await;
+        let store = store.expect("it opens");
+        let instance = InstanceName::parse("i").expect("it is a name");
+        store.create_instance(&instance).await.expect("it is made");
+        let mut tables = Vec::new();
+        for versions in [1, 4] {
+            let table = store.create_table(&instance, spec(versions)).await.expect("it is made");
+            for version in 0..versions {
+                for first in (0..ROWS).step_by(BATCH as usize) {
+                    let rows = (first..first + BATCH).map(|row| update(row, i64::from(version)));
+                    assert!(table.write(rows.collect(), soon()).await.iter().all(Result::is_ok));
+                }
+            }
+            tables.push((versions, table));
+        }
+        for _ in 0..3 {
+            for (versions, table) in &tables {
+                println!("{versions} versions: {:?} per row scanned", scan(table).await);
+            }
+        }
+    });
+}
+
+fn spec(versions_max: u32) -> TableSpec {
+    let column = |name: &str, kind| KeyColumn { name: name.into(), kind, auto_increment: false };
+    TableSpec {
+        schema: TableSchema {
+            name: TableName::parse(&format!("t{versions_max}")).expect("it is a name"),
+            primary_key: vec![column("n", KeyKind::Integer)],
+            defined_columns: Vec::new(),
+        },
+        options: TableOptions { versions_max, time_to_live_s: Some(86_400), ..TableOptions::default() },
+        throughput: ReservedThroughput::default(),
+        stream: None,
+        split_points: Vec::new(),
+    }
+}
+
+fn update(row: i64, version: i64) -> RowChange {
+    let values = [
+        ("amount", Value::Integer(row)),
+        ("city", Value::String(format!("city of number {:012}", row % 1_000).into())),
+        ("name", Value::String(format!("somebody with the name {version:016}").into())),
+        ("paid", Value::Boolean(row % 2 == 0)),
+        ("price", Value::Double(0.25)),
+    ];
+    let cell = |(name, value): (&str, Value)| CellChange {
+        name: name.into(),
+        update: ColumnUpdate::Put(value, None),
+    };
+    RowChange {
+        primary_key: PrimaryKey::new(vec![KeyValue::Integer(row)]),
+        operation: RowOperation::Update(values.into_iter().map(cell).collect()),
+        condition: Condition::default(),
+        returning: Returning::Nothing,
+    }
+}
+
+/// The processor's time per row of going through the newest cells of all rows, page by page.
+async fn scan(table: &Table) -> Duration {
+    let start = processor_time();
+    let (mut rows, mut bytes) = (0_u32, 0);
+    for _ in 0..PASSES {
+        let mut range =
+            KeyRange { start: vec![KeyBound::InfMin], end: vec![KeyBound::InfMax], backward: false };
+        loop {
+            let limits = RangeLimits { rows_max: 5000, bytes_max: 4 << 20 };
+            let page = table.range(&range, limits, soon()).await.expect("it is read");
+            for block in &page.blocks {
+                let visibility = block.visibility();
+                for row in block.rows() {
+                    let (_, row) = row.expect("it is whole");
+                    for cell in row.cells() {
+                        let cell = cell.expect("it is whole");
+                        if cell.version == 0 && visibility.shows(&cell) {
+                            bytes += cell.value.size();
+                        }
+                    }
+                    rows += 1;
+                }
+            }
+            let Some(next) = page.next else { break };
+            range.start = next.values().iter().cloned().map(KeyBound::Value).collect();
+        }
+    }
+    assert!(bytes > 0 && i64::from(rows) == ROWS * i64::from(PASSES));
+    (processor_time() - start) / rows
+}
+
+/// What this process has had of the processors so far.
+fn processor_time() -> Duration {
+    let mut nanos = 0;
+    for task in std::fs::read_dir("/proc/self/task").expect("Linux tells it").flatten() {
+        let told = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        nanos += told.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Duration::from_nanos(nanos)
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}

@@ -1,0 +1,294 @@
+//! Reclaims what nobody sees any more: cells past their time to live, and versions beyond the number kept.
+//!
+//! Reads and writes apply the table's options by themselves, so nothing here is in a hurry. A walk goes over the
+//! partitions of one table after the other, a block at a time with a pause behind each. Rows of which enough is
+//! hidden are held, read again, and written without what is hidden, or removed if nothing is left to see. Sequence
+//! and commit time stay, and no change record is made: what expires in the table stays in the lake. A row that is
+//! being changed is left to the next walk.
+//!
+//! A table whose cells live for ever is walked only after its versions were made fewer. A walk that is cut short by
+//! a restart begins again.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lakeferry_engine::Batch;
+use lakeferry_model::{Micros, TableOptions};
+use smallvec::smallvec;
+
+use crate::entry::{self, Column, RowView, Visibility, encode_columns};
+use crate::error::Error;
+use crate::index::plan::{Plans, newest_of_entry};
+use crate::partition::{Partition, RowBlock};
+use crate::store::{Store, WeakStore};
+use crate::table::{Table, TableId};
+
+/// Bytes of rows that are looked through at a time.
+const BLOCK_BYTES: usize = 512 * 1024;
+/// The pause behind each block: with the blocks above at most 5 MiB are looked through a second.
+const BLOCK_PAUSE: Duration = Duration::from_millis(100);
+/// Rows that are held at a time: writers of these wait for one read.
+const HELD_MAX: usize = 64;
+/// The pause between two looks for tables to walk.
+const ROUND: Duration = Duration::from_secs(10);
+/// The time between two walks over a table whose cells expire: a part of what they live, within bounds.
+const WALK_EVERY: std::ops::RangeInclusive<Micros> = 600_000_000..=6 * 3_600_000_000;
+const WALKS_PER_LIFE: i64 = 24;
+/// A row is written again if at least one byte in so many is hidden.
+const WORTH: usize = 4;
+const CALL: Duration = Duration::from_secs(30);
+
+/// Walks over all tables that may hide something, until the store is gone.
+pub(crate) async fn reclaim(store: WeakStore) {
+    let mut walked: HashMap<TableId, Micros> = HashMap::new();
+    loop {
+        tokio::time::sleep(ROUND).await;
+        let Some(strong) = store.upgrade() else { return };
+        let tables = strong.all_tables();
+        walked.retain(|id, _| tables.iter().any(|table| table.id() == *id));
+        let now = strong.time().now();
+        let due = tables.into_iter().find(|table| is_due(table, walked.get(&table.id()).copied(), now));
+        drop(strong);
+        let Some(table) = due else { continue };
+        match walk(&store, &table, BLOCK_PAUSE).await {
+            Ok(()) => _ = walked.insert(table.id(), now),
+            Err(error) => tracing::debug!(table = table.id().0, %error, "a walk was cut short"),
+        }
+    }
+}
+
+impl Store {
+    /// Goes over a table once without pauses, and reclaims what is worth it.
+    ///
+    /// # Errors
+    /// If the engine does not answer, or a write fails; what was reclaimed by then stays so.
+    pub async fn reclaim_now(&self, table: &Table) -> Result<(), Error> {
+        walk(&self.downgrade(), table, Duration::ZERO).await
+    }
+}
+
+fn is_due(table: &Table, walked_at: Option<Micros>, now: Micros) -> bool {
+    let info = table.info();
+    if info.surplus_versions {
+        return true;
+    }
+    let Some(lived_s) = info.options.time_to_live_s else { return false };
+    let every = i64::from(lived_s).saturating_mul(1_000_000) / WALKS_PER_LIFE;
+    let every = every.clamp(*WALK_EVERY.start(), *WALK_EVERY.end());
+    walked_at.is_none_or(|at| now.saturating_sub(at) >= every)
+}
+
+async fn walk(store: &WeakStore, table: &Table, pause: Duration) -> Result<(), Error> {
+    let options = table.info().options.clone();
+    for partition in table.partitions() {
+        // Rows that were made under older options may still wait to be committed.
+        partition.settle(Instant::now() + CALL).await?;
+        let mut after: Option<Bytes> = None;
+        loop {
+            if !partition.has_room() {
+                return Err(Error::NotWritten("the disk is at its reserve".into()));
+            }
+            let block = partition.scan(after.as_deref(), None, BLOCK_BYTES, Instant::now() + CALL).await?;
+            reclaim_block(partition, &block).await?;
+            let Some(last) = block.last_key().filter(|_| block.more()) else { break };
+            after = Some(Bytes::copy_from_slice(last));
+            tokio::time::sleep(pause).await;
+        }
+    }
+    let indexes = store.upgrade().map(|store| store.global_indexes(table)).unwrap_or_default();
+    for index in indexes.iter().filter(|_| options.time_to_live_s.is_some()) {
+        reclaim_entries(index, pause).await?;
+    }
+    let Some(store) = store.upgrade() else { return Ok(()) };
+    store.no_surplus_any_more(table, &options).await
+}
+
+async fn reclaim_block(partition: &Partition, block: &RowBlock) -> Result<(), Error> {
+    let visibility = block.visibility();
+    let mut keys = Vec::new();
+    for row in block.rows() {
+        let (key, row) = row?;
+        if Choice::of(&row, &visibility)? != Choice::Leave {
+            keys.push(Bytes::copy_from_slice(key));
+        }
+    }
+    for portion in keys.chunks(HELD_MAX) {
+        let make = |key: &[u8], entry: &[u8], batch: &mut Batch| {
+            // By the options of now: what they show again since the block was read stays.
+            let visibility = partition.visibility();
+            reclaim_row(&partition.row_entry_key(key), entry, &visibility, batch)?;
+            reclaim_beside(&partition.plans(), key, entry, &visibility, batch)
+        };
+        partition.upkeep_rows(portion.to_vec(), make, Instant::now() + CALL).await?;
+    }
+    Ok(())
+}
+
+fn reclaim_row(key: &Bytes, entry: &[u8], visibility: &Visibility, batch: &mut Batch) -> Result<(), Error> {
+    let row = RowView::new(entry)?;
+    match Choice::of(&row, visibility)? {
+        Choice::Leave => {}
+        Choice::Remove => batch.delete(key.clone()),
+        Choice::Rewrite => batch.put(key.clone(), shown(&row, visibility)?),
+    }
+    Ok(())
+}
+
+/// Removes the entries of local indexes that have expired with the row, or before it.
+fn reclaim_beside(
+    plans: &Plans,
+    key: &[u8],
+    entry: &[u8],
+    visibility: &Visibility,
+    batch: &mut Batch,
+) -> Result<(), Error> {
+    if plans.local.is_empty() {
+        return Ok(());
+    }
+    let newest = newest_of_entry(&entry[entry::HEAD_BYTES..])?;
+    for plan in &plans.local {
+        let mut entry_key = Vec::new();
+        let stands = visibility.shows_version(0, plan.stands_ms(&newest));
+        if !stands && plan.key(key, &newest, &mut entry_key)? {
+            batch.delete(entry_key);
+        }
+    }
+    Ok(())
+}
+
+/// Removes the entries of a global index whose rows have expired.
+async fn reclaim_entries(index: &Partition, pause: Duration) -> Result<(), Error> {
+    let mut after: Option<Bytes> = None;
+    loop {
+        let block = index.scan(after.as_deref(), None, BLOCK_BYTES, Instant::now() + CALL).await?;
+        let mut keys = Vec::new();
+        for row in block.rows() {
+            let (key, row) = row?;
+            if row.stands(&block.visibility()) == Some(false) {
+                keys.push(Bytes::copy_from_slice(key));
+            }
+        }
+        for portion in keys.chunks(HELD_MAX) {
+            let remove = |key: &[u8], entry: &[u8], batch: &mut Batch| {
+                if RowView::new(entry)?.stands(&index.visibility()) == Some(false) {
+                    batch.delete(index.row_entry_key(key));
+                }
+                Ok(())
+            };
+            index.upkeep_entries(portion.to_vec(), remove, Instant::now() + CALL).await?;
+        }
+        let Some(last) = block.last_key().filter(|_| block.more()) else { return Ok(()) };
+        after = Some(Bytes::copy_from_slice(last));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// What to do with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// Nothing: it hides nothing, or too little.
+    Leave,
+    /// Write it without what it hides.
+    Rewrite,
+    /// It hides everything.
+    Remove,
+}
+
+impl Choice {
+    fn of(row: &RowView<'_>, visibility: &Visibility) -> Result<Self, Error> {
+        let (mut hidden, mut seen, mut any) = (0, 0, false);
+        for cell in row.raw_cells() {
+            let cell = cell?;
+            let bytes = cell.value.size() + 2;
+            if visibility.shows_version(cell.version, cell.timestamp_ms) {
+                seen += bytes + cell.name.len();
+                any = true;
+            } else {
+                hidden += bytes;
+            }
+        }
+        Ok(match (hidden, any) {
+            (0, _) => Self::Leave,
+            (_, false) => Self::Remove,
+            (hidden, true) if hidden * WORTH >= hidden + seen => Self::Rewrite,
+            _ => Self::Leave,
+        })
+    }
+}
+
+/// The row's entry with what is seen of it alone.
+fn shown(row: &RowView<'_>, visibility: &Visibility) -> Result<Vec<u8>, Error> {
+    let mut columns: Vec<Column<'_>> = Vec::new();
+    for cell in row.cells() {
+        let cell = cell?;
+        if !visibility.shows(&cell) {
+            continue;
+        }
+        let version = (cell.timestamp_ms, cell.value);
+        match columns.last_mut() {
+            Some(column) if column.name == cell.name => column.versions.push(version),
+            _ => columns.push(Column { name: cell.name, versions: smallvec![version] }),
+        }
+    }
+    let mut entry = Vec::new();
+    entry::encode_head(row.sequence(), row.commit_time(), &mut entry);
+    encode_columns(&columns, usize::MAX, &mut entry);
+    Ok(entry)
+}
+
+impl Store {
+    /// Notes that a walk under these options has left no surplus versions.
+    async fn no_surplus_any_more(&self, table: &Table, options: &TableOptions) -> Result<(), Error> {
+        if !table.info().surplus_versions {
+            return Ok(());
+        }
+        let _changing = self.0.changing.lock().await;
+        let mut info = (*table.info()).clone();
+        // Under options that have changed meanwhile the next walk is still needed.
+        if info.options != *options || self.table_by_id(table.id()).is_none() {
+            return Ok(());
+        }
+        info.surplus_versions = false;
+        self.put_info(table, info, |_| ()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lakeferry_model::ValueRef;
+
+    use super::*;
+
+    fn entry(versions: &[(i64, i64)]) -> Vec<u8> {
+        let mut entry = Vec::new();
+        entry::encode_head(7, 9, &mut entry);
+        let versions = versions.iter().map(|(ms, value)| (*ms, ValueRef::Integer(*value))).collect();
+        encode_columns(&[Column { name: "c", versions }], usize::MAX, &mut entry);
+        entry
+    }
+
+    fn visibility(versions_max: u32) -> Visibility {
+        let options = TableOptions { versions_max, time_to_live_s: Some(1), ..TableOptions::default() };
+        Visibility::new(&options, 10_000)
+    }
+
+    #[test]
+    fn a_row_is_written_again_only_if_enough_is_hidden() {
+        let choice = |versions: &[(i64, i64)], max| {
+            Choice::of(&RowView::new(&entry(versions)).unwrap(), &visibility(max)).unwrap()
+        };
+        assert_eq!(choice(&[(9_500, 1)], 1), Choice::Leave);
+        assert_eq!(choice(&[(9_500, 2), (9_400, 1)], 1), Choice::Rewrite);
+        assert_eq!(choice(&[(9_900, 4), (9_800, 3), (9_700, 2), (9_600, 1), (8_000, 0)], 9), Choice::Leave);
+        assert_eq!(choice(&[(8_000, 1)], 1), Choice::Remove);
+        assert_eq!(choice(&[], 1), Choice::Leave, "a row that never had cells stays");
+    }
+
+    #[test]
+    fn what_is_left_keeps_its_place_in_the_order_of_changes() {
+        let before = entry(&[(9_500, 3), (9_400, 2), (8_000, 1)]);
+        let after = shown(&RowView::new(&before).unwrap(), &visibility(5)).unwrap();
+        assert_eq!(after, entry(&[(9_500, 3), (9_400, 2)]));
+    }
+}
