@@ -36,6 +36,7 @@ use lakeferry_engine::fjall_engine::Parts;
 use lakeferry_engine::{FjallEngine, FjallSettings, ReserveSetting};
 use lakeferry_model::{AccessKey, AccessKind, Clock, Secret};
 use lakeferry_store::Store;
+use lakeferry_store::tunnel::Tunnels;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Notify};
 
@@ -114,6 +115,9 @@ pub enum OpenError {
     /// Delivery cannot open.
     #[error("open delivery")]
     Delivery(#[from] lakeferry_delivery::Error),
+    /// The tunnels cannot open.
+    #[error("open the tunnels")]
+    Tunnels(#[from] lakeferry_store::tunnel::Error),
     /// The address cannot be listened at.
     #[error("listen at {address}; `--listen` takes another address, and port 0 any free port")]
     Listen {
@@ -163,12 +167,14 @@ impl Server {
             Store::open(Arc::new(engine), clock, lakeferry_store::Settings::default(), deadline).await?;
         let key = ensure_key(&store, &settings).await?;
         let delivery = Delivery::open(store.clone(), delivery_settings(&settings)).await?;
+        let tunnels = Tunnels::open(store.clone(), deadline).await?;
         store.start_background(Arc::new(delivery.clone()));
         let bodies = BodyBudget::new(settings.request_mib_max);
         let shared = Arc::new(Shared {
             settings,
             store,
             delivery,
+            tunnels,
             bodies,
             metrics: Metrics::default(),
             changing: Mutex::default(),

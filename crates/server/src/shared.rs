@@ -10,6 +10,7 @@ use lakeferry_model::{
     BucketEntry, BucketLocation, BucketName, Clock, InstanceEntry, InstanceName, RoleEntry, RoleName,
     TableName,
 };
+use lakeferry_store::tunnel::Tunnels;
 use lakeferry_store::{Store, Table};
 use lakeferry_wire::code::{ErrorCode, message};
 use tokio::sync::{Mutex, MutexGuard};
@@ -27,6 +28,8 @@ pub struct Shared {
     pub store: Store,
     /// The tasks.
     pub delivery: Delivery,
+    /// The tunnels.
+    pub tunnels: Tunnels,
     /// The bytes of request bodies held at once.
     pub bodies: BodyBudget,
     /// What has been counted.

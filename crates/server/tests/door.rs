@@ -194,7 +194,7 @@ async fn an_operation_that_there_is_not_is_refused_by_its_name() {
     let nothing = proto::ListTableRequest {};
     let unknown = server.call("getrow", &nothing).await;
     unknown.refused(400, "OTSUnsupportOperation", "There is no operation 'getrow'.");
-    for operation in ["Search", "BulkImport", "CreateTimeseriesTable", "tunnel/create", "SQLQuery"] {
+    for operation in ["Search", "BulkImport", "CreateTimeseriesTable", "tunnel/getrpobyoffset", "SQLQuery"] {
         let answer = server.call(operation, &nothing).await;
         let (code, message) = answer.error();
         assert_eq!((answer.status.as_u16(), code.as_str()), (400, "OTSUnsupportOperation"));

@@ -3,6 +3,7 @@
 //! Tests build messages, [`TestServer::call`] signs and sends them, [`Answer`] takes the answer apart.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use lakeferry_model::{KeyColumn, KeyKind, SystemClock, TableName, TableOptions, TableSchema};
+use lakeferry_model::{Clock, KeyColumn, KeyKind, SystemClock, TableName, TableOptions, TableSchema};
 use lakeferry_server::settings::{EngineLayer, Layer, Settings};
 use lakeferry_server::{Ended, KEY_FILE, Server};
 use lakeferry_wire::plain_buffer::{WireRow, decode_rows};
@@ -97,6 +98,16 @@ impl TestServer {
     }
 
     async fn open_with(data: tempfile::TempDir, dev: bool, engine: EngineLayer) -> Self {
+        Self::open_at(data, dev, engine, SystemClock::shared()).await
+    }
+
+    /// A server for development whose time a test owns.
+    pub async fn start_dev_at(clock: Arc<dyn Clock>) -> Self {
+        let engine = EngineLayer { reserve_mib: Some(1), ..EngineLayer::default() };
+        Self::open_at(tempfile::tempdir().unwrap(), true, engine, clock).await
+    }
+
+    async fn open_at(data: tempfile::TempDir, dev: bool, engine: EngineLayer, clock: Arc<dyn Clock>) -> Self {
         let layer = Layer {
             data: Some(data.path().to_owned()),
             listen: Some(([127, 0, 0, 1], 0).into()),
@@ -105,7 +116,7 @@ impl TestServer {
             ..Layer::default()
         };
         let settings = Settings::from_layers([layer]).unwrap();
-        let server = Server::open(settings, false, SystemClock::shared()).await.unwrap();
+        let server = Server::open(settings, false, clock).await.unwrap();
         let key = match server.first_key() {
             Some(_) => key_in(data.path()),
             None => Key { id: "dev".into(), secret: "dev".into() },

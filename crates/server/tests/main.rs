@@ -8,6 +8,8 @@ mod json_api;
 mod ranges;
 mod restarts;
 mod rows;
+mod streams;
 mod tables;
 mod tasks;
+mod tunnels;
 mod validation;

@@ -8,6 +8,7 @@
 //! - [`index`]: secondary indexes, local and global.
 //! - [`reclaim`]: what nobody sees any more is written away.
 //! - [`catalog`]: instances, tables, buckets, roles, keys.
+//! - [`tunnel`]: rows and logs read by groups of clients, whose positions are kept here.
 //!
 //! Deliberately absent: the wire, the lake, and who reads the log ([`LogReaders`] tells how far they are).
 
@@ -25,13 +26,14 @@ mod store;
 mod table;
 mod time;
 mod trim;
+pub mod tunnel;
 
 pub use entry::{CellRef, RawCell, RawCells, RowView, Visibility};
 pub use error::{Error, ErrorKind};
 pub use index::{IndexInfo, IndexPhase, IndexReport};
 pub use partition::head::{LogHead, LogKeeper};
 pub use partition::{LogBlock, Partition, PartitionId, RowBlock, Written};
-pub use record::{Action, RecordView, Told};
+pub use record::{Action, Changed, Details, RecordView, Told};
 pub use split_points::SplitPoints;
 pub use store::{Settings, Store, TableSpec, TableUpdate};
 pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};

@@ -18,7 +18,7 @@ use lakeferry_model::{Micros, ValueRef};
 
 use crate::entry::{
     CellRef, Cells, Column, Reader, RowView, Visibility, damaged, encode_columns, put_prefixed, put_value,
-    put_varint, zigzag,
+    put_varint, unzigzag, zigzag,
 };
 use crate::error::Error;
 
@@ -133,6 +133,8 @@ pub struct RecordView<'a> {
     commit_time: Micros,
     key: &'a [u8],
     columns: &'a [u8],
+    /// Of a delete, where others have their columns: the values before it.
+    removed: &'a [u8],
     /// What lies behind the key of a change.
     content: &'a [u8],
     visibility: Visibility,
@@ -153,9 +155,11 @@ impl<'a> RecordView<'a> {
         let mut body = Reader(body);
         let action = body.byte().and_then(Action::from_byte).ok_or_else(damaged)?;
         let key = body.prefixed().ok_or_else(damaged)?;
-        let columns = if action == Action::Delete { NO_COLUMNS } else { body.0 };
+        let (columns, removed) =
+            if action == Action::Delete { (NO_COLUMNS, body.0) } else { (body.0, NO_COLUMNS) };
         let told = Told::Change(action);
-        Ok(Self { told, sequence, commit_time, key, columns, content: body.0, visibility: Visibility::ALL })
+        let content = body.0;
+        Ok(Self { told, sequence, commit_time, key, columns, removed, content, visibility: Visibility::ALL })
     }
 
     /// Takes a row as the full phase finds it. `None` if no reader would see it.
@@ -173,6 +177,7 @@ impl<'a> RecordView<'a> {
             commit_time: row.commit_time(),
             key,
             columns: &entry[crate::entry::HEAD_BYTES..],
+            removed: NO_COLUMNS,
             content: &[],
             visibility,
         }))
@@ -221,6 +226,61 @@ impl<'a> RecordView<'a> {
             Err(_) => true,
         })
     }
+
+    /// What the change did and what was there before it, as streams tell it. A row of the full phase tells nothing
+    /// of the kind, and a delete nothing but the values before it.
+    ///
+    /// # Errors
+    /// If the record is damaged.
+    pub fn details(&self) -> Result<Details<'a>, Error> {
+        let Told::Change(action) = self.told else { return Ok(Details::default()) };
+        if action == Action::Delete {
+            return Ok(Details { changes: Vec::new(), origin: cells_of(self.removed)?.0 });
+        }
+        let (cells, rest) = cells_of(self.columns)?;
+        let mut rest = Reader(rest);
+        let changes = match action {
+            Action::Put => cells.iter().map(|cell| (cell.name, put_of(cell))).collect(),
+            _ => changes_of(&mut rest).ok_or_else(damaged)?,
+        };
+        Ok(Details { changes, origin: cells_of(rest.0)?.0 })
+    }
+}
+
+/// What a change did to single columns.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Details<'a> {
+    /// Column by column in the order in which the writer named them; of a put, all it put, in name order.
+    pub changes: Vec<(&'a str, Changed<'a>)>,
+    /// The newest values before the change of the columns that the stream asks for, in name order.
+    pub origin: Vec<CellRef<'a>>,
+}
+
+/// All cells, and what lies behind them.
+fn cells_of(columns: &[u8]) -> Result<(Vec<CellRef<'_>>, &[u8]), Error> {
+    let mut cells = Cells::new(columns);
+    let all = cells.by_ref().collect::<Result<_, _>>()?;
+    Ok((all, cells.rest()))
+}
+
+fn put_of<'a>(cell: &CellRef<'a>) -> Changed<'a> {
+    Changed::Put(cell.timestamp_ms, cell.value)
+}
+
+fn changes_of<'a>(bytes: &mut Reader<'a>) -> Option<Vec<(&'a str, Changed<'a>)>> {
+    let count = bytes.varint()?;
+    let mut changes = Vec::new();
+    for _ in 0..count {
+        let name = std::str::from_utf8(bytes.prefixed()?).ok()?;
+        let changed = match bytes.byte()? {
+            0 => Changed::Put(unzigzag(bytes.varint()?), bytes.value()?),
+            1 => Changed::DeleteAll,
+            3 => Changed::DeleteVersion(unzigzag(bytes.varint()?)),
+            _ => return None,
+        };
+        changes.push((name, changed));
+    }
+    Some(changes)
 }
 
 fn behind_columns(content: &[u8]) -> Result<&[u8], Error> {
@@ -285,6 +345,34 @@ mod tests {
     }
 
     #[test]
+    fn a_record_tells_what_its_change_did_and_what_was_there_before() {
+        let origin = [Column { name: "a", versions: smallvec![(3, ValueRef::Integer(0)), (2, ValueRef::Integer(9))] }];
+        let before =
+            CellRef { name: "a", version: 0, timestamp_ms: 3, value: ValueRef::Integer(0) };
+        let columns = [
+            Column { name: "a", versions: smallvec![(5, ValueRef::Integer(1)), (4, ValueRef::Integer(2))] },
+            Column { name: "b", versions: smallvec![(4, ValueRef::String("x"))] },
+        ];
+        let changes = [
+            ("z", Changed::DeleteVersion(-7)),
+            ("a", Changed::Put(5, ValueRef::Integer(1))),
+            ("c", Changed::DeleteAll),
+        ];
+        let put = [
+            ("a", Changed::Put(5, ValueRef::Integer(1))),
+            ("a", Changed::Put(4, ValueRef::Integer(2))),
+            ("b", Changed::Put(4, ValueRef::String("x"))),
+        ];
+        for (action, told) in [(Action::Put, &put[..]), (Action::Update, &changes), (Action::Delete, &[])] {
+            let mut bytes = Vec::new();
+            encode_head(42, &mut bytes);
+            encode_body(action, b"key", &columns, &changes, &origin, &mut bytes);
+            let details = RecordView::from_log(&log_key(9), &bytes).unwrap().details().unwrap();
+            assert_eq!((&details.changes[..], &details.origin[..]), (told, &[before][..]), "{action:?}");
+        }
+    }
+
+    #[test]
     fn a_record_tells_what_was_before_it() {
         let columns = [Column { name: "a", versions: smallvec![(5, ValueRef::Integer(1))] }];
         let changes = [
@@ -316,6 +404,7 @@ mod tests {
         fn damaged_records_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(view) = RecordView::from_log(&log_key(1), &bytes) {
                 for _ in view.newest().take(1000) {}
+                let _ = view.details();
                 if let Ok(origin) = view.origin() {
                     for _ in origin.take(1000) {}
                 }

@@ -328,7 +328,8 @@ impl Store {
     ) -> Result<Table, Error> {
         let _changing = self.0.changing.lock().await;
         let table = self.table(instance, name)?;
-        let now = self.0.clock.now_micros();
+        // The time of commits: a stream tells every change that is committed at or after it.
+        let now = self.0.time.now();
         let mut info = (*table.info()).clone();
         let stream_named = update.stream.is_some();
         if let Some(options) = update.options {
@@ -401,7 +402,7 @@ impl Store {
     }
 
     async fn new_record(&self, instance: &InstanceName, spec: TableSpec) -> Result<TableRecord, Error> {
-        let now = self.0.clock.now_micros();
+        let now = self.0.time.now();
         let id = TableId(self.0.catalog.give_numbers(Number::Table, 1).await?);
         let count = spec.split_points.len() as u64 + 1;
         let first = self.0.catalog.give_numbers(Number::Partition, count).await?;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use lakeferry_model::Micros;
 
 use crate::error::Error;
-use crate::partition::{Partition, PartitionId};
+use crate::partition::PartitionId;
 use crate::store::{Store, WeakStore};
 use crate::table::{Table, TableId};
 
@@ -85,7 +85,7 @@ async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> R
             None => unread,
         };
         let expired = match expired_at {
-            Some(expired_at) => last_before(partition, expired_at).await?,
+            Some(expired_at) => partition.position_before(expired_at, Instant::now() + CALL).await?,
             None => head,
         };
         let below = unread.min(expired);
@@ -96,21 +96,4 @@ async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> R
         }
     }
     Ok(())
-}
-
-/// The greatest sequence whose record, and all before it, were committed before `time`.
-async fn last_before(partition: &Partition, time: Micros) -> Result<u64, Error> {
-    let deadline = Instant::now() + CALL;
-    let (mut low, mut high) = (partition.trimmed(), partition.head().sequence);
-    // All up to `low` are older; `high` is the greatest that may be.
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        match partition.first_record(middle, deadline).await? {
-            Some(record) if record.commit_time < time => low = record.sequence.max(middle),
-            Some(_) => high = middle - 1,
-            // Nothing lies at or behind the middle: the log was off for those.
-            None => low = middle,
-        }
-    }
-    Ok(low)
 }

@@ -15,3 +15,4 @@ mod records;
 mod rows;
 mod split_points;
 mod tables;
+mod tunnels;

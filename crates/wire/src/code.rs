@@ -27,6 +27,10 @@ pub mod message {
     pub const INDEX_BUILDING: &str = "Disallow read index table in building base state";
     /// With [`ObjectAlreadyExist`](super::ErrorCode::ObjectAlreadyExist).
     pub const TABLE_EXISTS: &str = "Requested table already exists.";
+    /// With [`ObjectNotExist`](super::ErrorCode::ObjectNotExist).
+    pub const NO_SUCH_STREAM: &str = "Requested stream does not exist.";
+    /// With [`TrimmedDataAccess`](super::ErrorCode::TrimmedDataAccess).
+    pub const STREAM_TRIMMED: &str = "Requested stream data is already trimmed or does not exist.";
     /// With [`TableNotReady`](super::ErrorCode::TableNotReady).
     pub const TABLE_NOT_READY: &str = "The table is not ready.";
     /// With [`RowOperationConflict`](super::ErrorCode::RowOperationConflict).
@@ -137,6 +141,8 @@ error_codes! {
     ResourceGone = "OTSResourceGone", 410;
     /// A checkpoint came with another sequence number than expected.
     SequenceNumberNotMatch = "OTSSequenceNumberNotMatch", 400;
+    /// What a stream's reader asks for is gone from the log.
+    TrimmedDataAccess = "OTSTrimmedDataAccess", 404;
     /// The tunnel service cannot answer now.
     TunnelServerUnavailable = "OTSTunnelServerUnavailable", 503;
 }

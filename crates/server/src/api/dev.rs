@@ -35,6 +35,7 @@ pub async fn reset(
         }
         let info = table.info();
         shared.store.delete_table(&info.instance, &info.schema.name).await?;
+        shared.tunnels.forget_table(table.id(), caller.deadline).await;
     }
     for instance in shared.store.instances() {
         shared.store.catalog().remove_instance(&instance.name).await?;

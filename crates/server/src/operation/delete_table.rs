@@ -1,4 +1,4 @@
-//! DeleteTable: removes a table and its rows. What was delivered stays in the lake.
+//! DeleteTable: removes a table, its rows and its tunnels. What was delivered stays in the lake.
 
 use lakeferry_model::TableName;
 use lakeferry_wire::proto::{DeleteTableRequest, DeleteTableResponse};
@@ -20,5 +20,6 @@ pub async fn answer(call: Call, request: DeleteTableRequest) -> Result<DeleteTab
         )));
     }
     call.shared.store.delete_table(&call.instance, &name).await?;
+    call.shared.tunnels.forget_table(table.id(), call.deadline).await;
     Ok(DeleteTableResponse {})
 }

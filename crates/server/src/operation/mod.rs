@@ -2,9 +2,12 @@
 //!
 //! An operation gets a [`Call`] and its decoded request, and gives the message of its answer. It checks in the
 //! order that clients know: what needs no table, then the table, then the table's schema, then conditions.
-//! Steps that several operations share are in [`read`] and [`write`].
+//! Steps that several operations share are in [`read`], [`write`], [`record`], [`stream`] and [`tunnel`].
 
 mod read;
+mod record;
+mod stream;
+mod tunnel;
 mod write;
 
 use std::sync::Arc;
@@ -66,6 +69,22 @@ operations! {
     DeleteDeliveryTask => delete_delivery_task,
     DescribeDeliveryTask => describe_delivery_task,
     ListDeliveryTask => list_delivery_task,
+    ListStream => list_stream,
+    DescribeStream => describe_stream,
+    GetShardIterator => get_shard_iterator,
+    GetStreamRecord => get_stream_record,
+    TunnelCreate => tunnel_create,
+    TunnelDelete => tunnel_delete,
+    TunnelList => tunnel_list,
+    TunnelDescribe => tunnel_describe,
+    TunnelConnect => tunnel_connect,
+    TunnelHeartbeat => tunnel_heartbeat,
+    TunnelShutdown => tunnel_shutdown,
+    TunnelGetCheckpoint => tunnel_get_checkpoint,
+    TunnelReadRecords => tunnel_read_records,
+    TunnelCheckpoint => tunnel_checkpoint,
+    TunnelGetRpo => tunnel_get_rpo,
+    TunnelSchedule => tunnel_schedule,
 }
 
 /// A request that has passed the door.

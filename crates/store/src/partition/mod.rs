@@ -9,6 +9,7 @@ mod apply;
 mod cell_times;
 mod committer;
 pub mod head;
+mod position;
 mod read;
 mod rows;
 pub mod times;

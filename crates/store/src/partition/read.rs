@@ -203,6 +203,20 @@ impl Partition {
     /// # Errors
     /// [`Error::LogTrimmed`] if records behind `after` are gone already, or if the engine does not answer.
     pub async fn read_log(&self, after: u64, bytes_max: usize, deadline: Instant) -> Result<LogBlock, Error> {
+        self.read_records(after, LOG_ENTRIES_MAX, bytes_max, deadline).await
+    }
+
+    /// The same, with at most `count_max` records.
+    ///
+    /// # Errors
+    /// As [`Partition::read_log`].
+    pub async fn read_records(
+        &self,
+        after: u64,
+        count_max: usize,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<LogBlock, Error> {
         let trimmed = self.trimmed();
         if after < trimmed {
             return Err(Error::LogTrimmed { trimmed });
@@ -212,7 +226,7 @@ impl Partition {
             from: Bytes::copy_from_slice(&log_key(after.saturating_add(1))),
             to: None,
             backward: false,
-            entries_max: LOG_ENTRIES_MAX,
+            entries_max: count_max.min(LOG_ENTRIES_MAX),
             bytes_max: bytes_max.min(BLOCK_BYTES_MAX),
         };
         let block = self.0.space.scan(scan, deadline).await?;

@@ -11,7 +11,9 @@
 mod delivery;
 mod index;
 mod read;
+mod stream;
 mod table;
+mod tunnel;
 mod write;
 
 pub use delivery::{
@@ -31,6 +33,8 @@ pub use table::{
     create_table_request, describe_table, partition_ranges, read_table_meta, read_table_options,
     stream_details, table_meta, table_options, throughput_details, update_table, update_table_response,
 };
+pub use stream::ShardIterator;
+pub use tunnel::ChannelToken;
 pub use write::{
     BatchTableWrite, BatchWrite, UnboundChange, batch_write_row, condition_message, delete_row, put_row,
     return_content, update_row,

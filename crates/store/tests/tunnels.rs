@@ -1,0 +1,521 @@
+//! Tunnels: what they tell, to whom, and what outlasts a restart, on both engines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakeferry_engine::testing::Fault;
+use lakeferry_model::{Cell, Clock, ColumnUpdate, KeyValue, PrimaryKey, StreamSpec};
+use lakeferry_store::tunnel::{
+    ChannelId, ChannelReport, ChannelStatus, ClientId, Error, Page, Position, Read, Stage, StartAt, Tunnel,
+    TunnelKind, TunnelSpec, Tunnels,
+};
+use lakeferry_store::{RowView, Settings, Table, TableSpec, TableUpdate, Told, key};
+
+use crate::support::{
+    Fjall, Memory, Site, all_rows, cell, delete, instance, put, set, soon, split_at, table_name, update, with_stream,
+    write,
+};
+
+/// Rows and changes as a reader keeps them: the newest cells of each row.
+type View = BTreeMap<PrimaryKeyText, Vec<Cell>>;
+type PrimaryKeyText = String;
+
+/// A worker that reads what is its own and keeps what it is told.
+struct Worker {
+    client: ClientId,
+    tunnel: Arc<Tunnel>,
+    channels: BTreeMap<ChannelId, Reading>,
+    view: View,
+    /// Records told, rows of the full phase among them.
+    told: usize,
+}
+
+/// A channel as a worker reads it.
+struct Reading {
+    version: i64,
+    status: ChannelStatus,
+    position: Position,
+    /// The number of the last checkpoint.
+    number: i64,
+}
+
+impl Worker {
+    async fn connect(tunnel: &Arc<Tunnel>) -> Self {
+        let client = tunnel.connect(10, "test", soon()).await.unwrap();
+        Self::resume(tunnel, client)
+    }
+
+    fn resume(tunnel: &Arc<Tunnel>, client: ClientId) -> Self {
+        let tunnel = Arc::clone(tunnel);
+        Self { client, tunnel, channels: BTreeMap::new(), view: View::new(), told: 0 }
+    }
+
+    /// Tells how its channels are doing, and takes up what it is given.
+    async fn beat(&mut self) -> Result<(), Error> {
+        let report = |(id, reading): (&ChannelId, &Reading)| ChannelReport {
+            id: id.clone(),
+            version: reading.version,
+            status: reading.status,
+        };
+        let reports: Vec<ChannelReport> = self.channels.iter().map(report).collect();
+        let answer = self.tunnel.heartbeat(&self.client, &reports, soon()).await?;
+        let mut known = std::mem::take(&mut self.channels);
+        for ChannelReport { id, version, status } in answer {
+            let reading = match known.remove(&id) {
+                Some(reading) if reading.version >= version => reading,
+                Some(reading) if reading.status == ChannelStatus::Open => Reading { version, status, ..reading },
+                _ => {
+                    let (position, number) = self.tunnel.checkpoint_of(&self.client, &id, soon()).await?;
+                    Reading { version, status, position, number }
+                }
+            };
+            self.channels.insert(id, reading);
+        }
+        Ok(())
+    }
+
+    /// Reads a page of each open channel, and writes down how far it is.
+    async fn read(&mut self) -> Result<(), Error> {
+        let (tunnel, schema) = (Arc::clone(&self.tunnel), self.tunnel.table().info().schema.clone());
+        for (id, reading) in self.channels.iter_mut().filter(|(_, r)| r.status == ChannelStatus::Open) {
+            let Page { read, next, .. } = tunnel.read(&self.client, id, reading.position.clone(), soon()).await?;
+            let keep = |view: &mut View, key: &[u8], cells: Option<Vec<Cell>>| {
+                let key = text(&key::decode(key, &schema.primary_key).unwrap());
+                match cells {
+                    Some(cells) => drop(view.insert(key, cells)),
+                    None => drop(view.remove(&key)),
+                }
+            };
+            match read {
+                Read::Rows(block) => {
+                    for row in block.rows() {
+                        let (key, row) = row.unwrap();
+                        keep(&mut self.view, key, Some(newest(&row)));
+                        self.told += 1;
+                    }
+                }
+                Read::Log(block, count) => {
+                    for record in block.records().take(count).map(Result::unwrap) {
+                        let is_delete = record.told() == Told::Change(lakeferry_store::Action::Delete);
+                        let cells = record.newest().map(|cell| cell.unwrap().to_cell()).collect();
+                        keep(&mut self.view, record.key(), (!is_delete).then_some(cells));
+                        self.told += 1;
+                    }
+                }
+                Read::Nothing => {}
+            }
+            reading.number += 1;
+            tunnel.checkpoint(&self.client, id, next.clone(), reading.number, soon()).await?;
+            if next == Position::Finished {
+                reading.version += 1;
+                reading.status = ChannelStatus::Terminated;
+            }
+            reading.position = next;
+        }
+        Ok(())
+    }
+
+    /// Gives back what it was asked for.
+    fn give_back(&mut self) {
+        for reading in self.channels.values_mut().filter(|r| r.status == ChannelStatus::Closing) {
+            reading.version += 1;
+            reading.status = ChannelStatus::Close;
+        }
+    }
+
+    /// Reads until nothing new comes.
+    async fn drain(&mut self) -> Result<(), Error> {
+        let mut idle = 0;
+        while idle < 4 {
+            let told = self.told;
+            self.beat().await?;
+            self.read().await?;
+            idle = if self.told == told { idle + 1 } else { 0 };
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> Vec<&str> {
+        let open = self.channels.iter().filter(|(_, reading)| reading.status == ChannelStatus::Open);
+        open.map(|(id, _)| id.as_str()).collect()
+    }
+}
+
+fn text(key: &PrimaryKey) -> String {
+    let part = |value: &KeyValue| match value {
+        KeyValue::Integer(number) => number.to_string(),
+        KeyValue::String(text) => text.to_string(),
+        KeyValue::Binary(bytes) => format!("{bytes:?}"),
+    };
+    key.values().iter().map(part).collect::<Vec<_>>().join(" ")
+}
+
+fn newest(row: &RowView<'_>) -> Vec<Cell> {
+    row.cells().map(Result::unwrap).filter(|cell| cell.version == 0).map(|cell| cell.to_cell()).collect()
+}
+
+async fn view(table: &Table) -> View {
+    all_rows(table).await.into_iter().map(|row| (text(&row.primary_key), row.cells)).collect()
+}
+
+fn streamed() -> TableSpec {
+    TableSpec { stream: with_stream(&[]).stream, ..split_at(&["m"]) }
+}
+
+fn of_kind(kind: TunnelKind) -> TunnelSpec {
+    TunnelSpec { name: "tunnel".into(), kind, start: StartAt::Latest, end: None }
+}
+
+async fn tunnels(site: &Site) -> Tunnels {
+    Tunnels::open(site.store.clone(), soon()).await.unwrap()
+}
+
+async fn make(site: &Site, table: &Table, spec: TunnelSpec) -> Arc<Tunnel> {
+    let tunnels = tunnels(site).await;
+    let id = tunnels.create(table, spec, soon()).await.unwrap();
+    tunnels.find(&instance(), &id).unwrap()
+}
+
+async fn again(site: &Site) -> Arc<Tunnel> {
+    tunnels(site).await.find_by_name(&site.same_table(), "tunnel").unwrap()
+}
+
+async fn write_rows(table: &Table, rows: std::ops::Range<i64>) {
+    for n in rows {
+        for user in ["ann", "zoe"] {
+            write(table, put(user, n, &[("a", n)])).await.unwrap();
+        }
+    }
+}
+
+async fn write_changes(table: &Table) {
+    for n in 0..10 {
+        write(table, update("ann", n, vec![set("b", n), cell("a", ColumnUpdate::DeleteAll)])).await.unwrap();
+        write(table, delete("zoe", n)).await.unwrap();
+        write(table, put("new", n, &[("c", n)])).await.unwrap();
+    }
+}
+
+async fn on_both_engines(test: impl AsyncFn(Site)) {
+    test(Site::at(Memory::default(), Settings::default()).await).await;
+    test(Site::at(Fjall::default(), Settings::default()).await).await;
+}
+
+#[tokio::test]
+async fn rows_and_then_changes_end_in_the_table_as_it_is() {
+    on_both_engines(async |site| {
+        let table = site.table_of(streamed()).await;
+        write_rows(&table, 0..50).await;
+        let tunnel = make(&site, &table, of_kind(TunnelKind::BaseAndStream)).await;
+        // Before anything is read: the rows are read as they are now, and the changes come after them.
+        write_changes(&table).await;
+        let mut worker = Worker::connect(&tunnel).await;
+        worker.beat().await.unwrap();
+        assert!(worker.open().iter().all(|id| id.starts_with("BaseData_")) && worker.open().len() > 2);
+        assert_eq!(tunnel.describe(soon()).await.unwrap().stage, Stage::ProcessBaseData);
+        worker.drain().await.unwrap();
+        assert_eq!(worker.view, view(&table).await);
+        assert_eq!(worker.told, 100 + 30, "100 rows less 10 and 10 more, and 30 changes");
+        assert_eq!(tunnel.describe(soon()).await.unwrap().stage, Stage::ProcessStream);
+        write_rows(&table, 50..60).await;
+        worker.drain().await.unwrap();
+        assert_eq!((worker.view, worker.told), (view(&table).await, 150));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_alone_are_read_once_and_then_there_is_nothing_more() {
+    on_both_engines(async |site| {
+        let table = site.table_of(split_at(&["m"])).await;
+        write_rows(&table, 0..50).await;
+        let tunnel = make(&site, &table, of_kind(TunnelKind::BaseData)).await;
+        let mut worker = Worker::connect(&tunnel).await;
+        worker.drain().await.unwrap();
+        assert_eq!((worker.told, worker.channels.len()), (100, 0));
+        assert_eq!(worker.view, view(&table).await);
+        let described = tunnel.describe(soon()).await.unwrap();
+        assert_eq!(described.stage, Stage::ProcessStream);
+        assert!(described.channels.iter().all(|channel| channel.status == ChannelStatus::Terminated));
+        assert_eq!(described.channels.iter().map(|channel| channel.count).sum::<u64>(), 100);
+        assert_eq!((described.stream_id, described.expired), (None, false));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_workers_share_the_channels_and_one_that_dies_loses_its_own() {
+    let site = Site::new().await;
+    let table = site.table_of(streamed()).await;
+    let tunnel = make(&site, &table, of_kind(TunnelKind::Stream)).await;
+    let (mut first, mut second) = (Worker::connect(&tunnel).await, Worker::connect(&tunnel).await);
+    first.beat().await.unwrap();
+    assert_eq!(first.open().len(), 2, "a client that sent no heartbeat has no share");
+    second.beat().await.unwrap();
+    first.beat().await.unwrap();
+    first.give_back();
+    first.beat().await.unwrap();
+    second.beat().await.unwrap();
+    assert_eq!((first.open().len(), second.open().len()), (1, 1));
+    assert_ne!(first.open(), second.open());
+
+    write_rows(&table, 0..20).await;
+    first.read().await.unwrap();
+    second.read().await.unwrap();
+    assert_eq!((first.told, second.told), (20, 20));
+    write_rows(&table, 20..30).await;
+    // One goes silent while the other one goes on.
+    for _ in 0..3 {
+        site.clock.advance(Duration::from_secs(5));
+        second.beat().await.unwrap();
+    }
+    assert_eq!(second.open().len(), 2);
+    second.read().await.unwrap();
+    assert_eq!(second.told, 20 + 10 + 10, "it goes on behind the checkpoint of the one that died");
+    let gone = first.read().await.unwrap_err();
+    assert!(matches!(gone, Error::ClientGone(_)), "{gone:?}");
+    assert!(matches!(first.beat().await.unwrap_err(), Error::ClientGone(_)));
+}
+
+#[tokio::test]
+async fn a_client_that_shuts_down_leaves_its_channels_at_once() {
+    let site = Site::new().await;
+    let table = site.table_of(streamed()).await;
+    let tunnel = make(&site, &table, of_kind(TunnelKind::Stream)).await;
+    let (mut first, mut second) = (Worker::connect(&tunnel).await, Worker::connect(&tunnel).await);
+    first.beat().await.unwrap();
+    tunnel.shutdown(&first.client, soon()).await.unwrap();
+    second.beat().await.unwrap();
+    assert_eq!(second.open().len(), 2);
+    tunnel.shutdown(&first.client, soon()).await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_and_checkpoints_outlast_a_restart_and_a_crash() {
+    on_both_engines(async |mut site| {
+        let table = site.table_of(streamed()).await;
+        let tunnel = make(&site, &table, of_kind(TunnelKind::BaseAndStream)).await;
+        let mut worker = Worker::connect(&tunnel).await;
+        worker.drain().await.unwrap();
+        let mut told = 0;
+        for crashes in [false, true] {
+            write_rows(&site.same_table(), told..told + 10).await;
+            told += 10;
+            worker.drain().await.unwrap();
+            let kept = worker.tunnel.describe(soon()).await.unwrap();
+            if crashes { site.crash().await } else { site.reopen().await }
+            let reopened = again(&site).await;
+            let found = reopened.describe(soon()).await.unwrap();
+            // What is not checkpointed is not kept: how far a log is complete in time.
+            let untimed = |mut described: lakeferry_store::tunnel::TunnelDescription| {
+                described.channels.iter_mut().for_each(|channel| channel.read_until = 0);
+                described
+            };
+            assert_eq!(untimed(found), untimed(kept));
+            worker.tunnel = reopened;
+        }
+        write_rows(&site.same_table(), told..told + 10).await;
+        worker.drain().await.unwrap();
+        assert_eq!(worker.view, view(&site.same_table()).await);
+        assert_eq!(worker.told, 60, "nothing is told twice");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_has_the_number_after_the_last() {
+    let site = Site::new().await;
+    let table = site.table_of(streamed()).await;
+    let tunnel = make(&site, &table, of_kind(TunnelKind::Stream)).await;
+    let mut worker = Worker::connect(&tunnel).await;
+    worker.beat().await.unwrap();
+    let id = worker.channels.keys().next().unwrap().clone();
+    let (start, number) = tunnel.checkpoint_of(&worker.client, &id, soon()).await.unwrap();
+    assert_eq!(number, 0);
+    for wrong in [0, 2, -1] {
+        let refused = tunnel.checkpoint(&worker.client, &id, start.clone(), wrong, soon()).await.unwrap_err();
+        assert!(matches!(refused, Error::Sequence { expected: 1, .. }), "{refused:?}");
+    }
+    tunnel.checkpoint(&worker.client, &id, start.clone(), 1, soon()).await.unwrap();
+    assert_eq!(tunnel.checkpoint_of(&worker.client, &id, soon()).await.unwrap(), (start, 1));
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_failed_can_be_sent_again() {
+    for fault in [Fault::NotWritten, Fault::UnknownWritten, Fault::UnknownLost] {
+        let mut site = Site::new().await;
+        let table = site.table_of(streamed()).await;
+        let tunnel = make(&site, &table, of_kind(TunnelKind::Stream)).await;
+        let mut worker = Worker::connect(&tunnel).await;
+        worker.beat().await.unwrap();
+        write_rows(&table, 0..5).await;
+        site.engine.fail_write(1, fault);
+        let id = worker.channels.keys().next().unwrap().clone();
+        let position = Position::Log { after: 3, time: 0, count: 3 };
+        let failed = tunnel.checkpoint(&worker.client, &id, position.clone(), 1, soon()).await;
+        assert!(matches!(failed, Err(Error::Write(_))), "{failed:?}");
+        tunnel.checkpoint(&worker.client, &id, position.clone(), 1, soon()).await.unwrap();
+        let client = worker.client.clone();
+        drop((worker, tunnel, table));
+        site.crash().await;
+        let kept = again(&site).await.checkpoint_of(&client, &id, soon()).await.unwrap();
+        assert_eq!(kept, (position, 1), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_assignment_whose_write_failed_is_told_when_it_is_written() {
+    for fault in [Fault::NotWritten, Fault::UnknownWritten, Fault::UnknownLost] {
+        let site = Site::new().await;
+        let table = site.table_of(streamed()).await;
+        let tunnel = make(&site, &table, of_kind(TunnelKind::Stream)).await;
+        let mut worker = Worker::connect(&tunnel).await;
+        site.engine.fail_write(1, fault);
+        assert!(matches!(worker.beat().await, Err(Error::Write(_))));
+        worker.beat().await.unwrap();
+        assert_eq!(worker.open().len(), 2, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_position_of_another_channel_is_refused() {
+    let site = Site::new().await;
+    let table = site.table_of(streamed()).await;
+    write_rows(&table, 0..50).await;
+    let tunnel = make(&site, &table, of_kind(TunnelKind::BaseAndStream)).await;
+    let mut worker = Worker::connect(&tunnel).await;
+    worker.beat().await.unwrap();
+    let (first, last) = (ChannelId::new("BaseData_0"), ChannelId::new("BaseData_7"));
+    let mut far = Vec::new();
+    key::encode(&crate::support::row_key("zoe", 49), &mut far);
+    let far = Position::Rows { after: Some(far), count: 1 };
+    let log = Position::Log { after: 0, time: 0, count: 0 };
+    for (channel, position, fits) in [(&first, &far, false), (&last, &far, true), (&first, &log, false)] {
+        let read = tunnel.read(&worker.client, channel, position.clone(), soon()).await;
+        assert_eq!(read.is_ok(), fits, "{channel} {position:?}");
+        let kept = tunnel.checkpoint(&worker.client, channel, position.clone(), 1, soon()).await;
+        assert_eq!(kept.is_ok(), fits, "{channel} {position:?}");
+    }
+    let stranger = Worker::connect(&tunnel).await;
+    let taken = tunnel.read(&stranger.client, &first, Position::Rows { after: None, count: 0 }, soon()).await;
+    assert!(matches!(taken, Err(Error::ChannelGone(_))), "{taken:?}");
+}
+
+#[tokio::test]
+async fn a_tunnel_begins_where_it_is_told_to() {
+    let site = Site::new().await;
+    let table = site.table_of(TableSpec { stream: with_stream(&[]).stream, ..crate::support::spec("t") }).await;
+    let mut times = Vec::new();
+    for n in 0..3 {
+        site.second();
+        times.push(site.clock.now_micros());
+        write(&table, put("ann", n, &[])).await.unwrap();
+    }
+    let all = tunnels(&site).await;
+    for (name, start, told) in [
+        ("latest", StartAt::Latest, 0),
+        ("earliest", StartAt::Earliest, 3),
+        ("time", StartAt::Time(times[1]), 2),
+        ("long ago", StartAt::Time(1), 3),
+    ] {
+        let spec = TunnelSpec { name: name.into(), start, ..of_kind(TunnelKind::Stream) };
+        let id = all.create(&table, spec, soon()).await.unwrap();
+        let mut worker = Worker::connect(&all.find(&instance(), &id).unwrap()).await;
+        worker.drain().await.unwrap();
+        assert_eq!(worker.told, told, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_with_an_end_is_finished_when_all_before_it_is_read() {
+    let site = Site::new().await;
+    let table = site.table_of(TableSpec { stream: with_stream(&[]).stream, ..crate::support::spec("t") }).await;
+    let end = site.clock.now_micros() + 5_000_000;
+    let spec = TunnelSpec { end: Some(end), ..of_kind(TunnelKind::Stream) };
+    let tunnel = make(&site, &table, spec).await;
+    write(&table, put("ann", 1, &[])).await.unwrap();
+    let mut worker = Worker::connect(&tunnel).await;
+    worker.drain().await.unwrap();
+    assert_eq!((worker.told, worker.open().len()), (1, 1), "more may come before the end");
+    site.clock.advance(Duration::from_secs(6));
+    write(&table, put("ann", 2, &[])).await.unwrap();
+    worker.drain().await.unwrap();
+    assert_eq!((worker.told, worker.channels.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_tunnel_that_is_behind_what_was_let_go_has_expired() {
+    let mut site = Site::new().await;
+    let table = site.table_of(streamed()).await;
+    let tunnel = make(&site, &table, of_kind(TunnelKind::Stream)).await;
+    let mut worker = Worker::connect(&tunnel).await;
+    worker.beat().await.unwrap();
+    write_rows(&table, 0..10).await;
+    table.partitions()[0].trim(5, soon()).await.unwrap();
+    for _ in 0..2 {
+        let tunnel = again(&site).await;
+        assert!(tunnel.describe(soon()).await.unwrap().expired);
+        worker.tunnel = Arc::clone(&tunnel);
+        assert!(matches!(worker.read().await, Err(Error::Expired(_))));
+        assert!(matches!(worker.beat().await, Err(Error::Expired(_))));
+        assert!(matches!(tunnel.connect(0, "", soon()).await, Err(Error::Expired(_))));
+        drop(tunnel);
+        site.reopen().await;
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_whose_stream_was_switched_off_has_expired() {
+    let site = Site::new().await;
+    let table = site.table_of(streamed()).await;
+    let tunnel = make(&site, &table, of_kind(TunnelKind::Stream)).await;
+    let spec = StreamSpec { expiration_hours: 24, origin_columns: Vec::new() };
+    for stream in [None, Some(spec)] {
+        site.second();
+        let update = TableUpdate { stream: Some(stream), ..TableUpdate::default() };
+        site.store.update_table(&instance(), &table_name("t"), update).await.unwrap();
+        assert!(matches!(tunnel.connect(0, "", soon()).await, Err(Error::Expired(_))));
+    }
+}
+
+#[tokio::test]
+async fn names_are_taken_once_and_tunnels_are_counted() {
+    let site = Site::new().await;
+    let table = site.table_of(streamed()).await;
+    let all = tunnels(&site).await;
+    let spec = |name: &str| TunnelSpec { name: name.into(), ..of_kind(TunnelKind::Stream) };
+    for n in 0..lakeferry_store::tunnel::TUNNELS_MAX {
+        all.create(&table, spec(&n.to_string()), soon()).await.unwrap();
+    }
+    assert!(matches!(all.create(&table, spec("0"), soon()).await, Err(Error::Exists { .. })));
+    assert!(matches!(all.create(&table, spec("more"), soon()).await, Err(Error::Quota(_))));
+    all.delete(&table, "0", soon()).await.unwrap();
+    assert!(matches!(all.delete(&table, "0", soon()).await, Err(Error::NoSuchName { .. })));
+    assert!(matches!(all.create(&table, spec(""), soon()).await, Err(Error::Invalid(_))));
+    all.create(&table, spec("more"), soon()).await.unwrap();
+    assert_eq!(all.list(&table).len(), 10);
+    assert_eq!(tunnels(&site).await.list(&table).len(), 10);
+}
+
+#[tokio::test]
+async fn a_deleted_tunnel_is_gone_for_those_who_hold_it_and_a_table_takes_its_tunnels_along() {
+    let mut site = Site::new().await;
+    let table = site.table_of(streamed()).await;
+    let all = tunnels(&site).await;
+    let id = all.create(&table, of_kind(TunnelKind::Stream), soon()).await.unwrap();
+    let mut worker = Worker::connect(&all.find(&instance(), &id).unwrap()).await;
+    all.delete(&table, "tunnel", soon()).await.unwrap();
+    assert!(matches!(worker.beat().await, Err(Error::NoSuchTunnel(_))));
+    assert!(all.find(&instance(), &id).is_err());
+
+    let id = all.create(&table, of_kind(TunnelKind::Stream), soon()).await.unwrap();
+    site.store.delete_table(&instance(), &table_name("t")).await.unwrap();
+    all.forget_table(table.id(), soon()).await;
+    assert!(all.find(&instance(), &id).is_err());
+    drop((worker, all, table));
+    site.reopen().await;
+    tunnels(&site).await;
+    let spaces = site.store.engine().spaces(soon()).await.unwrap();
+    assert!(spaces.iter().all(|space| !space.as_str().starts_with("tunnels-")), "{spaces:?}");
+}

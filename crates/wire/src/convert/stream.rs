@@ -1,0 +1,73 @@
+//! Shard iterators: a position in a stream's shard, as clients carry it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use lakeferry_model::{Micros, Violation};
+
+/// A position in a shard. Two of them are one position exactly if their texts are equal: clients find out by
+/// that whether they have read to the end.
+///
+/// ```text
+/// iterator = "1" "-" table "-" shard "-" enabled_at "-" after
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardIterator {
+    /// The table's id.
+    pub table: u64,
+    /// The shard: the number of the partition.
+    pub shard: u64,
+    /// When the stream was switched on, in microseconds since the epoch: a stream that is switched off and on
+    /// again is another one.
+    pub enabled_at: Micros,
+    /// The sequence of the last record before the position.
+    pub after: u64,
+}
+
+/// The format that this code writes.
+const FORMAT: &str = "1";
+
+impl fmt::Display for ShardIterator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, shard, enabled_at, after } = self;
+        write!(f, "{FORMAT}-{table}-{shard}-{enabled_at}-{after}")
+    }
+}
+
+impl FromStr for ShardIterator {
+    type Err = Violation;
+
+    fn from_str(text: &str) -> Result<Self, Violation> {
+        let invalid = || Violation::parameter(format!("Invalid shard iterator: '{text}'."));
+        let mut parts = text.split('-');
+        let mut part = || parts.next().ok_or_else(invalid);
+        if part()? != FORMAT {
+            return Err(invalid());
+        }
+        let mut number = || part()?.parse::<u64>().map_err(|_| invalid());
+        let (table, shard, enabled_at, after) = (number()?, number()?, number()?, number()?);
+        let enabled_at = Micros::try_from(enabled_at).map_err(|_| invalid())?;
+        let iterator = Self { table, shard, enabled_at, after };
+        // Also refuses what another text stands for, such as leading zeros.
+        if iterator.to_string() == text { Ok(iterator) } else { Err(invalid()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_iterator_comes_back_as_it_was() {
+        let iterator = ShardIterator { table: 3, shard: 17, enabled_at: 1_704_067_200_000_000, after: u64::MAX };
+        assert_eq!(iterator.to_string().parse(), Ok(iterator));
+    }
+
+    #[test]
+    fn what_is_no_iterator_is_refused() {
+        for text in ["", "1", "1-2-3-4", "2-1-1-1-1", "1-1-1-1-1-1", "1-01-1-1-1", "1-1-1-x-1", "1-1-1--1"] {
+            let refused = text.parse::<ShardIterator>().unwrap_err();
+            assert_eq!(refused.message, format!("Invalid shard iterator: '{text}'."));
+        }
+    }
+}
