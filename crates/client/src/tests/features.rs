@@ -1,24 +1,19 @@
-//! What a table can do beside holding rows, asked of the real server: filters, transactions, picked keys, bulk
-//! calls, indexes, streams and tunnels.
+//! What a table can do beside holding rows, asked of the real server: indexes, splits, streams and tunnels.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lakeferry_model::filter::{ColumnTest, Comparator};
-use lakeferry_model::{ColumnCondition, ColumnPage, Filter, KeyKind, KeyValue, StreamSpec, Value, ValueKind};
+use lakeferry_model::{KeyKind, KeyValue, StreamSpec, Value, ValueKind};
 use tokio::sync::mpsc;
 
 use super::real::RealServer;
-use crate::tunnel::{
-    ChannelRecords, ProcessError, TunnelKind, TunnelStart, TunnelWorker, WorkerSettings,
-};
+use crate::tunnel::{ChannelRecords, ProcessError, TunnelKind, TunnelStart, TunnelWorker, WorkerSettings};
 use crate::{
-    Action, Client, ClientConfig, CreateTable, Delete, ErrorCode, Index, IndexKind, Key, Put, Range, Read,
-    RowWrite, TableWrites, Update,
+    Action, Client, ClientConfig, CreateTable, Index, IndexKind, Key, Put, Range, TableWrites, Update,
 };
 
 /// A server, a client that repeats nothing, and a table `t` with ten rows: `id`, and `n` of the same number.
-async fn ten_rows() -> (RealServer, Client) {
+pub(super) async fn ten_rows() -> (RealServer, Client) {
     let server = RealServer::start().await;
     let config = ClientConfig { retry_time_max: Duration::ZERO, ..server.config() };
     let client = Client::new(config).unwrap();
@@ -29,11 +24,7 @@ async fn ten_rows() -> (RealServer, Client) {
     (server, client)
 }
 
-fn compare(column: &'static str, comparator: Comparator, value: i64) -> ColumnCondition {
-    ColumnTest::compare(column, comparator, Value::Integer(value)).into()
-}
-
-async fn ids(client: &Client, table: &str, range: Range) -> Vec<i64> {
+pub(super) async fn ids(client: &Client, table: &str, range: Range) -> Vec<i64> {
     let mut rows = client.rows(table, range);
     let mut ids = Vec::new();
     while let Some(row) = rows.next().await.unwrap() {
@@ -46,110 +37,6 @@ async fn ids(client: &Client, table: &str, range: Range) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn a_filter_decides_which_rows_are_read_and_how_much_of_them() {
-    let (server, client) = ten_rows().await;
-    let between = ColumnCondition::And(vec![
-        compare("n", Comparator::GreaterOrEqual, 3),
-        ColumnCondition::Not(Box::new(compare("n", Comparator::Greater, 5))),
-    ]);
-    let read = Read::default().filter(between);
-    assert_eq!(ids(&client, "t", Range::all(["id"]).read(read.clone())).await, [3, 4, 5]);
-    assert_eq!(client.get_row("t", &Key::new("id", 7), &read).await.unwrap(), None);
-    let page = Filter { condition: None, page: Some(ColumnPage { offset: 1, limit: 1 }) };
-    let found = client.get_row("t", &Key::new("id", 7), &Read::default().filter(page)).await.unwrap();
-    assert_eq!(found.unwrap().cells.iter().map(|cell| cell.name.to_string()).collect::<Vec<_>>(), ["s"]);
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn a_write_may_depend_on_what_a_column_holds() {
-    let (server, client) = ten_rows().await;
-    let update = |expected| {
-        let update = Update::new(Key::new("id", 1)).set("n", 100).only_if_exists();
-        client.update_row("t", update.only_if(compare("n", Comparator::Equal, expected)))
-    };
-    let refused = update(2).await.unwrap_err();
-    assert_eq!(refused.code(), Some(ErrorCode::ConditionCheckFail));
-    update(1).await.unwrap();
-    assert!(update(1).await.is_err(), "it holds 100 now");
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn a_transaction_is_seen_by_others_all_at_once_or_not_at_all() {
-    let (server, client) = ten_rows().await;
-    let key = || Key::new("id", 1);
-    let read = || client.get_row("t", &Key::new("id", 1), &Read::default().columns(["n"]));
-    let transaction = client.begin("t", &key()).await.unwrap();
-    transaction.update_row(Update::new(key()).set("n", 100)).await.unwrap();
-    let own = transaction.get_row(&key(), &Read::default()).await.unwrap().unwrap();
-    assert_eq!(own.integer("n"), Some(100));
-    assert_eq!(read().await.unwrap().unwrap().integer("n"), Some(1));
-    let other = client.begin("t", &key()).await.unwrap_err();
-    assert_eq!(other.code(), Some(ErrorCode::RowOperationConflict));
-    transaction.commit().await.unwrap();
-    assert_eq!(read().await.unwrap().unwrap().integer("n"), Some(100));
-
-    let transaction = client.begin("t", &key()).await.unwrap();
-    transaction.delete_row(key()).await.unwrap();
-    transaction.abort().await.unwrap();
-    assert!(read().await.unwrap().is_some());
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn an_atomic_batch_is_written_whole_or_not_at_all() {
-    let (server, client) = ten_rows().await;
-    let key = |at: i64| Key::new("user", "ann").and("at", at);
-    let table = CreateTable::new("u").key("user", KeyKind::String).key("at", KeyKind::Integer);
-    client.create_table(table).await.unwrap();
-    let rows: Vec<RowWrite> = vec![Put::new(key(1)).into(), Put::new(key(2)).only_if_exists().into()];
-    let outcomes = client.atomic_write(&TableWrites::new("u", rows)).await.unwrap();
-    assert!(outcomes[1].is_err());
-    assert_eq!(client.get_row("u", &key(1), &Read::default()).await.unwrap(), None, "the first is not written");
-    let rows = [Put::new(key(1)), Put::new(key(2))];
-    let outcomes = client.atomic_write(&TableWrites::new("u", rows)).await.unwrap();
-    assert!(outcomes.iter().all(Result::is_ok));
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn the_server_picks_rising_numbers_for_new_rows() {
-    let (server, client) = ten_rows().await;
-    let table = CreateTable::new("notes").key("user", KeyKind::String).auto_increment_key("id");
-    client.create_table(table).await.unwrap();
-    let mut picked = Vec::new();
-    for text in ["one", "two"] {
-        let key = Key::new("user", "ann").and_auto_increment("id");
-        let put = Put::new(key).set("text", text).returning_key();
-        let written = client.put_row("notes", put).await.unwrap();
-        picked.push(written.row.unwrap().key.get("id").cloned());
-    }
-    assert!(picked[0] < picked[1], "{picked:?}");
-    let range = Range::beginning_with(&Key::new("user", "ann"), ["id"]);
-    assert_eq!(ids(&client, "notes", range).await.len(), 2);
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn rows_go_in_and_out_in_bulk() {
-    let (server, client) = ten_rows().await;
-    let rows: Vec<RowWrite> = vec![
-        Put::new(Key::new("id", 50)).set("n", 50).into(),
-        Update::new(Key::new("id", 51)).set("n", 51).into(),
-        Delete::new(Key::new("id", 0)).into(),
-        Put::new(Key::new("id", "text")).into(),
-    ];
-    let outcomes = client.bulk_import(&TableWrites::new("t", rows)).await.unwrap();
-    assert!(outcomes[..3].iter().all(|outcome| outcome.as_ref().is_ok_and(|row| row.bytes > 0)));
-    assert_eq!(outcomes[3].as_ref().unwrap_err().code(), Some(ErrorCode::InvalidPrimaryKey));
-    let exported = client.bulk_export("t", &Range::all(["id"])).await.unwrap();
-    assert_eq!((exported.rows.len(), exported.next), (11, None));
-    assert_eq!(exported.rows.last().unwrap().integer("n"), Some(51));
-    server.stop().await;
-}
-
-#[tokio::test]
 async fn a_local_index_is_read_like_a_table() {
     let (server, client) = ten_rows().await;
     let table = CreateTable::new("u")
@@ -159,7 +46,10 @@ async fn a_local_index_is_read_like_a_table() {
         .index(Index::new("by_score", IndexKind::Local, ["user", "score"]));
     client.create_table(table).await.unwrap();
     for (id, score) in [(1, 30), (2, 10), (3, 20)] {
-        client.put_row("u", Put::new(Key::new("user", "ann").and("id", id)).set("score", score)).await.unwrap();
+        client
+            .put_row("u", Put::new(Key::new("user", "ann").and("id", id)).set("score", score))
+            .await
+            .unwrap();
     }
     let found = ids(&client, "by_score", Range::all(["user", "score", "id"])).await;
     assert_eq!(found, [2, 3, 1]);
@@ -215,13 +105,15 @@ async fn a_stream_tells_every_change_in_its_order() {
 #[tokio::test]
 async fn a_worker_gets_the_rows_of_a_tunnel_then_its_changes() {
     let (server, client) = ten_rows().await;
-    let tunnel = client.create_tunnel("t", "tunnel", TunnelKind::BaseAndStream, TunnelStart::Latest).await.unwrap();
+    let tunnel =
+        client.create_tunnel("t", "tunnel", TunnelKind::BaseAndStream, TunnelStart::Latest).await.unwrap();
     let (send, mut processed) = mpsc::unbounded_channel();
     let process = move |records: ChannelRecords| {
         let sent = send.send(records).map_err(ProcessError::from);
         async move { sent }
     };
-    let settings = WorkerSettings { heartbeat_interval: Duration::from_millis(50), ..WorkerSettings::default() };
+    let settings =
+        WorkerSettings { heartbeat_interval: Duration::from_millis(50), ..WorkerSettings::default() };
     let worker = TunnelWorker::start(client.clone(), &tunnel, settings, process);
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     while seen.values().sum::<usize>() < 10 {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod failures;
+mod features;
 mod operations;
 mod real;
 mod server;
