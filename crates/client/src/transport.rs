@@ -215,7 +215,7 @@ impl Client {
         self.check(received)
     }
 
-    fn sign(&self, call: &Call<'_>) -> Result<(Request<Full<Bytes>>, SigningKey), Error> {
+    pub(crate) fn sign(&self, call: &Call<'_>) -> Result<(Request<Full<Bytes>>, SigningKey), Error> {
         let Inner { config, base, clock, .. } = &*self.inner;
         let now = clock.now_micros();
         let date = headers::format_date(now);

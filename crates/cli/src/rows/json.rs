@@ -12,7 +12,7 @@
 //!
 //! A whole number in a column that the table declares DOUBLE is read as a double, as people write `7` for `7.0`. An
 //! integer that does stand there is written as `{"integer": "7"}`, so that it comes back as one. Where a type was
-//! asked for, text is read as a value of it, and a whole number as a double.
+//! asked for, a value becomes it if that loses nothing.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use super::typed::{Types, from_text, kind_name, shortened};
+use super::typed::{Types, convert, from_text};
 
 /// A row's columns, in the order of the file.
 pub type Cells = Vec<(ByteString, Option<Value>)>;
@@ -91,27 +91,6 @@ fn marked(json: &str) -> Result<Value, String> {
         "double" => from_text(ValueKind::Double, &text),
         _ => Err(refused()),
     }
-}
-
-/// The value as one of the type that was asked for, if that loses nothing.
-fn convert(value: Value, kind: ValueKind) -> Result<Value, String> {
-    match (&value, kind) {
-        (Value::String(text), _) => from_text(kind, text),
-        (Value::Integer(integer), ValueKind::Double) => double(*integer)
-            .map(Value::Double)
-            .ok_or_else(|| format!("{integer} has too many digits for a double")),
-        _ => {
-            Err(format!("`{}` is no {}", shortened(&super::typed::to_text(value.as_ref())), kind_name(kind)))
-        }
-    }
-}
-
-/// The same number, if there is one.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "what is lost is found out")]
-fn double(integer: i64) -> Option<f64> {
-    let double = integer as f64;
-    // 2^63 itself would be cut to the greatest integer on the way back.
-    (double < 9.2e18 && double as i64 == integer).then_some(double)
 }
 
 /// Writes a row. Of a column's versions the newest is taken.

@@ -8,7 +8,7 @@
 //!
 //! A column with values of several types becomes several, `name:integer` and `name:string`; the file's metadata tell
 //! which belong to which. Files of others are read too: narrower numbers become integers and doubles, days, times
-//! and timestamps integers in their unit, decimals text. Where a type was asked for, text is read as a value of it.
+//! and timestamps integers in their unit, decimals text. Where a type was asked for, values become it if that loses nothing.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -21,7 +21,7 @@ use lakeferry_server::lake::{FileRow, TableFileReader, TableFileWriter};
 
 use super::layout::Layout;
 use super::source::SourceError;
-use super::typed::{Types, from_text, kind_name, to_text};
+use super::typed::{Types, convert, kind_name};
 use super::{Place, Record};
 
 /// The entry of the file's metadata that tells the table's names of its columns: a JSON list.
@@ -76,7 +76,10 @@ impl Reader {
             if cells.iter().any(|(earlier, _)| earlier == name) {
                 return Err(format!("column `{name}` has two values, of two types"));
             }
-            let value = convert(value, *asked).map_err(|why| format!("column `{name}`: {why}"))?;
+            let value = match asked {
+                Some(kind) => convert(value, *kind).map_err(|why| format!("column `{name}`: {why}"))?,
+                None => value,
+            };
             cells.push((name.clone(), Some(value)));
         }
         Ok(cells)
@@ -93,22 +96,6 @@ fn names(file: &TableFileReader) -> Result<Vec<String>, String> {
         Ok(names)
     } else {
         Err("its metadata names other columns".to_owned())
-    }
-}
-
-fn convert(value: Value, asked: Option<ValueKind>) -> Result<Value, String> {
-    match (asked, &value) {
-        (None, _) => Ok(value),
-        (Some(kind), _) if kind == value.kind() => Ok(value),
-        (Some(kind), Value::String(text)) => from_text(kind, text),
-        // Text that other programs wrote without saying that it is text.
-        (Some(ValueKind::String), Value::Binary(bytes)) => std::str::from_utf8(bytes)
-            .map(|text| Value::String(text.into()))
-            .map_err(|_| "the bytes are no text".to_owned()),
-        (Some(ValueKind::String), _) => Ok(Value::String(to_text(value.as_ref()).into())),
-        (Some(kind), _) => {
-            Err(format!("a value of type {} is no {}", kind_name(value.kind()), kind_name(kind)))
-        }
     }
 }
 

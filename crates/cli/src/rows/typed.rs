@@ -64,8 +64,39 @@ pub fn to_text(value: ValueRef<'_>) -> String {
     }
 }
 
+/// The value as one of the type that was asked for, if that loses nothing: anything as text, text as what it says,
+/// an integer as a double.
+///
+/// # Errors
+/// Why it is no value of the type.
+pub fn convert(value: Value, kind: ValueKind) -> Result<Value, String> {
+    match (&value, kind) {
+        _ if value.kind() == kind => Ok(value),
+        (Value::String(text), _) => from_text(kind, text),
+        // Text that other programs wrote without saying that it is text.
+        (Value::Binary(bytes), ValueKind::String) => {
+            let text = std::str::from_utf8(bytes).map_err(|_| "the bytes are no text".to_owned())?;
+            Ok(Value::String(text.into()))
+        }
+        (_, ValueKind::String) => Ok(Value::String(to_text(value.as_ref()).into())),
+        (Value::Integer(integer), ValueKind::Double) => {
+            let double = double(*integer).map(Value::Double);
+            double.ok_or_else(|| format!("{integer} has too many digits for a double"))
+        }
+        _ => Err(format!("`{}` is no {}", shortened(&to_text(value.as_ref())), kind_name(kind))),
+    }
+}
+
+/// The same number, if there is one.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "what is lost is found out")]
+fn double(integer: i64) -> Option<f64> {
+    let double = integer as f64;
+    // 2^63 itself would be cut to the greatest integer on the way back.
+    (double < 9.2e18 && double as i64 == integer).then_some(double)
+}
+
 /// The beginning of a text, for messages.
-pub fn shortened(text: &str) -> String {
+fn shortened(text: &str) -> String {
     const SHOWN: usize = 40;
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -120,6 +151,19 @@ mod tests {
         }
         let nan = from_text(ValueKind::Double, &to_text(ValueRef::Double(f64::NAN))).unwrap();
         assert!(matches!(nan, Value::Double(value) if value.is_nan()));
+    }
+
+    #[test]
+    fn a_value_becomes_another_type_only_if_nothing_is_lost() {
+        let to = |value: Value, kind| convert(value, kind).map(|value| to_text(value.as_ref()));
+        assert_eq!(to(Value::Integer(7), ValueKind::Double).as_deref(), Ok("7.0"));
+        assert!(to(Value::Integer((1 << 53) + 1), ValueKind::Double).is_err());
+        assert!(to(Value::Integer(i64::MAX), ValueKind::Double).is_err());
+        assert_eq!(to(Value::Double(7.0), ValueKind::String).as_deref(), Ok("7.0"));
+        assert!(to(Value::Double(7.0), ValueKind::Integer).is_err());
+        assert_eq!(to(Value::Binary(vec![65].into()), ValueKind::String).as_deref(), Ok("A"));
+        assert!(to(Value::Binary(vec![255].into()), ValueKind::String).is_err());
+        assert_eq!(to(Value::String("true".into()), ValueKind::Boolean).as_deref(), Ok("true"));
     }
 
     #[test]

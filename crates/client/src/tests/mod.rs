@@ -6,6 +6,7 @@ mod features;
 mod operations;
 mod real;
 mod server;
+mod signing;
 mod transfer;
 mod tunnel;
 
