@@ -290,6 +290,8 @@ async fn two_workers_share_and_the_one_that_dies_is_replaced() {
     let (code, message) = gone.error();
     assert_eq!((gone.status.as_u16(), &*code), (410, "OTSResourceGone"));
     assert!(message.contains("is not connected"), "{message}");
+    let gone = server.call("tunnel/readrecords", &second.read_request(channel, "nonsense")).await;
+    assert_eq!(gone.error().0, "OTSResourceGone", "whatever it says of the channel");
     let gone = server.call("tunnel/heartbeat", &second.heartbeat()).await;
     assert_eq!(gone.error().0, "OTSResourceGone");
 }

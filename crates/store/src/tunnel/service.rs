@@ -199,6 +199,19 @@ impl Tunnel {
         Ok((entry.checkpoint, entry.sequence_number))
     }
 
+    /// Checks that a client holds a channel: before anything that it says of the channel is looked at.
+    ///
+    /// # Errors
+    /// If the client is gone, or the channel is not its own.
+    pub async fn check_held(
+        &self,
+        client: &ClientId,
+        channel: &ChannelId,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        self.held(client, channel, deadline).await.map(drop)
+    }
+
     /// Writes down how far a client has read its channel. `number` is one above the last checkpoint's.
     ///
     /// # Errors
