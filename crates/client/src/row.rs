@@ -5,10 +5,10 @@ mod values;
 use bytes::Bytes;
 use bytestring::ByteString;
 use lakeferry_model::{
-    Cell, CellChange, ColumnUpdate, Condition, KeyValue, Returning, RowExistence, RowOperation, Value,
-    ValueRef,
+    Cell, CellChange, ColumnCondition, ColumnUpdate, Condition, Filter, KeyValue, Returning, RowExistence,
+    RowOperation, Value, ValueRef,
 };
-use lakeferry_wire::convert::{TimeRange, condition_message};
+use lakeferry_wire::convert::{TimeRange, column_condition_bytes, condition_message, filter_bytes};
 use lakeferry_wire::plain_buffer::{WireKeyValue, WireRow, encode};
 use lakeferry_wire::proto;
 
@@ -41,6 +41,8 @@ pub struct RowWrite {
     pub(crate) operation: RowOperation,
     pub(crate) returning: Returning,
     condition: Condition,
+    /// What must hold of its columns, as requests carry it.
+    column_condition: Option<Bytes>,
 }
 
 /// What of a row to read; by default all columns, the newest version of each.
@@ -51,7 +53,7 @@ pub struct Read {
     pub(crate) time_range: Option<TimeRange>,
     pub(crate) start_column: Option<String>,
     pub(crate) end_column: Option<String>,
-    /// A serialized filter.
+    /// The filter as requests carry it.
     pub(crate) filter: Option<Bytes>,
 }
 
@@ -141,6 +143,14 @@ macro_rules! conditions {
             #[must_use]
             pub fn only_if_missing(mut self) -> Self {
                 self.0.condition.existence = RowExistence::ExpectNotExist;
+                self
+            }
+
+            /// Fails with `OTSConditionCheckFail` unless this holds of the row's columns. A row that is not there
+            /// lacks every column.
+            #[must_use]
+            pub fn only_if(mut self, condition: impl Into<ColumnCondition>) -> Self {
+                self.0.column_condition = Some(column_condition_bytes(&condition.into()));
                 self
             }
 
@@ -251,7 +261,7 @@ impl From<Key> for Delete {
 impl RowWrite {
     fn new(key: Key, operation: RowOperation) -> Self {
         let condition = Condition::default();
-        Self { key, operation, returning: Returning::Nothing, condition }
+        Self { key, operation, returning: Returning::Nothing, condition, column_condition: None }
     }
 
     /// Its primary key.
@@ -288,7 +298,10 @@ impl RowWrite {
     }
 
     pub(crate) fn condition(&self) -> proto::Condition {
-        condition_message(self.condition)
+        proto::Condition {
+            column_condition: self.column_condition.clone(),
+            ..condition_message(self.condition)
+        }
     }
 
     pub(crate) fn operation_type(&self) -> proto::OperationType {
@@ -344,6 +357,13 @@ impl Read {
             self.versions_max = None;
         }
         self.time_range = Some(range);
+        self
+    }
+
+    /// Only rows that pass, and of them so many columns. A filter sees the columns that are read, no others.
+    #[must_use]
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = filter_bytes(&filter.into());
         self
     }
 

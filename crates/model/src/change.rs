@@ -176,7 +176,7 @@ pub fn check_key_value(name: &str, value: ValueRef<'_>) -> Result<(), Violation>
 }
 
 /// Checks the length of an attribute value.
-fn check_value(name: &str, value: ValueRef<'_>) -> Result<(), Violation> {
+pub(crate) fn check_value(name: &str, value: ValueRef<'_>) -> Result<(), Violation> {
     let length = match value {
         ValueRef::String(text) => text.len(),
         ValueRef::Binary(bytes) => bytes.len(),

@@ -9,6 +9,7 @@ mod change;
 mod clock;
 mod columns;
 pub mod delivery;
+pub mod filter;
 mod index;
 mod key;
 pub mod limits;
@@ -25,6 +26,7 @@ pub use change::{
     CellChange, ColumnUpdate, Condition, Returning, RowChange, RowExistence, RowOperation, check_key_value,
 };
 pub use clock::{Clock, ManualClock, Micros, SystemClock};
+pub use filter::{ColumnCondition, ColumnPage, Filter};
 pub use index::{IndexKind, IndexSpec, check_index_count, check_index_options};
 pub use key::{KeyBound, KeyRange, PrimaryKey};
 pub use name::{BucketName, InstanceName, RoleName, TableName, TaskName, check_column_name};

@@ -12,6 +12,10 @@ pub const VALUE_BYTES_MAX: usize = 2_097_152;
 pub const WRITTEN_COLUMNS_MAX: usize = 1024;
 /// Names in one `columns_to_get`.
 pub const COLUMNS_TO_GET_MAX: usize = 1024;
+/// Tests and combinators of one filter.
+pub const FILTERS_MAX: usize = 32;
+/// Bytes of the pattern of one value-transfer rule.
+pub const REGEX_BYTES_MAX: usize = 256;
 /// Rows of one BatchGetRow.
 pub const BATCH_GET_ROWS_MAX: usize = 100;
 /// Rows of one BatchWriteRow or BulkImport.
@@ -22,6 +26,8 @@ pub const BATCH_WRITE_BYTES_MAX: usize = 4_194_304;
 pub const RANGE_ROWS_MAX: usize = 5000;
 /// Data of one GetRange page.
 pub const RANGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Data of one row in an answer of GetRow or BatchGetRow; a wider row comes in pieces.
+pub const ROW_PIECE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Tables of one instance.
 pub const TABLES_MAX: usize = 64;
 /// Defined columns of a table.

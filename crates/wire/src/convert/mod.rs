@@ -9,6 +9,7 @@
 //! indexes) is handed over beside the rest, so that the server can refuse it rather than pass it over.
 
 mod delivery;
+mod filter;
 mod index;
 mod read;
 mod stream;
@@ -20,6 +21,7 @@ pub use delivery::{
     TaskReport, create_delivery_task_request, delivery_task_info, describe_delivery_task_response, mode,
     oss_task_config, task_spec, task_spec_of, task_status, wire_mode,
 };
+pub use filter::{column_condition, column_condition_bytes, filter, filter_bytes};
 pub use index::{
     IndexDescription, NewIndex, SplitPointsAsked, add_defined_column, add_defined_column_request,
     create_index, delete_defined_column, described_index, drop_index, index_meta, index_spec,

@@ -1,0 +1,153 @@
+//! The value-transfer rule: a part of a text, found by a pattern and turned into another type.
+
+use regex::{Regex, RegexBuilder};
+
+use crate::limits;
+use crate::value::ValueRef;
+use crate::violation::Violation;
+
+/// Bytes that a compiled pattern may take, and as much again for its cache. A filter can hold 32 of them.
+const COMPILED_BYTES_MAX: usize = 512 * 1024;
+
+/// Takes a part out of a text and casts it: the first group of the first match of a pattern, or the whole match
+/// where the pattern has no group.
+///
+/// Patterns are searched for anywhere in the text. Matching takes time linear in the text's length, whatever the
+/// pattern: there are no back references and no look-around.
+#[derive(Debug, Clone)]
+pub struct ValueTransfer {
+    pattern: Regex,
+    /// What to make of the part; `None` leaves it a text.
+    cast: Option<CastKind>,
+}
+
+/// What a part of a text can be turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CastKind {
+    /// A 64-bit signed integer in decimal.
+    Integer,
+    /// An IEEE 754 double in decimal.
+    Double,
+    /// Text, which it is already.
+    String,
+    /// Its bytes.
+    Binary,
+}
+
+impl ValueTransfer {
+    /// Takes a pattern and what the part that it finds is to be cast to.
+    ///
+    /// # Errors
+    /// The pattern is none, is longer than [`limits::REGEX_BYTES_MAX`], or would take too much memory.
+    pub fn new(pattern: &str, cast: Option<CastKind>) -> Result<Self, Violation> {
+        if pattern.len() > limits::REGEX_BYTES_MAX {
+            return Err(Violation::parameter(format!(
+                "The length of the regex of a value transfer rule exceeds the MaxLength:{} with \
+                 CurrentLength:{}.",
+                limits::REGEX_BYTES_MAX,
+                pattern.len()
+            )));
+        }
+        let compiled = RegexBuilder::new(pattern)
+            .size_limit(COMPILED_BYTES_MAX)
+            .dfa_size_limit(COMPILED_BYTES_MAX)
+            .build();
+        match compiled {
+            Ok(pattern) => Ok(Self { pattern, cast }),
+            Err(regex::Error::CompiledTooBig(_)) => {
+                Err(Violation::parameter("The regex of a value transfer rule is too large when compiled."))
+            }
+            // What exactly is wrong with it takes several lines to tell, with the pattern in them.
+            Err(_) => Err(Violation::parameter("The regex of a value transfer rule is invalid.")),
+        }
+    }
+
+    /// The pattern as it was given.
+    pub fn pattern(&self) -> &str {
+        self.pattern.as_str()
+    }
+
+    /// What the part is cast to; `None` leaves it a text.
+    pub fn cast(&self) -> Option<CastKind> {
+        self.cast
+    }
+
+    /// What to compare instead of the value. `None` if the value is no text, if nothing in it matches, if the
+    /// pattern's group has no part in the match, or if what was found cannot be cast.
+    pub fn apply<'a>(&self, value: ValueRef<'a>) -> Option<ValueRef<'a>> {
+        let ValueRef::String(text) = value else { return None };
+        let part = self.part(text)?;
+        match self.cast {
+            None | Some(CastKind::String) => Some(ValueRef::String(part)),
+            Some(CastKind::Integer) => part.parse().ok().map(ValueRef::Integer),
+            Some(CastKind::Double) => part.parse().ok().map(ValueRef::Double),
+            Some(CastKind::Binary) => Some(ValueRef::Binary(part.as_bytes())),
+        }
+    }
+
+    fn part<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let part = match self.pattern.captures_len() {
+            // The whole match is the one before the groups.
+            1 => self.pattern.find(text),
+            _ => self.pattern.captures(text)?.get(1),
+        };
+        part.map(|part| part.as_str())
+    }
+}
+
+impl PartialEq for ValueTransfer {
+    fn eq(&self, other: &Self) -> bool {
+        self.pattern() == other.pattern() && self.cast == other.cast
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied<'a>(pattern: &str, cast: Option<CastKind>, text: &'a str) -> Option<ValueRef<'a>> {
+        ValueTransfer::new(pattern, cast).unwrap().apply(ValueRef::String(text))
+    }
+
+    #[test]
+    fn the_first_group_of_the_first_match_is_taken_and_cast() {
+        let text = "t0:9,t1:abc,t2:-42,t2:7,";
+        assert_eq!(applied("t1:([a-z]+),", None, text), Some(ValueRef::String("abc")));
+        assert_eq!(applied("t1:([a-z]+),", Some(CastKind::String), text), Some(ValueRef::String("abc")));
+        assert_eq!(applied("t1:([a-z]+),", Some(CastKind::Binary), text), Some(ValueRef::Binary(b"abc")));
+        assert_eq!(applied(r"t2:(-?\d+),", Some(CastKind::Integer), text), Some(ValueRef::Integer(-42)));
+        assert_eq!(
+            applied("xxx([0-9.]+)yyy", Some(CastKind::Double), "axxx1.5yyyb"),
+            Some(ValueRef::Double(1.5))
+        );
+    }
+
+    #[test]
+    fn without_a_group_the_whole_match_is_taken() {
+        assert_eq!(applied("1[a-z]+5", None, "1aaa51bbb5"), Some(ValueRef::String("1aaa5")));
+        assert_eq!(applied("1([a-z]+)5", None, "1aaa51bbb5"), Some(ValueRef::String("aaa")));
+    }
+
+    #[test]
+    fn what_does_not_match_or_cannot_be_cast_is_nothing() {
+        assert_eq!(applied("t1:([a-z]+),", None, "t1:123,"), None);
+        assert_eq!(applied("a(b)?", None, "a"), None, "a group that is not in the match");
+        assert_eq!(applied("([a-z]+)", Some(CastKind::Integer), "abc"), None);
+        assert_eq!(applied("([0-9]+)", Some(CastKind::Integer), "9223372036854775808"), None, "out of range");
+        let transfer = ValueTransfer::new("(.*)", None).unwrap();
+        assert_eq!(transfer.apply(ValueRef::Binary(b"a")), None);
+        assert_eq!(transfer.apply(ValueRef::Integer(1)), None);
+    }
+
+    #[test]
+    fn patterns_are_bounded_before_and_after_they_are_compiled() {
+        let message = |pattern: &str| ValueTransfer::new(pattern, None).unwrap_err().message;
+        assert_eq!(message("(a"), "The regex of a value transfer rule is invalid.");
+        assert!(message("(((a{100}){100}){100}){100}").contains("too large"));
+        let long = "a".repeat(limits::REGEX_BYTES_MAX + 1);
+        assert!(message(&long).ends_with("MaxLength:256 with CurrentLength:257."));
+        for usual in [r"(\w+)", r"(?i)id=([a-f0-9-]{36})", r"^\s*(\p{Lu}\S*)", "é(.)"] {
+            assert!(ValueTransfer::new(usual, None).is_ok(), "{usual}");
+        }
+    }
+}
