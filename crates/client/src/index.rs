@@ -1,19 +1,11 @@
 //! Secondary indexes: making and dropping them. They are read as tables, under their own names.
 
+use lakeferry_model::IndexKind;
 use lakeferry_wire::operation::Operation;
 use lakeferry_wire::proto;
 
 use crate::error::Error;
 use crate::transport::Client;
-
-/// When an index follows its table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IndexKind {
-    /// A moment later, in an order of its own.
-    Global,
-    /// In the write itself; its first key column is the table's.
-    Local,
-}
 
 /// An index to be made. The server checks it.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +22,7 @@ pub struct DescribedIndex {
     pub key: Vec<String>,
     /// Its attribute columns.
     pub columns: Vec<String>,
-    /// When it follows its table.
+    /// How it follows its table.
     pub kind: IndexKind,
     /// Whether it has caught up with the rows from before it was made.
     pub is_ready: bool,

@@ -49,7 +49,7 @@ pub use config::{ClientConfig, Signature, TlsRoots};
 pub use delivery::DeliveryTask;
 pub use error::{Error, ServiceError};
 pub use http::Method;
-pub use index::{DescribedIndex, Index, IndexKind};
+pub use index::{DescribedIndex, Index};
 pub use lakeferry_wire::code::ErrorCode;
 pub use lakeferry_wire::convert::{TaskReport, TimeRange};
 pub use lakeferry_wire::operation::Operation;

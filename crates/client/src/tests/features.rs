@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lakeferry_model::{KeyKind, KeyValue, StreamSpec, Value, ValueKind};
+use lakeferry_model::{IndexKind, KeyKind, KeyValue, StreamSpec, Value, ValueKind};
 use tokio::sync::mpsc;
 
 use super::real::RealServer;
 use crate::tunnel::{ChannelRecords, ProcessError, TunnelKind, TunnelStart, TunnelWorker, WorkerSettings};
-use crate::{
-    Action, Client, ClientConfig, CreateTable, Index, IndexKind, Key, Put, Range, TableWrites, Update,
-};
+use crate::{Action, Client, ClientConfig, CreateTable, Index, Key, Put, Range, TableWrites, Update};
 
 /// A server, a client that repeats nothing, and a table `t` with ten rows: `id`, and `n` of the same number.
 pub(super) async fn ten_rows() -> (RealServer, Client) {

@@ -1,12 +1,12 @@
 //! Every other operation: what is sent, and what is made of the answer.
 
-use lakeferry_model::{ColumnUpdate, KeyBound, KeyValue, StreamSpec, Value, ValueKind, ValueRef};
+use lakeferry_model::{ColumnUpdate, IndexKind, KeyBound, KeyValue, StreamSpec, Value, ValueKind, ValueRef};
 use lakeferry_wire::plain_buffer::{CellOperation, RowWriter, encode};
 use lakeferry_wire::{capacity, convert};
 
 use super::*;
 use crate::{
-    Action, CreateTable, Delete, Index, IndexKind, Key, Put, Range, Read, RowWrite, SequenceInfo, TableReads,
+    Action, CreateTable, Delete, Index, Key, Put, Range, Read, RowWrite, SequenceInfo, TableReads,
     TableWrites, Update, UpdateTable,
 };
 
