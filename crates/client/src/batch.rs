@@ -11,9 +11,10 @@ use prost::Message;
 
 use crate::error::{Error, ServiceError};
 use crate::retry::{Effect, may_repeat_service};
-use crate::row::{Key, Read, Row, RowWrite};
+use crate::row::{Key, Read, Row};
 use crate::rows::{Written, decode_one, join, next_token, written};
 use crate::transport::Client;
+use crate::write::RowWrite;
 
 /// The rows that a batch writes to one table.
 #[derive(Debug, Clone, PartialEq)]

@@ -41,6 +41,7 @@ mod tls;
 mod transaction;
 mod transport;
 pub mod tunnel;
+mod write;
 
 pub use alter::{UpdateTable, UpdatedTable};
 pub use batch::{TableReads, TableWrites, encode_batch_write};
@@ -56,7 +57,7 @@ pub use lakeferry_wire::operation::Operation;
 pub use lakeferry_wire::plain_buffer::SequenceInfo;
 pub use range::{Range, RangePage, RangeRows};
 pub use record::{Action, ChangeRecord};
-pub use row::{Delete, IntoKeyValue, IntoValue, Key, Put, Read, Row, RowWrite, Update};
+pub use row::{IntoKeyValue, IntoValue, Key, Read, Row};
 pub use rows::{Units, Written};
 pub use split::Split;
 pub use stream::{Shard, StreamInfo, StreamPage, StreamShards};
@@ -64,6 +65,7 @@ pub use table::{CreateTable, DescribedStream, DescribedTable};
 pub use tls::TlsError;
 pub use transaction::Transaction;
 pub use transport::{Body, Client};
+pub use write::{Delete, Put, RowWrite, Update};
 
 #[cfg(test)]
 mod tests;

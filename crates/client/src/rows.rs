@@ -8,8 +8,9 @@ use lakeferry_wire::plain_buffer::decode_row;
 use lakeferry_wire::proto;
 
 use crate::error::Error;
-use crate::row::{Delete, Key, Put, Read, Row, RowWrite, Update};
+use crate::row::{Key, Read, Row};
 use crate::transport::Client;
+use crate::write::{Delete, Put, RowWrite, Update};
 
 /// Capacity units that a call consumed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,9 +7,10 @@ use lakeferry_wire::proto;
 use crate::batch::TableWrites;
 use crate::error::{Error, ServiceError};
 use crate::range::{Range, RangePage, RangeRows};
-use crate::row::{Delete, Key, Put, Read, Row, RowWrite, Update};
+use crate::row::{Key, Read, Row};
 use crate::rows::Written;
 use crate::transport::Client;
+use crate::write::{Delete, Put, RowWrite, Update};
 
 /// A transaction under way.
 ///

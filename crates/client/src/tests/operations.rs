@@ -1,6 +1,9 @@
 //! Every other operation: what is sent, and what is made of the answer.
 
-use lakeferry_model::{ColumnUpdate, IndexKind, KeyBound, KeyValue, StreamSpec, Value, ValueKind, ValueRef};
+use lakeferry_model::filter::{ColumnTest, Comparator};
+use lakeferry_model::{
+    ColumnCondition, ColumnUpdate, IndexKind, KeyBound, KeyValue, StreamSpec, Value, ValueKind, ValueRef,
+};
 use lakeferry_wire::plain_buffer::{CellOperation, RowWriter, encode};
 use lakeferry_wire::{capacity, convert};
 
@@ -126,6 +129,46 @@ async fn a_read_can_be_bounded_by_column_names() {
     client(&server).get_row("t", &Key::new("id", 1), &read).await.unwrap();
     let request = proto::GetRowRequest::decode(server.seen()[0].body.clone()).unwrap();
     assert_eq!((request.start_column(), request.end_column()), ("b", "d"));
+}
+
+#[tokio::test]
+async fn a_filter_goes_with_every_read_and_a_condition_with_every_write() {
+    let condition = || {
+        let test = ColumnTest::compare("n", Comparator::Greater, Value::Integer(5));
+        ColumnCondition::Not(Box::new(test.into()))
+    };
+    let batch = proto::BatchGetRowResponse {
+        tables: vec![proto::TableInBatchGetRowResponse {
+            table_name: "t".to_owned(),
+            rows: vec![proto::RowInBatchGetRowResponse { is_ok: true, ..Default::default() }],
+        }],
+    };
+    let server = TestServer::playing([
+        ok(&proto::GetRowResponse::default()),
+        ok(&proto::GetRangeResponse::default()),
+        ok(&batch),
+        put_ok(),
+    ])
+    .await;
+    let client = client(&server);
+    let read = Read::default().filter(condition());
+    client.get_row("t", &Key::new("id", 1), &read).await.unwrap();
+    client.get_range("t", &Range::all(["id"]).read(read.clone())).await.unwrap();
+    client.batch_get_row(&[TableReads::new("t", [Key::new("id", 1)], read)]).await.unwrap();
+    client.put_row("t", Put::new(Key::new("id", 1)).only_if_exists().only_if(condition())).await.unwrap();
+
+    let seen = server.seen();
+    let filters = [
+        proto::GetRowRequest::decode(seen[0].body.clone()).unwrap().filter,
+        proto::GetRangeRequest::decode(seen[1].body.clone()).unwrap().filter,
+        proto::BatchGetRowRequest::decode(seen[2].body.clone()).unwrap().tables.remove(0).filter,
+    ];
+    for filter in filters {
+        assert_eq!(convert::filter(&filter.unwrap()), Ok(condition().into()));
+    }
+    let put = proto::PutRowRequest::decode(seen[3].body.clone()).unwrap().condition;
+    assert_eq!(put.row_existence(), proto::RowExistenceExpectation::ExpectExist);
+    assert_eq!(convert::column_condition(&put.column_condition.unwrap()), Ok(condition()));
 }
 
 #[tokio::test]
