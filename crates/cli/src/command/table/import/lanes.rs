@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::tally::Tally;
-use crate::console;
 use crate::rows::Place;
 
 /// Bytes of a batch at most; half of what the protocol allows, so that a row more does no harm.
@@ -151,35 +150,28 @@ impl Writer {
         }
         let batch = [TableWrites::new(&self.table, rows.iter().cloned())];
         let outcomes = self.client.batch_write_row(&batch).await?;
-        let mut told = Vec::new();
-        {
-            let mut tally = self.tally.lock();
-            for (outcome, place) in outcomes.into_iter().flatten().zip(places) {
-                match outcome {
-                    Ok(_) => tally.written(*place),
-                    Err(error) => told.extend(tally.refused(*place, &error.to_string())),
-                }
+        let mut tally = self.tally.lock();
+        for (outcome, place) in outcomes.into_iter().flatten().zip(places) {
+            match outcome {
+                Ok(_) => tally.written(*place),
+                Err(error) => tally.refused(*place, &error.to_string()),
             }
         }
-        told.iter().for_each(console::note);
         Ok(())
     }
 
     /// A call failed as a whole: a single row's fault, or everybody's.
     fn give_up(&self, error: &Error, places: &[Place]) {
-        let told = match places {
-            [place] if is_about_a_row(error) => self.tally.lock().refused(*place, &error.to_string()),
-            _ => {
-                let why = if error.is_outcome_unknown() {
-                    format!("{error}; whether rows from here on were written is unknown")
-                } else {
-                    error.to_string()
-                };
-                self.tally.lock().stop(places.first().copied(), &why);
-                None
-            }
-        };
-        told.iter().for_each(console::note);
+        if let [place] = places
+            && is_about_a_row(error)
+        {
+            return self.tally.lock().refused(*place, &error.to_string());
+        }
+        let mut why = error.to_string();
+        if error.is_outcome_unknown() {
+            why.push_str("; whether rows from here on were written is unknown");
+        }
+        self.tally.lock().stop(places.first().copied(), &why);
     }
 }
 

@@ -75,12 +75,14 @@ impl Import<'_> {
                     break 'file;
                 }
             }
+            self.tally.lock().take_untold().iter().for_each(|line| live.note(line));
             live.set(self.progress(percent));
         }
         // Nobody takes the rest of the file, and its reader ends.
         drop(chunks);
         lanes.finish().await;
         live.clear();
+        self.tally.lock().take_untold().iter().for_each(console::note);
     }
 
     /// Takes a row; gives whether another one is wanted.
@@ -110,7 +112,7 @@ impl Import<'_> {
         self.tally.lock().begin(place);
         match row::write(self.schema, cells, self.args.update) {
             Ok(write) => lanes.add(place, write).await,
-            Err(why) => self.note_refused(place, &why),
+            Err(why) => self.tally.lock().refused(place, &why),
         }
         self.tally.lock().stopped().is_none()
     }
@@ -124,17 +126,13 @@ impl Import<'_> {
     fn refuse(&self, error: crate::rows::SourceError) -> bool {
         match error.place {
             Some(place) if !error.is_fatal => {
-                self.tally.lock().begin(place);
-                self.note_refused(place, &error.why);
+                let mut tally = self.tally.lock();
+                tally.begin(place);
+                tally.refused(place, &error.why);
             }
-            _ => self.tally.lock().stop(None, &error.to_string()),
+            _ => self.tally.lock().unreadable(&error.to_string()),
         }
         self.tally.lock().stopped().is_none()
-    }
-
-    fn note_refused(&self, place: crate::rows::Place, why: &str) {
-        let told = self.tally.lock().refused(place, why);
-        told.iter().for_each(console::note);
     }
 
     fn progress(&self, percent: Option<u64>) -> String {

@@ -20,6 +20,8 @@ pub struct Tally {
     written: u64,
     refused: u64,
     keep_going: bool,
+    /// Lines on refused rows that nobody was told yet.
+    untold: Vec<String>,
     stopped: Option<Stopped>,
     /// Rows from this number on are not to be written any more.
     end: u64,
@@ -60,20 +62,29 @@ impl Tally {
         self.written += 1;
     }
 
-    /// A row was refused. Gives a line to tell, if the import goes on behind it and there were not too many.
-    pub fn refused(&mut self, place: Place, why: &str) -> Option<String> {
+    /// A row was refused. The import stops before it, or passes it over.
+    pub fn refused(&mut self, place: Place, why: &str) {
         if !self.keep_going {
             // What stands before it is still to be written.
             self.end = self.end.min(place.row);
             self.note_stop(Some(place), why);
-            return None;
+            return;
         }
         self.open.remove(&place.row);
         self.refused += 1;
-        match self.refused {
-            ..=TOLD_MAX => Some(format!("{place}: {why}")),
-            _ => None,
+        if self.refused <= TOLD_MAX {
+            self.untold.push(format!("{place}: {why}"));
         }
+    }
+
+    /// The rows that were passed over since this was asked last, the first few of all, each in a line.
+    pub fn take_untold(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// The file cannot be read on. What was read is still to be written.
+    pub fn unreadable(&mut self, why: &str) {
+        self.note_stop(None, why);
     }
 
     /// Nothing more is to be written.
@@ -146,12 +157,15 @@ mod tests {
     fn the_first_refused_row_stops_it_and_stays_open() {
         let mut tally = Tally::new(0, false);
         (1..=3).for_each(|row| tally.begin(place(row)));
-        assert_eq!(tally.refused(place(3), "later"), None);
+        tally.refused(place(3), "later");
         tally.refused(place(2), "sooner");
         assert!(tally.is_wanted(place(1)) && !tally.is_wanted(place(2)));
         tally.written(place(1));
         tally.stop(None, "asked");
         assert!(!tally.is_wanted(place(1)));
+        let mut tally = Tally::new(0, true);
+        tally.unreadable("the row does not end");
+        assert!(tally.is_wanted(place(1)) && tally.stopped().is_some());
         let stopped = tally.stopped().unwrap();
         assert_eq!((stopped.place, stopped.why.as_str()), (Some(place(2)), "sooner"));
         assert_eq!(tally.done_up_to(), 1);
@@ -161,7 +175,9 @@ mod tests {
     fn refused_rows_can_be_passed_over_and_are_told_up_to_a_number() {
         let mut tally = Tally::new(0, true);
         (1..=30).for_each(|row| tally.begin(place(row)));
-        let told: Vec<_> = (1..=30).filter_map(|row| tally.refused(place(row), "no")).collect();
+        (1..=30).for_each(|row| tally.refused(place(row), "no"));
+        let told = tally.take_untold();
+        assert!(tally.take_untold().is_empty());
         assert_eq!((told.len(), told[0].as_str()), (20, "line 2: no"));
         assert_eq!((tally.refused_rows(), tally.done_up_to(), tally.stopped()), (30, 30, None));
     }
