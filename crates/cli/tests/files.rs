@@ -248,7 +248,7 @@ fn single_rows_are_put_got_updated_and_deleted() {
     assert!(counted.contains(r#""n":3"#), "{counted}");
     let found = place.done(&[&["get", "t"], &key[..]].concat());
     assert_eq!(found, "{\"user\":\"ann\",\"at\":-7,\"tag\":{\"base64\":\"AP8=\"},\"n\":3,\"paid\":true}\n");
-    let some = place.done(&[&["get", "t", "--columns", "paid"], &key[..]].concat());
+    let some = place.done(&[&["get", "t"], &key[..], &["--columns", "paid"]].concat());
     assert!(some.ends_with("\"paid\":true}\n") && !some.contains("\"n\""), "{some}");
 
     place.done(&[&["delete", "t", "--if-exists"], &key[..]].concat());

@@ -139,6 +139,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_may_be_negative_and_flags_may_follow_it() {
+        let Command::Table(TableCommand::Get(get)) =
+            parse("table get visits ann -7 --columns a,b").unwrap().command
+        else {
+            unreachable!("`table get` was typed")
+        };
+        assert_eq!(
+            (get.key, get.columns),
+            (vec!["ann".to_owned(), "-7".to_owned()], vec!["a".into(), "b".into()])
+        );
+    }
+
+    #[test]
     fn a_mistyped_flag_is_refused_with_what_can_be_written() {
         let error =
             parse("task create --table t --name n --bucket b --prefix p --object-age soon").unwrap_err();

@@ -125,7 +125,7 @@ pub struct GetRow {
     /// The table's name
     pub table: String,
     /// The row's primary key, a value for each column of it; binary ones in base64
-    #[arg(required = true, allow_hyphen_values = true)]
+    #[arg(required = true, allow_negative_numbers = true)]
     pub key: Vec<String>,
     /// Print only these attribute columns
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
@@ -189,7 +189,7 @@ pub struct DeleteRow {
     /// The table's name
     pub table: String,
     /// The row's primary key, a value for each column of it; binary ones in base64
-    #[arg(required = true, allow_hyphen_values = true)]
+    #[arg(required = true, allow_negative_numbers = true)]
     pub key: Vec<String>,
     /// Exit with 1 if there is no such row
     #[arg(long)]
