@@ -45,6 +45,7 @@ impl Tally {
             written: 0,
             refused: 0,
             keep_going,
+            untold: Vec::new(),
             stopped: None,
             end: u64::MAX,
         }
