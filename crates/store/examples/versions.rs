@@ -17,7 +17,7 @@ use lakeferry_model::{
 use lakeferry_store::{RangeLimits, Settings, Store, Table, TableSpec};
 
 const ROWS: i64 = 200_000;
-const BATCH: i64 = 200;
+const BATCH: usize = 200;
 const PASSES: u32 = 5;
 
 fn main() {
@@ -37,8 +37,8 @@ fn main() {
         for versions in [1, 4] {
             let table = store.create_table(&instance, spec(versions)).await.expect("it is made");
             for version in 0..versions {
-                for first in (0..ROWS).step_by(BATCH as usize) {
-                    let rows = (first..first + BATCH).map(|row| update(row, i64::from(version)));
+                for first in (0..ROWS).step_by(BATCH) {
+                    let rows = (first..ROWS).take(BATCH).map(|row| update(row, i64::from(version)));
                     assert!(table.write(rows.collect(), soon()).await.iter().all(Result::is_ok));
                 }
             }

@@ -32,7 +32,7 @@ fn records(read: &Read, table: &Table) -> Result<Vec<record::Record>, ApiError> 
         Read::Log(block, count) => {
             let info = table.info();
             let records = block.records().take(*count);
-            records.map(|record| record::change(&record?, &info.schema)).collect::<Result<_, _>>()?
+            records.map(|record| record::change(&record?, &info)).collect::<Result<_, _>>()?
         }
         Read::Nothing => Vec::new(),
     })

@@ -83,7 +83,13 @@ pub struct ChannelDescription {
 }
 
 impl Tunnel {
-    pub(super) fn new(store: Store, table: Table, space: TunnelSpace, entry: TunnelEntry, state: State) -> Self {
+    pub(super) fn new(
+        store: Store,
+        table: Table,
+        space: TunnelSpace,
+        entry: TunnelEntry,
+        state: State,
+    ) -> Self {
         let kept = Kept { state, unsettled: false, deleted: false };
         Self { store, table, space, entry, state: Mutex::new(kept) }
     }
