@@ -5,7 +5,7 @@ use bytestring::ByteString;
 use lakeferry_model::{
     CellChange, ColumnCondition, ColumnUpdate, Condition, Returning, RowExistence, RowOperation,
 };
-use lakeferry_wire::convert::{column_condition_bytes, condition_message};
+use lakeferry_wire::convert::condition_message;
 use lakeferry_wire::plain_buffer::encode;
 use lakeferry_wire::proto;
 
@@ -30,8 +30,6 @@ pub struct RowWrite {
     pub(crate) operation: RowOperation,
     pub(crate) returning: Returning,
     condition: Condition,
-    /// What must hold of its columns, as requests carry it.
-    column_condition: Option<Bytes>,
 }
 
 macro_rules! conditions {
@@ -55,7 +53,7 @@ macro_rules! conditions {
             /// lacks every column.
             #[must_use]
             pub fn only_if(mut self, condition: impl Into<ColumnCondition>) -> Self {
-                self.0.column_condition = Some(column_condition_bytes(&condition.into()));
+                self.0.condition.columns = Some(condition.into());
                 self
             }
 
@@ -166,7 +164,7 @@ impl From<Key> for Delete {
 impl RowWrite {
     fn new(key: Key, operation: RowOperation) -> Self {
         let condition = Condition::default();
-        Self { key, operation, returning: Returning::Nothing, condition, column_condition: None }
+        Self { key, operation, returning: Returning::Nothing, condition }
     }
 
     /// Its primary key.
@@ -203,10 +201,7 @@ impl RowWrite {
     }
 
     pub(crate) fn condition(&self) -> proto::Condition {
-        proto::Condition {
-            column_condition: self.column_condition.clone(),
-            ..condition_message(self.condition)
-        }
+        condition_message(&self.condition)
     }
 
     pub(crate) fn operation_type(&self) -> proto::OperationType {

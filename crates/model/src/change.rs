@@ -2,6 +2,7 @@
 
 use bytestring::ByteString;
 
+use crate::filter::ColumnCondition;
 use crate::key::PrimaryKey;
 use crate::limits;
 use crate::name::check_column_name;
@@ -56,10 +57,12 @@ pub enum ColumnUpdate {
 }
 
 /// What must hold of the row before it is changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Condition {
     /// Whether the row must be there.
     pub existence: RowExistence,
+    /// What its columns must be like. Of a row that is not there, every column is missing.
+    pub columns: Option<ColumnCondition>,
 }
 
 /// Whether a row must be there to be changed.
@@ -84,6 +87,19 @@ pub enum Returning {
     PrimaryKey,
     /// The primary key, and the new values of these columns, each incremented by this change.
     AfterModify(Vec<String>),
+}
+
+impl Condition {
+    /// Whether anything must hold, so that the row has to be read.
+    pub fn is_any(&self) -> bool {
+        self.existence != RowExistence::Ignore || self.columns.is_some()
+    }
+}
+
+impl From<RowExistence> for Condition {
+    fn from(existence: RowExistence) -> Self {
+        Self { existence, columns: None }
+    }
 }
 
 impl RowChange {

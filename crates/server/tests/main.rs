@@ -1,7 +1,10 @@
 //! A whole server on the loopback address, asked as its callers ask: signed requests over HTTP.
 
 mod batches;
+mod conditions;
 mod door;
+mod exports;
+mod filters;
 mod harness;
 mod indexes;
 mod json_api;
@@ -13,3 +16,4 @@ mod tables;
 mod tasks;
 mod tunnels;
 mod validation;
+mod wide_rows;

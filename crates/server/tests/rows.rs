@@ -304,17 +304,9 @@ async fn what_comes_later_is_refused_and_never_passed_over() {
         assert_eq!((answer.status.as_u16(), code.as_str()), (400, "OTSUnsupportOperation"));
         assert!(message.contains(part), "{message}");
     };
-    let filter = bytes::Bytes::from_static(&[8, 1, 18, 0]);
-    let request = proto::GetRowRequest { filter: Some(filter.clone()), ..get("t", 1) };
-    refused(server.call("GetRow", &request).await, "A filter is not supported yet");
     let request = proto::GetRowRequest { transaction_id: Some("x".into()), ..get("t", 1) };
     refused(server.call("GetRow", &request).await, "transaction");
     let cells = [("c", ValueRef::Integer(1))];
-    let request = proto::PutRowRequest {
-        condition: proto::Condition { row_existence: 0, column_condition: Some(filter) },
-        ..put("t", 1, &cells)
-    };
-    refused(server.call("PutRow", &request).await, "condition on columns");
     let request = proto::PutRowRequest { transaction_id: Some("x".into()), ..put("t", 1, &cells) };
     refused(server.call("PutRow", &request).await, "transaction");
     let request = proto::GetRowRequest { token: Some("x".into()), ..get("t", 1) };

@@ -30,7 +30,7 @@ pub const INDEX_FORMAT: u8 = 2;
 /// Bytes before the columns.
 pub const HEAD_BYTES: usize = 17;
 
-mod kind {
+pub(crate) mod kind {
     pub const INTEGER: u8 = 0;
     pub const DOUBLE: u8 = 1;
     pub const FALSE: u8 = 2;
@@ -75,6 +75,11 @@ impl<'a> RowView<'a> {
     /// The commit time of the row's last change.
     pub fn commit_time(&self) -> Micros {
         self.commit_time
+    }
+
+    /// The encoded columns, without the head.
+    pub(crate) fn columns(&self) -> &'a [u8] {
+        self.columns
     }
 
     /// All cells with their names as bytes, in column order, newest version first.

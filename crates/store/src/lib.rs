@@ -27,6 +27,7 @@ mod table;
 mod time;
 mod trim;
 pub mod tunnel;
+mod walk;
 
 pub use entry::{CellRef, RawCell, RawCells, RowView, Visibility};
 pub use error::{Error, ErrorKind};
@@ -38,3 +39,4 @@ pub use split_points::SplitPoints;
 pub use store::{Settings, Store, TableSpec, TableUpdate};
 pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};
 pub use trim::LogReaders;
+pub use walk::{ColumnWalk, StoredVersion};

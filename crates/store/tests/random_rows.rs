@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use lakeferry_engine::testing::Chance;
+use lakeferry_model::filter::{ColumnTest, ColumnValues, Comparator, MissingRow};
 use lakeferry_model::{
-    Cell, ColumnUpdate, PrimaryKey, Row, RowChange, RowExistence, RowOperation, TableOptions, Value,
+    Cell, ColumnCondition, ColumnUpdate, KeyValue, PrimaryKey, Row, RowChange, RowExistence, RowOperation,
+    TableOptions, Value, ValueRef,
 };
 use lakeferry_store::{Action, ErrorKind};
 
-use crate::support::{add, cell, delete, if_row, put, row_key, set, set_at, update};
+use crate::support::{add, cell, delete, if_columns, if_row, put, row_key, set, set_at, update};
 
 pub const USERS: [&str; 6] = ["ann", "bob", "bo\0b", "eve", "mia", "zoe"];
 pub const NUMBERS: u64 = 4;
@@ -52,6 +54,15 @@ impl Model {
                 return Outcome::ConditionFailed;
             }
             _ => {}
+        }
+        if let Some(condition) = &change.condition.columns {
+            let holds = match &old {
+                Some(columns) => condition.evaluate(&Seen { key, columns }),
+                None => condition.evaluate(&MissingRow),
+            };
+            if !holds {
+                return Outcome::ConditionFailed;
+            }
         }
         let (action, new) = match &change.operation {
             RowOperation::Delete => (Action::Delete, None),
@@ -130,6 +141,24 @@ impl Model {
     }
 }
 
+/// A row of the model as conditions see it.
+struct Seen<'a> {
+    key: &'a PrimaryKey,
+    columns: &'a Columns,
+}
+
+impl ColumnValues for Seen<'_> {
+    fn values(&self, column: &str) -> impl Iterator<Item = ValueRef<'_>> {
+        let of_key = match column {
+            "user" => Some(&self.key.values()[0]),
+            "n" => Some(&self.key.values()[1]),
+            _ => None,
+        };
+        let versions = self.columns.get(column).into_iter().flat_map(|versions| versions.values().rev());
+        of_key.map(KeyValue::as_ref).into_iter().chain(versions.map(Value::as_ref))
+    }
+}
+
 fn cells(columns: &Columns) -> Vec<Cell> {
     let mut cells = Vec::new();
     for (name, versions) in columns {
@@ -200,10 +229,29 @@ fn any_change(chance: &mut Chance, (user, n): (&str, i64), now_ms: i64) -> RowCh
             update(user, n, cells.collect())
         }
     };
-    match chance.below(6) {
+    match chance.below(8) {
+        2 | 3 => if_columns(any_condition(chance), change),
         0 => if_row(RowExistence::ExpectExist, change),
         1 => if_row(RowExistence::ExpectNotExist, change),
         _ => change,
+    }
+}
+
+fn any_condition(chance: &mut Chance) -> ColumnCondition {
+    let comparator = [Comparator::Greater, Comparator::LessOrEqual, Comparator::NotEqual][chance.index(3)];
+    let name = COLUMNS[chance.index(COLUMNS.len())];
+    let test = match chance.below(4) {
+        0 => ColumnTest::compare("user", comparator, Value::String("bob".into())),
+        1 => ColumnTest::compare("n", comparator, Value::Integer(1)),
+        _ => ColumnTest::compare(name, comparator, Value::Integer(any_value(chance))),
+    };
+    let (pass_if_missing, latest_version_only) = (chance.once_in(2), chance.once_in(2));
+    let test = ColumnCondition::Column(ColumnTest { pass_if_missing, latest_version_only, ..test });
+    match chance.below(6) {
+        0 => ColumnCondition::Not(Box::new(test)),
+        1 => ColumnCondition::And(vec![test, any_condition(chance)]),
+        2 => ColumnCondition::Or(vec![test, any_condition(chance)]),
+        _ => test,
     }
 }
 

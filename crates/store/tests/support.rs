@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use lakeferry_engine::testing::{FailingEngine, Home};
 use lakeferry_engine::{Engine, FjallEngine, FjallSettings, MemoryEngine, ReserveSetting};
 use lakeferry_model::{
-    Cell, CellChange, ColumnUpdate, Condition, InstanceName, KeyColumn, KeyKind, KeyValue, ManualClock,
-    Micros, PrimaryKey, ReservedThroughput, Returning, Row, RowChange, RowExistence, RowOperation,
-    StreamSpec, TableName, TableOptions, TableSchema, Value,
+    Cell, CellChange, ColumnCondition, ColumnUpdate, Condition, InstanceName, KeyColumn, KeyKind, KeyValue,
+    ManualClock, Micros, PrimaryKey, ReservedThroughput, Returning, Row, RowChange, RowExistence,
+    RowOperation, StreamSpec, TableName, TableOptions, TableSchema, Value,
 };
 use lakeferry_store::{
     Action, Error, LogKeeper, Partition, RangeLimits, RowBlock, Settings, Store, Table, TableSpec, Told,
@@ -185,7 +185,12 @@ pub fn delete(user: &str, n: i64) -> RowChange {
 }
 
 pub fn if_row(existence: RowExistence, change: RowChange) -> RowChange {
-    RowChange { condition: Condition { existence }, ..change }
+    RowChange { condition: existence.into(), ..change }
+}
+
+pub fn if_columns(condition: impl Into<ColumnCondition>, change: RowChange) -> RowChange {
+    let columns = Some(condition.into());
+    RowChange { condition: Condition { columns, ..change.condition }, ..change }
 }
 
 pub fn cell(name: &str, update: ColumnUpdate) -> CellChange {

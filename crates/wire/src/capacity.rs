@@ -3,7 +3,7 @@
 //! A unit pays for 4096 bytes. A row's size is that of its primary key, names and values, and of each cell,
 //! name and value; timestamps do not count.
 
-use lakeferry_model::{ColumnUpdate, Condition, ReservedThroughput, RowChange, RowExistence, RowOperation};
+use lakeferry_model::{ColumnUpdate, ReservedThroughput, RowChange, RowOperation};
 
 use crate::proto;
 
@@ -21,14 +21,21 @@ pub fn read(bytes: usize) -> proto::ConsumedCapacity {
 }
 
 /// What a write costs. `key_name_bytes` is the summed size of the primary key's column names.
-pub fn write(change: &RowChange, key_name_bytes: usize, column_condition: bool) -> proto::ConsumedCapacity {
-    let Condition { existence } = change.condition;
-    let reads = column_condition || existence != RowExistence::Ignore;
+pub fn write(change: &RowChange, key_name_bytes: usize) -> proto::ConsumedCapacity {
     let bytes = match &change.operation {
         RowOperation::Put(_) | RowOperation::Update(_) => written_bytes(change, key_name_bytes),
         RowOperation::Delete => 0,
     };
-    consumed(i32::from(reads), units(bytes))
+    consumed(i32::from(change.condition.is_any()), units(bytes))
+}
+
+/// What an export reads: bytes instead of units.
+pub fn exported(bytes: usize) -> proto::ConsumedCapacity {
+    let data_size = proto::CapacityDataSize {
+        read_size: Some(i64::try_from(bytes).unwrap_or(i64::MAX)),
+        write_size: Some(0),
+    };
+    proto::ConsumedCapacity { capacity_data_size: Some(data_size), ..consumed(0, 0) }
 }
 
 /// Both numbers, which every answer needs, also where they are 0.
@@ -60,13 +67,14 @@ fn written_bytes(change: &RowChange, key_name_bytes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lakeferry_model::{CellChange, KeyValue, PrimaryKey, Returning, Value};
+    use lakeferry_model::filter::{ColumnTest, Comparison};
+    use lakeferry_model::{CellChange, Condition, KeyValue, PrimaryKey, Returning, RowExistence, Value};
 
-    fn change(operation: RowOperation, existence: RowExistence) -> RowChange {
+    fn change(operation: RowOperation, condition: impl Into<Condition>) -> RowChange {
         RowChange {
             primary_key: PrimaryKey::new(vec![KeyValue::Integer(1)]),
             operation,
-            condition: Condition { existence },
+            condition: condition.into(),
             returning: Returning::Nothing,
         }
     }
@@ -87,24 +95,23 @@ mod tests {
     #[test]
     fn two_values_of_4096_bytes_cost_three() {
         let put = RowOperation::Put(blobs(2, 4096));
-        assert_eq!(write(&change(put.clone(), RowExistence::Ignore), 2, false), consumed(0, 3));
-        assert_eq!(write(&change(put, RowExistence::ExpectNotExist), 2, false), consumed(1, 3));
+        assert_eq!(write(&change(put.clone(), RowExistence::Ignore), 2), consumed(0, 3));
+        assert_eq!(write(&change(put, RowExistence::ExpectNotExist), 2), consumed(1, 3));
     }
 
     #[test]
     fn a_timestamp_costs_nothing() {
         // 2 + 8 for the key, 1 for the cell's name.
         let put = RowOperation::Put(blobs(1, 4096 - 11));
-        assert_eq!(write(&change(put, RowExistence::Ignore), 2, false), consumed(0, 1));
+        assert_eq!(write(&change(put, RowExistence::Ignore), 2), consumed(0, 1));
     }
 
     #[test]
     fn a_delete_costs_one_and_its_condition_another() {
-        assert_eq!(write(&change(RowOperation::Delete, RowExistence::Ignore), 5000, false), consumed(0, 1));
-        assert_eq!(
-            write(&change(RowOperation::Delete, RowExistence::ExpectExist), 5000, false),
-            consumed(1, 1)
-        );
-        assert_eq!(write(&change(RowOperation::Delete, RowExistence::Ignore), 5000, true), consumed(1, 1));
+        assert_eq!(write(&change(RowOperation::Delete, RowExistence::Ignore), 5000), consumed(0, 1));
+        assert_eq!(write(&change(RowOperation::Delete, RowExistence::ExpectExist), 5000), consumed(1, 1));
+        let columns = Some(ColumnTest::new("c", Comparison::Exists).into());
+        let condition = Condition { columns, ..Condition::default() };
+        assert_eq!(write(&change(RowOperation::Delete, condition), 5000), consumed(1, 1));
     }
 }

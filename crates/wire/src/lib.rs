@@ -15,6 +15,8 @@ pub mod headers;
 pub mod operation;
 pub mod plain_buffer;
 pub mod proto;
+pub mod row_matrix;
+pub mod row_token;
 pub mod sign;
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ operations! {
     BatchWriteRow, "/BatchWriteRow", Row, Served;
     GetRange, "/GetRange", Row, Served;
     BulkImport, "/BulkImport", Row, BY_ROW_CALLS;
-    BulkExport, "/BulkExport", Row, BY_ROW_CALLS;
+    BulkExport, "/BulkExport", Row, Served;
     StartLocalTransaction, "/StartLocalTransaction", Transaction, BY_CONDITION;
     CommitTransaction, "/CommitTransaction", Transaction, BY_CONDITION;
     AbortTransaction, "/AbortTransaction", Transaction, BY_CONDITION;

@@ -26,9 +26,6 @@ pub async fn answer(call: Call, request: BatchWriteRowRequest) -> Result<BatchWr
     if batch.is_atomic {
         return Err(not_yet("An atomic batch", "write its rows one by one or let them fail alone"));
     }
-    for row in batch.tables.iter().flat_map(|table| &table.rows) {
-        write::refuse_column_condition(row)?;
-    }
     let mut targets = Targets::default();
     let slots: Vec<TableSlots> = batch.tables.into_iter().map(|table| targets.add(&call, table)).collect();
     let mut written = targets.write(&call).await;

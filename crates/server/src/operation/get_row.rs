@@ -1,4 +1,4 @@
-//! GetRow: reads one row.
+//! GetRow: reads one row. A row that is wider than an answer comes in pieces, each with a token for the next.
 
 use lakeferry_wire::plain_buffer::RowWriter;
 use lakeferry_wire::proto::{GetRowRequest, GetRowResponse};
@@ -15,13 +15,15 @@ pub async fn answer(call: Call, request: GetRowRequest) -> Result<GetRowResponse
     let key = info.schema.key(asked.key)?;
     let found = table.get(&[key], call.deadline).await?.pop().flatten();
     let mut page = RowWriter::new();
-    let size = match found {
+    let piece = match found {
         Some(row) => {
-            read::Lens::new(&asked.options, &info.schema).write(row.view()?, &row.visibility(), &mut page)?
+            let lens = read::Lens::new(&asked.options, &info.schema);
+            lens.write_piece(row.view()?, &row.visibility(), asked.options.token.as_ref(), &mut page)?
         }
         None => None,
     };
     // A row that is missing has no bytes, and costs as much as a small one.
-    let consumed = capacity::read(size.unwrap_or(0));
-    Ok(GetRowResponse { consumed, row: page.finish(), next_token: None })
+    let size = piece.as_ref().map_or(0, |piece| piece.sizes.all());
+    let next_token = piece.and_then(|piece| piece.next).map(|next| next.encode());
+    Ok(GetRowResponse { consumed: capacity::read(size), row: page.finish(), next_token })
 }

@@ -65,6 +65,7 @@ operations! {
     BatchGetRow => batch_get_row,
     BatchWriteRow => batch_write_row,
     GetRange => get_range,
+    BulkExport => bulk_export,
     CreateDeliveryTask => create_delivery_task,
     DeleteDeliveryTask => delete_delivery_task,
     DescribeDeliveryTask => describe_delivery_task,

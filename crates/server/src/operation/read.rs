@@ -1,36 +1,60 @@
-//! What the reads of rows share: which cells a reader sees, written straight into the answer.
+//! What the reads of rows share: which rows and cells a reader sees, written straight into the answer.
 //!
 //! Of each column, cells pass in this order: not expired, among the versions that the table keeps, within the
-//! time range asked for, among the newest versions asked for, within the columns asked for. A row goes from the
-//! store's encoding into the page without being built in between.
+//! time range asked for, among the newest versions asked for, within the columns asked for ([`cells`]). What is
+//! left is what a filter looks at ([`sieve`]), and of a row that passes it, what is shown. A row goes from the
+//! store's encoding into the page without being built in between; one that does not pass is not even that, and
+//! without a filter nobody looks twice.
+//!
+//! - [`columns`]: the columns asked for.
+//! - [`pages`]: reads the rows of a range until a page is full.
+//! - [`matrix`]: pages that have one value for each column.
 
-use lakeferry_model::TableSchema;
+mod cells;
+mod columns;
+pub mod matrix;
+pub mod pages;
+mod sieve;
+
+use lakeferry_model::{ColumnPage, TableSchema, limits};
 use lakeferry_store::{RowView, Visibility, key};
 use lakeferry_wire::convert::{ReadOptions, TimeRange};
 use lakeferry_wire::plain_buffer::RowWriter;
+use lakeferry_wire::row_token::RowToken;
 
-use super::{not_yet, write};
+use self::cells::{Cells, ShownCell};
+use self::columns::Columns;
+use self::pages::Sizes;
+use self::sieve::Sieve;
+use super::write;
 use crate::error::ApiError;
 
 /// Which cells of a table's rows a reader is shown.
 pub struct Lens<'a> {
     schema: &'a TableSchema,
     columns: Columns<'a>,
-    time_range: Option<TimeRange>,
-    versions_max: usize,
-    start_column: Option<&'a str>,
-    end_column: Option<&'a str>,
+    versions: Versions,
+    sieve: Option<Sieve<'a>>,
+    page: Option<ColumnPage>,
     key_name_bytes: usize,
 }
 
-enum Columns<'a> {
-    All,
-    /// Names in order, each once. `key_asked`: whether a primary key column is among them, so that the row is
-    /// shown also if it has none of the others.
-    Named {
-        names: Vec<&'a str>,
-        key_asked: bool,
-    },
+/// Which versions of a column a reader asks for.
+#[derive(Debug, Clone, Copy)]
+struct Versions {
+    time_range: Option<TimeRange>,
+    max: usize,
+}
+
+/// A row's key bytes and its entry.
+type StoredRow<'r> = (&'r [u8], RowView<'r>);
+
+/// What was shown of a row.
+pub struct Piece {
+    /// How much it is.
+    pub sizes: Sizes,
+    /// Where to go on, if the row is wider than an answer.
+    pub next: Option<RowToken>,
 }
 
 /// Refuses what reads cannot do yet.
@@ -38,156 +62,138 @@ enum Columns<'a> {
 /// # Errors
 /// If the options ask for it.
 pub fn refuse_unserved(options: &ReadOptions) -> Result<(), ApiError> {
-    write::refuse_transaction(options.transaction_id.as_deref())?;
-    if options.filter.is_some() {
-        return Err(not_yet("A filter", "read without it and leave out rows in the caller"));
-    }
-    if options.token.is_some() {
-        return Err(ApiError::parameter(
-            "The token is not one of this server's: rows are always answered whole.",
-        ));
-    }
-    Ok(())
+    write::refuse_transaction(options.transaction_id.as_deref())
 }
 
 impl<'a> Lens<'a> {
     /// What the options show of the rows of a table.
     pub fn new(options: &'a ReadOptions, schema: &'a TableSchema) -> Self {
+        let columns = Columns::new(options, schema);
+        let filter = options.filter.as_ref();
+        let condition = filter.and_then(|filter| filter.condition.as_ref());
         Self {
             schema,
-            columns: Columns::new(&options.columns_to_get, schema),
-            time_range: options.time_range,
-            versions_max: options.versions_max.map_or(usize::MAX, |versions| versions as usize),
-            start_column: options.start_column.as_deref(),
-            end_column: options.end_column.as_deref(),
+            versions: Versions {
+                time_range: options.time_range,
+                max: options.versions_max.map_or(usize::MAX, |versions| versions as usize),
+            },
+            sieve: condition.map(|condition| Sieve::new(condition, &columns, schema)),
+            page: filter.and_then(|filter| filter.page),
+            columns,
             key_name_bytes: schema.key_name_bytes(),
         }
     }
 
-    /// Appends what is shown of a row, given by its key's bytes and its entry. Answers its size in bytes as
-    /// capacity units count it; a row of which nothing is shown is left out: `None`.
+    /// Whether a row that is there may be left out.
+    pub fn may_leave_rows_out(&self) -> bool {
+        self.sieve.is_some() || !self.columns.show_every_row()
+    }
+
+    /// Appends what is shown of a row, and answers how much that is. A row of which nothing is shown is left out:
+    /// `None`.
     ///
     /// # Errors
     /// If the row's bytes are damaged. What was appended is of no use then.
     pub fn write(
         &self,
-        (key, row): (&[u8], RowView<'_>),
+        row: StoredRow<'_>,
         visibility: &Visibility,
         page: &mut RowWriter,
-    ) -> Result<Option<usize>, ApiError> {
-        let stands = row.stands(visibility);
-        if stands == Some(false) {
-            return Ok(None);
-        }
-        let mut size = None;
-        let mut wanted = self.columns.cursor();
-        let mut is_wanted = false;
-        let mut shown = 0;
-        // A row whose cells have all expired is gone; one that never had any is there.
-        let mut is_gone = None;
-        for cell in row.cells() {
-            let cell = cell?;
-            if !visibility.shows(&cell) {
-                is_gone = is_gone.or(Some(true));
-                continue;
-            }
-            is_gone = Some(false);
-            // The newest version is shown if any is, so this is where each column begins.
-            if cell.version == 0 {
-                shown = 0;
-                if self.end_column.is_some_and(|end| cell.name >= end) {
-                    break;
-                }
-                is_wanted =
-                    self.start_column.is_none_or(|start| cell.name >= start) && wanted.take(cell.name);
-            }
-            let in_time = self.time_range.is_none_or(|range| range.contains(cell.timestamp_ms));
-            if !is_wanted || !in_time || shown == self.versions_max {
-                continue;
-            }
-            shown += 1;
-            let before = match size {
-                Some(size) => size,
-                None => self.begin(key, page)?,
-            };
-            page.cell(cell.name, cell.value, cell.timestamp_ms);
-            size = Some(before + cell.name.len() + cell.value.size());
-        }
-        if size.is_none() && self.columns.show_every_row() && (stands == Some(true) || is_gone != Some(true))
-        {
-            size = Some(self.begin(key, page)?);
-        }
-        if size.is_some() {
-            page.end_row();
-        }
-        Ok(size)
+    ) -> Result<Option<Sizes>, ApiError> {
+        let piece = self.write_up_to(row, visibility, None, usize::MAX, page)?;
+        Ok(piece.map(|piece| piece.sizes))
     }
 
-    fn begin(&self, key: &[u8], page: &mut RowWriter) -> Result<usize, ApiError> {
+    /// As [`Self::write`], but a row that is too wide for one answer is written in part: what follows `after`, if
+    /// it is given, and no more data than [`limits::ROW_PIECE_BYTES_MAX`], though one cell at least.
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    pub fn write_piece(
+        &self,
+        row: StoredRow<'_>,
+        visibility: &Visibility,
+        after: Option<&RowToken>,
+        page: &mut RowWriter,
+    ) -> Result<Option<Piece>, ApiError> {
+        self.write_up_to(row, visibility, after, limits::ROW_PIECE_BYTES_MAX, page)
+    }
+
+    fn write_up_to(
+        &self,
+        (key, row): StoredRow<'_>,
+        visibility: &Visibility,
+        after: Option<&RowToken>,
+        bytes_max: usize,
+        page: &mut RowWriter,
+    ) -> Result<Option<Piece>, ApiError> {
+        if !self.passes((key, row), visibility)? {
+            return Ok(None);
+        }
+        let mut shown: Option<Sizes> = None;
+        let mut last: Option<ShownCell<'_>> = None;
+        let mut next = None;
+        let mut cells = self.cells(row, visibility)?;
+        while let Some(cell) = cells.next()? {
+            let sizes = match &mut shown {
+                Some(sizes) => sizes,
+                None => shown.insert(self.begin(key, page)?),
+            };
+            if after.is_some_and(|after| !after.is_before(cell.name.as_bytes(), cell.timestamp_ms)) {
+                continue;
+            }
+            let size = Sizes { names: cell.name.len(), values: cell.value.size() };
+            if sizes.all() + size.all() > bytes_max
+                && let Some(last) = last
+            {
+                next = Some(RowToken { column: last.name.into(), timestamp_ms: last.timestamp_ms });
+                break;
+            }
+            page.cell(cell.name, cell.value, cell.timestamp_ms);
+            sizes.add(size);
+            last = Some(cell);
+        }
+        if shown.is_none() && self.shows_bare(row, cells.is_cut(), visibility)? {
+            shown = Some(self.begin(key, page)?);
+        }
+        if shown.is_some() {
+            page.end_row();
+        }
+        Ok(shown.map(|sizes| Piece { sizes, next }))
+    }
+
+    /// Whether the row is there, as far as its head tells, and passes the filter.
+    fn passes(&self, row: StoredRow<'_>, visibility: &Visibility) -> Result<bool, ApiError> {
+        if row.1.stands(visibility) == Some(false) {
+            return Ok(false);
+        }
+        match &self.sieve {
+            None => Ok(true),
+            Some(sieve) => sieve.passes(row, &self.versions, visibility),
+        }
+    }
+
+    /// The cells that are shown of a row that passes the filter.
+    fn cells<'r>(&self, row: RowView<'r>, visibility: &Visibility) -> Result<Cells<'_, 'r>, ApiError> {
+        Cells::new(row, *visibility, self.versions, &self.columns, self.page)
+    }
+
+    /// Whether a row of which no cell is shown is shown with its key alone. `is_cut` tells that it would have
+    /// cells, which are on other pages of its columns.
+    fn shows_bare(&self, row: RowView<'_>, is_cut: bool, visibility: &Visibility) -> Result<bool, ApiError> {
+        // A row whose cells have all expired is gone; one that never had any is there.
+        Ok((is_cut || self.columns.show_every_row()) && row.is_visible(visibility)?)
+    }
+
+    fn begin(&self, key: &[u8], page: &mut RowWriter) -> Result<Sizes, ApiError> {
         let columns = &self.schema.primary_key;
-        let mut size = self.key_name_bytes;
+        let mut sizes = Sizes { names: self.key_name_bytes, values: 0 };
         page.start_row();
         for (column, part) in columns.iter().zip(key::parts(key, columns)) {
             let part = part?;
-            size += part.as_ref().size();
+            sizes.values += part.as_ref().size();
             page.key_cell(&column.name, part.as_ref());
         }
-        Ok(size)
-    }
-}
-
-impl<'a> Columns<'a> {
-    fn new(asked: &'a [String], schema: &TableSchema) -> Self {
-        if asked.is_empty() {
-            return Self::All;
-        }
-        let mut names: Vec<&str> = asked.iter().map(String::as_str).collect();
-        names.sort_unstable();
-        names.dedup();
-        let key_asked = schema.primary_key.iter().any(|key| names.binary_search(&key.name.as_str()).is_ok());
-        Self::Named { names, key_asked }
-    }
-
-    fn show_every_row(&self) -> bool {
-        matches!(self, Self::All | Self::Named { key_asked: true, .. })
-    }
-
-    fn cursor(&self) -> Cursor<'_> {
-        match self {
-            Self::All => Cursor(None),
-            Self::Named { names, .. } => Cursor(Some(names)),
-        }
-    }
-}
-
-/// Walks along the names asked for, while a row's columns come in the same order.
-struct Cursor<'a>(Option<&'a [&'a str]>);
-
-impl Cursor<'_> {
-    fn take(&mut self, column: &str) -> bool {
-        let Some(names) = &mut self.0 else { return true };
-        while let Some((first, rest)) = names.split_first() {
-            match (*first).cmp(column) {
-                std::cmp::Ordering::Less => *names = rest,
-                std::cmp::Ordering::Equal => return true,
-                std::cmp::Ordering::Greater => return false,
-            }
-        }
-        false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_finds_the_columns_that_are_asked_for_and_no_others() {
-        let names = ["b", "d", "e"];
-        let mut cursor = Cursor(Some(&names));
-        let taken: Vec<&str> =
-            ["a", "b", "c", "e", "f"].into_iter().filter(|name| cursor.take(name)).collect();
-        assert_eq!(taken, ["b", "e"]);
-        assert!(Cursor(None).take("anything"));
+        Ok(sizes)
     }
 }

@@ -37,7 +37,6 @@ pub async fn one(
     transaction_id: Option<String>,
 ) -> Result<Answer, ApiError> {
     refuse_transaction(transaction_id.as_deref())?;
-    refuse_column_condition(&change)?;
     let table = call.table(table)?;
     let info = table.info();
     let BoundChange { change, consumed } = bind(change, &info.schema)?;
@@ -52,7 +51,7 @@ pub async fn one(
 /// The first primary key rule it breaks.
 pub fn bind(change: UnboundChange, schema: &TableSchema) -> Result<BoundChange, ApiError> {
     let change = change.bind(schema)?;
-    let consumed = capacity::write(&change, schema.key_name_bytes(), false);
+    let consumed = capacity::write(&change, schema.key_name_bytes());
     Ok(BoundChange { change, consumed })
 }
 
@@ -69,17 +68,6 @@ pub fn returned(written: &Written, schema: &TableSchema) -> Option<Bytes> {
     }
     row.end_row();
     Some(row.finish())
-}
-
-/// Refuses a condition on columns, which cannot be checked yet.
-///
-/// # Errors
-/// If there is one.
-pub fn refuse_column_condition(change: &UnboundChange) -> Result<(), ApiError> {
-    match change.column_condition {
-        None => Ok(()),
-        Some(_) => Err(not_yet("A condition on columns", "use the existence condition of the row")),
-    }
 }
 
 /// Refuses what belongs to a transaction, of which there are none yet.

@@ -8,11 +8,12 @@
 use std::ops::Range;
 
 use lakeferry_model::{
-    CellChange, ColumnUpdate, Returning, Row, RowChange, RowExistence, RowOperation, TableOptions, ValueRef,
-    Violation,
+    CellChange, ColumnUpdate, KeyColumn, Returning, Row, RowChange, RowExistence, RowOperation, TableOptions,
+    ValueRef, Violation,
 };
 use smallvec::{SmallVec, smallvec};
 
+use super::condition;
 use crate::entry::{self, Column, RowView, Visibility, encode_columns};
 use crate::error::Error;
 use crate::index::plan::{Beside, Plans};
@@ -26,6 +27,8 @@ const AHEAD_MS_MAX: i64 = 60_000;
 pub struct Rules<'a> {
     /// The table's options.
     pub options: &'a TableOptions,
+    /// The table's primary key.
+    pub key_columns: &'a [KeyColumn],
     /// Columns whose old values go into the record.
     pub origin_columns: &'a [String],
     /// The server's time, in milliseconds.
@@ -52,7 +55,7 @@ pub struct Applied {
 impl Rules<'_> {
     /// Whether the change can only be applied by someone who knows the row as it is.
     pub fn need_old(&self, change: &RowChange) -> bool {
-        change.condition.existence != RowExistence::Ignore
+        change.condition.is_any()
             || matches!(change.operation, RowOperation::Update(_))
             || !self.origin_columns.is_empty()
             || !self.indexes.local.is_empty()
@@ -76,6 +79,11 @@ impl Rules<'_> {
         let old_entry = old;
         let old = old.map(|columns| columns_of(columns, &visibility)).transpose()?.flatten();
         check_condition(change.condition.existence, old.is_some())?;
+        if let Some(columns) = &change.condition.columns
+            && !condition::holds(columns, self.key_columns, &change.primary_key, old.as_deref())
+        {
+            return Err(Error::ConditionFailed);
+        }
         let (action, new, changes) = match &change.operation {
             RowOperation::Put(cells) => (Action::Put, Some(self.put(cells, cell_ms)?), Vec::new()),
             RowOperation::Update(cells) => {
@@ -338,9 +346,14 @@ mod tests {
             returning: Returning::Nothing,
         };
         let options = TableOptions::default();
-        let indexes = &Plans::default();
-        let rules =
-            Rules { options: &options, origin_columns: &[], now_ms, entry_bytes_max: 1 << 20, indexes };
+        let rules = Rules {
+            options: &options,
+            key_columns: &[],
+            origin_columns: &[],
+            now_ms,
+            entry_bytes_max: 1 << 20,
+            indexes: &Plans::default(),
+        };
         let mut arena = Vec::new();
         let applied = rules.apply(Some(&old), &change, b"k", now_ms, &mut arena).unwrap();
         let entry = &arena[applied.entry.unwrap()];

@@ -8,6 +8,7 @@
 mod apply;
 mod cell_times;
 mod committer;
+mod condition;
 pub mod head;
 mod position;
 mod read;

@@ -110,9 +110,14 @@ impl Partition {
         deadline: Instant,
     ) -> Result<OwnedSemaphorePermit, Error> {
         let inner = &*self.0;
-        let updates =
-            changes.iter().filter(|(_, change)| matches!(change.operation, RowOperation::Update(_)));
-        let old = updates.count().saturating_mul(inner.old_row_bytes.load(Ordering::Relaxed));
+        let needs_old = |(_, change): &&Keyed<'_>| {
+            change.condition.is_any() || matches!(change.operation, RowOperation::Update(_))
+        };
+        let old = changes
+            .iter()
+            .filter(needs_old)
+            .count()
+            .saturating_mul(inner.old_row_bytes.load(Ordering::Relaxed));
         // Of the old rows, a piece is in memory at a time; of each, the new entry and the record too.
         let bytes = room_for(changes) + 3 * old.min(OLD_BYTES_MAX);
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
@@ -141,6 +146,7 @@ impl Partition {
         let now_ms = inner.times.shared().now() / 1000;
         let rules = Rules {
             options: &info.options,
+            key_columns: &info.schema.primary_key,
             origin_columns: &info.plans().origin_columns,
             now_ms,
             entry_bytes_max: inner.row_bytes_max,

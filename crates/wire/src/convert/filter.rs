@@ -22,7 +22,7 @@ use crate::proto;
 /// # Errors
 /// The first broken rule.
 pub fn filter(bytes: &Bytes) -> Result<Filter, Violation> {
-    Decoder { count: 0 }.node(decode(bytes)?)
+    Decoder { count: 0 }.node(&decode(bytes)?)
 }
 
 /// Takes what a write asks of its row's columns.
@@ -61,21 +61,21 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn node(&mut self, message: proto::Filter) -> Result<Filter, Violation> {
+    fn node(&mut self, message: &proto::Filter) -> Result<Filter, Violation> {
         self.count += 1;
         check_filter_count(self.count)?;
         match enum_value("filter type", message.r#type)? {
             proto::FilterType::SingleColumnValue => {
                 Ok(ColumnCondition::Column(column_test(decode(&message.filter)?)?).into())
             }
-            proto::FilterType::CompositeColumnValue => self.composite(decode(&message.filter)?),
+            proto::FilterType::CompositeColumnValue => self.composite(&decode(&message.filter)?),
             proto::FilterType::ColumnPagination => {
-                Ok(Filter { condition: None, page: Some(page(decode(&message.filter)?)?) })
+                Ok(Filter { condition: None, page: Some(page(&decode(&message.filter)?)?) })
             }
         }
     }
 
-    fn composite(&mut self, message: proto::CompositeColumnValueFilter) -> Result<Filter, Violation> {
+    fn composite(&mut self, message: &proto::CompositeColumnValueFilter) -> Result<Filter, Violation> {
         let combinator = match enum_value("logical operator", message.combinator)? {
             proto::LogicalOperator::Not => Combinator::Not,
             proto::LogicalOperator::And => Combinator::And,
@@ -84,7 +84,7 @@ impl Decoder {
         combinator.check(message.sub_filters.len())?;
         let mut conditions = Vec::with_capacity(message.sub_filters.len().min(8));
         let mut page = None;
-        for child in message.sub_filters {
+        for child in &message.sub_filters {
             let child = self.node(child)?;
             conditions.extend(child.condition);
             if child.page.is_some() && (page.is_some() || combinator != Combinator::And) {
@@ -148,7 +148,7 @@ fn value_transfer(rule: &proto::ValueTransferRule) -> Result<ValueTransfer, Viol
     ValueTransfer::new(&rule.regex, cast)
 }
 
-fn page(message: proto::ColumnPaginationFilter) -> Result<ColumnPage, Violation> {
+fn page(message: &proto::ColumnPaginationFilter) -> Result<ColumnPage, Violation> {
     let offset = u32::try_from(message.offset).map_err(|_| {
         Violation::parameter("The offset of a column pagination filter must not be less than 0.")
     })?;

@@ -5,8 +5,8 @@
 //! broken rule fails the whole request, batches included. What needs the table's schema comes after its lookup:
 //! [`UnboundChange::bind`], [`lakeferry_model::TableSchema::key`] and [`lakeferry_model::TableSchema::range`].
 //!
-//! What a request asks for and the model has no words for yet (filters, column conditions, transactions,
-//! indexes) is handed over beside the rest, so that the server can refuse it rather than pass it over.
+//! What a request asks for and the model has no words for yet (transactions, indexes) is handed over beside the
+//! rest, so that the server can refuse it rather than pass it over.
 
 mod delivery;
 mod filter;
@@ -28,7 +28,8 @@ pub use index::{
     split_points_asked, split_points_response,
 };
 pub use read::{
-    BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowRead, TimeRange, batch_get_row, get_range, get_row,
+    BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowFormat, RowRead, TimeRange, batch_get_row,
+    bulk_export, get_range, get_row,
 };
 pub use stream::ShardIterator;
 pub use table::{

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use lakeferry_model::{
-    KeyBound, KeyValue, TableName, Violation, check_column_name, check_index_key_column_count,
+    Filter, KeyBound, KeyValue, TableName, Violation, check_column_name, check_index_key_column_count,
     check_key_value, limits,
 };
 
-use super::{enum_value, key_values};
+use super::{enum_value, filter, key_values};
 use crate::plain_buffer::{WireKeyValue, decode_row};
 use crate::proto;
+use crate::row_token::RowToken;
 
 /// A primary key with the column names that it came with; [`lakeferry_model::TableSchema::key`] takes it.
 pub type KeyColumns = Vec<(ByteString, KeyValue)>;
@@ -32,6 +33,8 @@ pub struct BatchTableRead {
     pub table: TableName,
     /// Its rows in request order. None are legal, and one may appear twice.
     pub keys: Vec<KeyColumns>,
+    /// For each of the rows, where its read goes on, if it was begun before.
+    pub tokens: Vec<Option<RowToken>>,
     /// What of them.
     pub options: ReadOptions,
 }
@@ -49,8 +52,22 @@ pub struct RangeRead {
     pub backward: bool,
     /// Rows to return at most; at least 1.
     pub limit: Option<u32>,
+    /// How the rows are to be answered.
+    pub format: RowFormat,
     /// What of them.
     pub options: ReadOptions,
+}
+
+/// How the rows of a page are put down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowFormat {
+    /// PlainBuffer, row by row with all its names, versions and timestamps.
+    PlainBuffer,
+    /// SimpleRowMatrix: of each column that was asked for, the newest value.
+    Matrix {
+        /// Whether all columns of the primary key are in it; otherwise those that were asked for.
+        entire_key: bool,
+    },
 }
 
 /// What a read asks of its rows.
@@ -66,10 +83,10 @@ pub struct ReadOptions {
     pub start_column: Option<String>,
     /// The first column to return no more, in name order.
     pub end_column: Option<String>,
-    /// A serialized [`proto::Filter`] that rows must pass.
-    pub filter: Option<Bytes>,
-    /// Where a read of a wide row goes on.
-    pub token: Option<Bytes>,
+    /// What rows must pass, and how many of their columns are returned.
+    pub filter: Option<Filter>,
+    /// Where the read of one wide row goes on. In a batch, each row has its own.
+    pub token: Option<RowToken>,
     /// The transaction that it belongs to.
     pub transaction_id: Option<String>,
 }
@@ -154,6 +171,11 @@ pub fn get_range(request: proto::GetRangeRequest) -> Result<RangeRead, Violation
         Ok(limit @ 1..) => Ok(limit),
         _ => Err(Violation::parameter("The limit must be greater than 0.")),
     });
+    if request.token.is_some_and(|token| !token.is_empty()) {
+        return Err(Violation::parameter(
+            "The token is not one of this server's: a range's rows are answered whole.",
+        ));
+    }
     let options = RawOptions {
         columns_to_get: request.columns_to_get,
         time_range: request.time_range,
@@ -161,18 +183,53 @@ pub fn get_range(request: proto::GetRangeRequest) -> Result<RangeRead, Violation
         start_column: request.start_column,
         end_column: request.end_column,
         filter: request.filter,
-        token: request.token,
+        token: None,
         transaction_id: request.transaction_id,
     };
     let options = options.check(NO_VERSION_CONDITION)?;
+    let hint = request.data_block_type_hint.unwrap_or_default();
+    let format = match enum_value("data block type", hint)? {
+        // Without names there are no columns to put the values into; the answer tells which format it has.
+        proto::DataBlockType::SimpleRowMatrix if !options.columns_to_get.is_empty() => {
+            RowFormat::Matrix { entire_key: request.return_entire_primary_keys.unwrap_or(true) }
+        }
+        proto::DataBlockType::SimpleRowMatrix | proto::DataBlockType::PlainBuffer => RowFormat::PlainBuffer,
+    };
     Ok(RangeRead {
         table,
         start,
         end,
         backward: direction == proto::Direction::Backward,
         limit: limit.transpose()?,
+        format,
         options,
     })
+}
+
+/// Takes a BulkExport: a read forward of newest versions, a page at a time.
+///
+/// # Errors
+/// The first broken rule that needs no table.
+pub fn bulk_export(request: proto::BulkExportRequest) -> Result<RangeRead, Violation> {
+    let table = TableName::parse(&request.table_name)?;
+    let start = bound(&request.inclusive_start_primary_key)?;
+    let end = bound(&request.exclusive_end_primary_key)?;
+    let hint = request.data_block_type_hint.unwrap_or(proto::DataBlockType::SimpleRowMatrix.into());
+    let format = match enum_value("data block type", hint)? {
+        proto::DataBlockType::SimpleRowMatrix if request.columns_to_get.is_empty() => {
+            return Err(Violation::parameter("DBT_SIMPLE_ROW_MATRIX need at least one column to get."));
+        }
+        proto::DataBlockType::SimpleRowMatrix => RowFormat::Matrix { entire_key: false },
+        proto::DataBlockType::PlainBuffer => RowFormat::PlainBuffer,
+    };
+    let options = RawOptions {
+        columns_to_get: request.columns_to_get,
+        max_versions: Some(1),
+        filter: request.filter,
+        ..RawOptions::default()
+    };
+    let options = options.check(NO_VERSION_CONDITION)?;
+    Ok(RangeRead { table, start, end, backward: false, limit: None, format, options })
 }
 
 const NO_VERSION_CONDITION: &str = "No version condition is specified.";
@@ -180,7 +237,12 @@ const NO_VERSION_CONDITION_IN_BATCH: &str = "No version condition is specified w
 
 fn table_in_batch(table: proto::TableInBatchGetRowRequest) -> Result<BatchTableRead, Violation> {
     let name = TableName::parse(&table.table_name)?;
-    let keys = table.primary_key.iter().map(key).collect::<Result<_, _>>()?;
+    let keys: Vec<KeyColumns> = table.primary_key.iter().map(key).collect::<Result<_, _>>()?;
+    let mut tokens = table.token.iter().map(row_token).collect::<Result<Vec<_>, _>>()?;
+    if !tokens.is_empty() && tokens.len() != keys.len() {
+        return Err(Violation::parameter("The number of tokens must be that of the rows, or none."));
+    }
+    tokens.resize(keys.len(), None);
     let options = RawOptions {
         columns_to_get: table.columns_to_get,
         time_range: table.time_range,
@@ -188,10 +250,16 @@ fn table_in_batch(table: proto::TableInBatchGetRowRequest) -> Result<BatchTableR
         start_column: table.start_column,
         end_column: table.end_column,
         filter: table.filter,
-        token: table.token.into_iter().find(|token| !token.is_empty()),
+        token: None,
         transaction_id: None,
     };
-    Ok(BatchTableRead { table: name, keys, options: options.check(NO_VERSION_CONDITION_IN_BATCH)? })
+    let options = options.check(NO_VERSION_CONDITION_IN_BATCH)?;
+    Ok(BatchTableRead { table: name, keys, tokens, options })
+}
+
+/// An empty token is none.
+fn row_token(token: &Bytes) -> Result<Option<RowToken>, Violation> {
+    if token.is_empty() { Ok(None) } else { RowToken::decode(token).map(Some) }
 }
 
 fn key(buffer: &Bytes) -> Result<KeyColumns, Violation> {
@@ -222,7 +290,8 @@ fn bound(buffer: &Bytes) -> Result<Vec<(ByteString, KeyBound)>, Violation> {
     columns.collect()
 }
 
-/// The options as the three messages spell them alike.
+/// The options as the messages spell them alike.
+#[derive(Default)]
 struct RawOptions {
     columns_to_get: Vec<String>,
     time_range: Option<proto::TimeRange>,
@@ -254,8 +323,8 @@ impl RawOptions {
             versions_max: versions_max(self.max_versions, time_range)?,
             start_column: self.start_column,
             end_column: self.end_column,
-            filter: self.filter.filter(|filter| !filter.is_empty()),
-            token: self.token.filter(|token| !token.is_empty()),
+            filter: self.filter.filter(|bytes| !bytes.is_empty()).map(|bytes| filter(&bytes)).transpose()?,
+            token: self.token.map_or(Ok(None), |token| row_token(&token))?,
             transaction_id: self.transaction_id,
         })
     }
@@ -318,11 +387,8 @@ mod tests {
         assert_eq!(read.key, [("pk".into(), KeyValue::String("a".into()))]);
         assert_eq!(read.options.columns_to_get, ["s"]);
         assert_eq!(read.options.versions_max, Some(1));
-        let filter = proto::Filter::decode(read.options.filter.unwrap()).unwrap();
-        assert_eq!(filter.r#type(), proto::FilterType::SingleColumnValue);
-        let filter = proto::SingleColumnValueFilter::decode(filter.filter).unwrap();
-        assert_eq!((filter.comparator(), filter.column_name.as_str()), (proto::ComparatorType::Equal, "i"));
-        assert!(filter.latest_version_only && !filter.filter_if_missing);
+        let condition = read.options.filter.unwrap().condition.unwrap();
+        assert_eq!(condition.columns(), ["i"]);
     }
 
     #[test]
@@ -403,6 +469,71 @@ mod tests {
         assert_eq!(message(&[], None), "No row specified in the request of BatchGetRow.");
         assert_eq!(message(&[50, 51], Some(1)), "Rows count exceeds the upper limit: 100.");
         assert_eq!(message(&[1], None), "No version condition is specified while querying row.");
+    }
+
+    #[test]
+    fn each_row_of_a_batch_goes_on_at_its_own_token() {
+        let batch = |token: Vec<Bytes>| {
+            let table = proto::TableInBatchGetRowRequest {
+                table_name: "t".to_owned(),
+                primary_key: vec![bytes(golden::KEY_TEXT); 2],
+                token,
+                max_versions: Some(1),
+                ..Default::default()
+            };
+            batch_get_row(proto::BatchGetRowRequest { tables: vec![table] })
+                .map(|mut tables| tables.remove(0).tokens)
+        };
+        let token = RowToken { column: "c".into(), timestamp_ms: 7 };
+        assert_eq!(batch(Vec::new()), Ok(vec![None, None]));
+        assert_eq!(batch(vec![Bytes::new(), token.encode()]), Ok(vec![None, Some(token.clone())]));
+        assert!(batch(vec![token.encode()]).is_err(), "nobody knows which row it belongs to");
+        assert!(batch(vec![Bytes::new(), Bytes::from_static(b"x")]).is_err());
+        assert_eq!(get(|request| request.token = Some(token.encode())).unwrap().options.token, Some(token));
+        assert_eq!(get(|request| request.token = Some(Bytes::new())).unwrap().options.token, None);
+        assert!(get(|request| request.token = Some(Bytes::from_static(b"x"))).is_err());
+    }
+
+    fn export(change: impl FnOnce(&mut proto::BulkExportRequest)) -> Result<RangeRead, Violation> {
+        let mut request = proto::BulkExportRequest {
+            table_name: "t".to_owned(),
+            columns_to_get: vec!["c".to_owned()],
+            inclusive_start_primary_key: bytes(golden::BOUND_MIN),
+            exclusive_end_primary_key: bytes(golden::BOUND_MAX),
+            ..Default::default()
+        };
+        change(&mut request);
+        bulk_export(request)
+    }
+
+    #[test]
+    fn an_export_is_a_matrix_unless_it_asks_for_rows() {
+        let read = export(|_| ()).unwrap();
+        assert_eq!(read.format, RowFormat::Matrix { entire_key: false });
+        assert_eq!((read.options.versions_max, read.limit, read.backward), (Some(1), None, false));
+        let plain = proto::DataBlockType::PlainBuffer.into();
+        let read = export(|request| {
+            request.data_block_type_hint = Some(plain);
+            request.columns_to_get.clear();
+        });
+        assert_eq!(read.unwrap().format, RowFormat::PlainBuffer);
+        let violation = export(|request| request.columns_to_get.clear()).unwrap_err();
+        assert_eq!(violation.message, "DBT_SIMPLE_ROW_MATRIX need at least one column to get.");
+        assert!(export(|request| request.columns_to_get = vec!["c".to_owned(); 1025]).is_err());
+    }
+
+    #[test]
+    fn a_range_is_a_matrix_where_its_columns_are_named() {
+        let format = |columns: &[&str], entire: Option<bool>| {
+            let mut request = proto::GetRangeRequest::decode(bytes(golden::GET_RANGE_REQUEST)).unwrap();
+            request.data_block_type_hint = Some(proto::DataBlockType::SimpleRowMatrix.into());
+            request.columns_to_get = columns.iter().map(|&name| name.to_owned()).collect();
+            request.return_entire_primary_keys = entire;
+            get_range(request).unwrap().format
+        };
+        assert_eq!(format(&["c"], None), RowFormat::Matrix { entire_key: true });
+        assert_eq!(format(&["c"], Some(false)), RowFormat::Matrix { entire_key: false });
+        assert_eq!(format(&[], None), RowFormat::PlainBuffer);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use lakeferry_model::{
     TableName, TableSchema, Value, Violation, check_column_name, limits,
 };
 
-use super::{enum_value, key_values};
+use super::{column_condition, column_condition_bytes, enum_value, key_values};
 use crate::plain_buffer::{CellOperation, WireCell, decode_row};
 use crate::proto;
 
@@ -18,8 +18,6 @@ pub struct UnboundChange {
     pub key_names: Vec<ByteString>,
     /// The change, its key's values in the order of those names.
     pub change: RowChange,
-    /// A serialized [`proto::Filter`] that the row must pass to be changed.
-    pub column_condition: Option<Bytes>,
 }
 
 /// The rows that a batch writes to one table.
@@ -133,13 +131,16 @@ pub fn batch_write_row(request: proto::BatchWriteRowRequest) -> Result<BatchWrit
 }
 
 /// The message of a condition, for requests.
-pub fn condition_message(condition: Condition) -> proto::Condition {
+pub fn condition_message(condition: &Condition) -> proto::Condition {
     let row_existence = match condition.existence {
         RowExistence::Ignore => proto::RowExistenceExpectation::Ignore,
         RowExistence::ExpectExist => proto::RowExistenceExpectation::ExpectExist,
         RowExistence::ExpectNotExist => proto::RowExistenceExpectation::ExpectNotExist,
     };
-    proto::Condition { row_existence: row_existence.into(), column_condition: None }
+    proto::Condition {
+        row_existence: row_existence.into(),
+        column_condition: condition.columns.as_ref().map(column_condition_bytes),
+    }
 }
 
 /// The message of what a write is to answer with, for requests; nothing asks for nothing.
@@ -190,15 +191,16 @@ impl ChangeParts<'_> {
         let existence = enum_value("row existence expectation", self.condition.row_existence)?;
         let operation = operation(kind, row.cells)?;
         let returning = returning(self.content, &operation)?;
-        let change = RowChange {
+        let mut change = RowChange {
             primary_key: PrimaryKey::new(values),
             operation,
-            condition: Condition { existence: row_existence(existence) },
+            condition: row_existence(existence).into(),
             returning,
         };
         change.check(&key_names)?;
-        let column_condition = self.condition.column_condition.filter(|filter| !filter.is_empty());
-        Ok(UnboundChange { key_names, change, column_condition })
+        let columns = self.condition.column_condition.filter(|bytes| !bytes.is_empty());
+        change.condition.columns = columns.map(|bytes| column_condition(&bytes)).transpose()?;
+        Ok(UnboundChange { key_names, change })
     }
 }
 

@@ -7,7 +7,7 @@ const TABLES: [[u8; 256]; 8] = tables();
 
 /// Goes on with a checksum that stands at `crc`.
 #[inline]
-pub(super) fn update(mut crc: u8, bytes: &[u8]) -> u8 {
+pub(crate) fn update(mut crc: u8, bytes: &[u8]) -> u8 {
     let (blocks, rest) = bytes.as_chunks::<8>();
     for block in blocks {
         crc = update_8(crc, *block);

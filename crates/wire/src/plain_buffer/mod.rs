@@ -14,7 +14,7 @@
 //! checksums. [`RowWriter`] appends rows to a page, taking borrowed values. [`encode`] has the whole buffers of
 //! write requests, and [`variant`] the lone values of filters and split points.
 
-mod crc8;
+pub(crate) mod crc8;
 mod decode;
 pub mod encode;
 pub mod variant;
@@ -26,6 +26,7 @@ use lakeferry_model::{KeyValue, Value, ValueKind};
 
 pub use decode::{decode_row, decode_rows};
 pub use writer::RowWriter;
+pub(crate) use writer::write_value;
 
 /// A row as it lies on the wire: cells in wire order, operations still in them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -182,12 +183,14 @@ mod tag {
     pub(super) const SEQ_INFO_ROW_INDEX: u8 = 0x0f;
 }
 
-mod kind {
-    pub(super) const INTEGER: u8 = 0x00;
-    pub(super) const DOUBLE: u8 = 0x01;
-    pub(super) const BOOLEAN: u8 = 0x02;
-    pub(super) const STRING: u8 = 0x03;
-    pub(super) const BLOB: u8 = 0x07;
+pub(crate) mod kind {
+    pub(crate) const INTEGER: u8 = 0x00;
+    pub(crate) const DOUBLE: u8 = 0x01;
+    pub(crate) const BOOLEAN: u8 = 0x02;
+    pub(crate) const STRING: u8 = 0x03;
+    /// No value; only in matrices of rows.
+    pub(crate) const NULL: u8 = 0x06;
+    pub(crate) const BLOB: u8 = 0x07;
     pub(super) const INF_MIN: u8 = 0x09;
     pub(super) const INF_MAX: u8 = 0x0a;
     pub(super) const AUTO_INCREMENT: u8 = 0x0b;

@@ -234,7 +234,7 @@ impl Content<'_> {
 
 /// Writes a value's type and body.
 #[inline]
-pub(super) fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
+pub(crate) fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
     let (kind, bytes) = match value {
         ValueRef::Integer(value) => {
             out.push(kind::INTEGER);

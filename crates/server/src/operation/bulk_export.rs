@@ -1,0 +1,19 @@
+//! BulkExport: reads a page of newest versions, by default as a matrix. It is counted in bytes, not in units.
+
+use lakeferry_wire::proto::{BulkExportRequest, BulkExportResponse};
+use lakeferry_wire::{capacity, convert};
+
+use super::{Call, read};
+use crate::error::ApiError;
+
+pub async fn answer(call: Call, request: BulkExportRequest) -> Result<BulkExportResponse, ApiError> {
+    let asked = convert::bulk_export(request)?;
+    let table = call.readable(&asked.table)?;
+    let page = read::pages::read(&table, asked, call.deadline).await?;
+    Ok(BulkExportResponse {
+        consumed: capacity::exported(page.sizes.values),
+        rows: page.rows,
+        next_start_primary_key: page.next,
+        data_block_type: Some(page.format.into()),
+    })
+}
