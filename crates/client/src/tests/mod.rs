@@ -3,6 +3,7 @@
 mod calls;
 mod failures;
 mod features;
+mod filters;
 mod operations;
 mod real;
 mod server;
