@@ -214,8 +214,8 @@ fn a_part_of_a_table_is_exported_and_no_file_is_written_over_unasked() {
     let only_a = ["--columns", "a"];
     assert_eq!(keys(&[&only_a[..], &["--from", "bob", "--to", "cid"]].concat()), ["bob-1", "bob0", "bob1"]);
     assert_eq!(keys(&[&only_a[..], &["--only", "cid", "--limit", "2"]].concat()), ["cid-1", "cid0"]);
-    let words = ["--from", "ann", "--from", "0", "--to", "bob", "--to", "0", "--backward"];
-    assert_eq!(keys(&[&only_a[..], &words].concat()), ["bob-1", "ann1", "ann0"]);
+    let words = ["--from", "bob", "--from", "0", "--to", "ann", "--to", "0", "--backward"];
+    assert_eq!(keys(&[&only_a[..], &words].concat()), ["bob0", "bob-1", "ann1"]);
 
     let said = place.ask(&["export", "visits", "-", "--format", "csv", "--type", "a:integer"]);
     assert_eq!(said.code, Some(2), "column b has no place in the file");

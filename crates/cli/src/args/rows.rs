@@ -16,7 +16,7 @@ pub struct RowsArgs {
     /// At most this many rows
     #[arg(long, value_name = "N")]
     pub limit: Option<u32>,
-    /// From the greatest primary key to the smallest
+    /// From the greatest primary key to the smallest; --from is then the greater one
     #[arg(long)]
     pub backward: bool,
     /// Only these attribute columns, beside the primary key. A row that has none of them is left out
@@ -25,10 +25,10 @@ pub struct RowsArgs {
     /// The same for one column, whose name may hold commas; repeat for several
     #[arg(long = "column", value_name = "NAME")]
     pub column: Vec<String>,
-    /// From this value of the first key column on, included; repeat for the columns behind it
+    /// Begin with this value of the first key column, included; repeat for the columns behind it
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub from: Vec<String>,
-    /// Up to this value of the first key column, not included; repeat for the columns behind it
+    /// End before this value of the first key column; repeat for the columns behind it
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub to: Vec<String>,
     /// Only rows whose first key column has this value; repeat for the columns behind it
@@ -42,7 +42,7 @@ pub struct RowsArgs {
 Examples:
   lakeferry table scan orders --limit 10
   lakeferry table scan orders --backward --columns price,paid
-  lakeferry table scan visits --only ann --from 0
+  lakeferry table scan visits --only ann --limit 5
   lakeferry table scan orders | jq -s length
 
 The newest version of each column is printed. Binary values are written as {\"base64\": \"…\"}, doubles that \

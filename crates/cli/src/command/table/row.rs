@@ -32,24 +32,28 @@ pub fn range(schema: &TableSchema, args: &RowsArgs) -> Result<Range, Failure> {
     if !(args.columns.is_empty() && args.column.is_empty()) {
         read = read.columns(args.columns.iter().chain(&args.column).cloned());
     }
-    let start = bound(schema, if args.only.is_empty() { &args.from } else { &args.only }, KeyBound::InfMin)?;
-    // Without a word there is no end; behind some, the rest of the key counts from its lowest value, so that the
-    // rows that begin with them are left out.
-    let end = match (args.only.is_empty(), args.to.is_empty()) {
-        (false, _) => bound(schema, &args.only, KeyBound::InfMax)?,
-        (true, true) => bound(schema, &[], KeyBound::InfMax)?,
-        (true, false) => bound(schema, &args.to, KeyBound::InfMin)?,
+    let (lowest, highest) = (KeyBound::InfMin, KeyBound::InfMax);
+    let (first, last) = if args.backward { (&highest, &lowest) } else { (&lowest, &highest) };
+    let (start, end) = if args.only.is_empty() {
+        // Rows that begin with the words of the start are walked, those that begin with the words of the end not.
+        let rest = if args.to.is_empty() { last } else { first };
+        (bound(schema, &args.from, first)?, bound(schema, &args.to, rest)?)
+    } else {
+        (bound(schema, &args.only, first)?, bound(schema, &args.only, last)?)
     };
     let is_one_row = !args.only.is_empty() && args.only.len() == schema.primary_key.len();
-    if is_one_row || start >= end {
-        let hint = if is_one_row { "for one row: lakeferry table get" } else { "--from comes before --to" };
+    if is_one_row || (start >= end) != args.backward || start == end {
+        let hint = match (is_one_row, args.backward) {
+            (true, _) => "for one row: lakeferry table get",
+            (false, false) => "the value of --from is less than that of --to",
+            (false, true) => "with --backward, the value of --from is greater than that of --to",
+        };
         return Err(Failure::usage("there can be no rows in this range").hint(hint));
     }
     let names = || schema.primary_key.iter().map(|column| ByteString::from(column.name.as_str()));
-    let mut range = Range::new(names().zip(start).collect(), names().zip(end).collect()).read(read);
-    if args.backward {
-        range = range.backward();
-    }
+    let (start, end) = (names().zip(start).collect(), names().zip(end).collect());
+    let range =
+        if args.backward { Range::new(end, start).backward() } else { Range::new(start, end) }.read(read);
     Ok(match args.limit {
         Some(limit) => range.limit(limit),
         None => range,
@@ -57,14 +61,14 @@ pub fn range(schema: &TableSchema, args: &RowsArgs) -> Result<Range, Failure> {
 }
 
 /// The words, and `rest` for each column of the key behind them.
-fn bound(schema: &TableSchema, words: &[String], rest: KeyBound) -> Result<Vec<KeyBound>, Failure> {
+fn bound(schema: &TableSchema, words: &[String], rest: &KeyBound) -> Result<Vec<KeyBound>, Failure> {
     if words.len() > schema.primary_key.len() {
         return Err(Failure::usage(format!("the primary key of table {} is {}", schema.name, shape(schema)))
             .hint("give a value for each of its first columns, in this order"));
     }
     let values = key_values(schema, words)?.into_iter().map(|(_, value)| KeyBound::Value(value));
     let missing = schema.primary_key.len() - words.len();
-    Ok(values.chain(std::iter::repeat_n(rest, missing)).collect())
+    Ok(values.chain(std::iter::repeat_n(rest.clone(), missing)).collect())
 }
 
 fn key_values(schema: &TableSchema, words: &[String]) -> Result<Vec<(ByteString, KeyValue)>, Failure> {
@@ -170,10 +174,14 @@ mod tests {
     }
 
     fn bounds(from: &[&str], to: &[&str], only: &[&str]) -> Result<String, Failure> {
+        walk(false, from, to, only)
+    }
+
+    fn walk(backward: bool, from: &[&str], to: &[&str], only: &[&str]) -> Result<String, Failure> {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         let args = RowsArgs {
             limit: None,
-            backward: false,
+            backward,
             columns: Vec::new(),
             column: Vec::new(),
             from: words(from),
@@ -201,12 +209,21 @@ mod tests {
         assert_eq!(bounds(&["a"], &["b"], &[]).unwrap(), "a - to b -");
         assert_eq!(bounds(&["a", "-7"], &["a", "9"], &[]).unwrap(), "a -7 to a 9");
         assert_eq!(bounds(&[], &[], &["a"]).unwrap(), "a - to a +");
-        assert!(bounds(&["b"], &["a"], &[]).unwrap_err().to_string().contains("--from comes before"));
+        assert!(bounds(&["b"], &["a"], &[]).unwrap_err().to_string().contains("less than"));
         assert!(bounds(&["a", "x"], &[], &[]).unwrap_err().to_string().contains("`x` is no integer"));
         assert!(bounds(&[], &[], &["a", "1"]).unwrap_err().to_string().contains("table get"));
         assert!(
             bounds(&["a", "1", "2"], &[], &[]).unwrap_err().to_string().contains("user string, at integer")
         );
+    }
+
+    #[test]
+    fn backward_a_range_begins_with_the_greater_key() {
+        assert_eq!(walk(true, &[], &[], &[]).unwrap(), "+ + to - -");
+        assert_eq!(walk(true, &["b"], &["a"], &[]).unwrap(), "b + to a +");
+        assert_eq!(walk(true, &["b", "3"], &[], &[]).unwrap(), "b 3 to - -");
+        assert_eq!(walk(true, &[], &[], &["a"]).unwrap(), "a + to a -");
+        assert!(walk(true, &["a"], &["b"], &[]).unwrap_err().to_string().contains("greater than"));
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn report(args: &ImportRows, tally: &Tally) -> Result<(), Failure> {
         None => stopped.why.clone(),
     };
     let done = tally.done_up_to();
-    let behind = if tally.is_ragged() { ", and perhaps some behind them" } else { "" };
+    let behind = if tally.is_ragged() { ", and some behind them" } else { "" };
     let mut failure = Failure::broken(message).hint(match done {
         0 => format!("{written} of the file were written{behind}"),
         _ => format!("{written} were written: the file's first {}{behind}", text::count(done)),

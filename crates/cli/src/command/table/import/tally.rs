@@ -18,6 +18,8 @@ pub struct Tally {
     /// The number of the last row that was begun or passed over.
     last: u64,
     written: u64,
+    /// The greatest number of a row that was written.
+    written_last: u64,
     refused: u64,
     keep_going: bool,
     /// Lines on refused rows that nobody was told yet.
@@ -43,6 +45,7 @@ impl Tally {
             open: BTreeMap::new(),
             last: skipped,
             written: 0,
+            written_last: 0,
             refused: 0,
             keep_going,
             untold: Vec::new(),
@@ -61,6 +64,7 @@ impl Tally {
     pub fn written(&mut self, place: Place) {
         self.open.remove(&place.row);
         self.written += 1;
+        self.written_last = self.written_last.max(place.row);
     }
 
     /// A row was refused. The import stops before it, or passes it over.
@@ -127,9 +131,9 @@ impl Tally {
         self.open.first_key_value().map_or(self.last, |(row, _)| row - 1)
     }
 
-    /// Whether rows behind [`Self::done_up_to`] may be written too.
+    /// Whether rows behind [`Self::done_up_to`] are written too.
     pub fn is_ragged(&self) -> bool {
-        self.done_up_to() < self.last
+        self.done_up_to() < self.written_last
     }
 }
 
