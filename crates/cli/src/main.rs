@@ -12,6 +12,7 @@ mod console;
 mod demo;
 mod failure;
 mod log;
+mod rows;
 mod stop;
 mod text;
 

@@ -1,18 +1,20 @@
 //! Calls for many rows. Each row succeeds or fails alone; rows that may be repeated are, without the others.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lakeferry_wire::convert::{condition_message, return_content};
+use lakeferry_wire::convert::{TimeRange, return_content};
 use lakeferry_wire::operation::Operation;
 use lakeferry_wire::proto;
 use prost::Message;
 
 use crate::error::{Error, ServiceError};
-use crate::retry::may_repeat_service;
-use crate::row::{Key, Read, Row, RowWrite};
-use crate::rows::{Written, decode_one, written};
+use crate::retry::{Effect, may_repeat_service};
+use crate::row::{Key, Read, Row};
+use crate::rows::{Written, decode_one, join, next_token, written};
 use crate::transport::Client;
+use crate::write::RowWrite;
 
 /// The rows that a batch writes to one table.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +39,13 @@ pub struct TableReads {
 /// What became of each row, table by table, both in request order.
 type Outcomes<T> = Vec<Vec<Result<T, ServiceError>>>;
 
+impl TableReads {
+    /// Reads from one table.
+    pub fn new(table: impl Into<String>, keys: impl IntoIterator<Item = Key>, read: Read) -> Self {
+        Self { table: table.into(), keys: keys.into_iter().collect(), read }
+    }
+}
+
 impl TableWrites {
     /// Writes to one table.
     pub fn new(table: impl Into<String>, rows: impl IntoIterator<Item = impl Into<RowWrite>>) -> Self {
@@ -45,31 +54,23 @@ impl TableWrites {
 }
 
 impl Client {
-    /// Writes up to 200 rows, not atomically. The answer has the shape of the request.
+    /// Writes up to 200 rows, each by itself. The answer has the shape of the request.
     ///
     /// # Errors
     /// The call as a whole failed; see [`Error`]. Rows that failed are in the answer.
     pub async fn batch_write_row(&self, tables: &[TableWrites]) -> Result<Outcomes<Written>, Error> {
         let lengths = tables.iter().map(|table| table.rows.len()).collect();
-        let mut pending = Pending::new(lengths, false);
+        let mut pending = Pending::new(lengths, Effect::Once);
         let mut backoff = self.backoff();
         loop {
             let started = Instant::now();
             let request = batch_write_request(tables, |table, row| pending.is_open(table, row));
-            let answer = self.call_with_id(Operation::BatchWriteRow, &request).await;
-            let (answer, id): (proto::BatchWriteRowResponse, _) = match answer {
-                Ok(answer) => answer,
+            let rows = match self.write_rows(&request).await {
+                Ok(rows) => rows,
                 Err(error) if pending.stands_after(&error) => return Ok(pending.finish()),
                 Err(error) => return Err(error),
             };
-            let rows = answer.tables.into_iter().flat_map(|table| table.rows).map(|row| {
-                if row.is_ok {
-                    written(Operation::BatchWriteRow, row.consumed, row.row.as_ref()).map(Ok)
-                } else {
-                    Ok(Err(ServiceError::of_row(row.error, &id)))
-                }
-            });
-            pending.settle(Operation::BatchWriteRow, rows.collect::<Result<_, _>>()?)?;
+            pending.settle(Operation::BatchWriteRow, rows)?;
             backoff.spend(started.elapsed());
             match pending.pause(&mut backoff) {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -78,31 +79,96 @@ impl Client {
         }
     }
 
-    /// Reads up to 100 rows. The answer has the shape of the request.
+    /// Writes up to 200 rows of one table, which share the first column of their key: all of them, or none.
+    ///
+    /// The answer is in request order. Where one row fails, all do, each with its own error.
+    ///
+    /// # Errors
+    /// As for [`Self::batch_write_row`].
+    pub async fn atomic_write(
+        &self,
+        writes: &TableWrites,
+    ) -> Result<Vec<Result<Written, ServiceError>>, Error> {
+        let request = batch_write_request(std::slice::from_ref(writes), |_, _| true);
+        let request = proto::BatchWriteRowRequest { is_atomic: Some(true), ..request };
+        self.write_at_once(&request, writes.rows.len()).await
+    }
+
+    /// Writes rows within a transaction. Rows are not sent again one by one: who fails here ends it.
+    pub(crate) async fn write_in_transaction(
+        &self,
+        writes: &TableWrites,
+        transaction: &str,
+    ) -> Result<Vec<Result<Written, ServiceError>>, Error> {
+        let request = batch_write_request(std::slice::from_ref(writes), |_, _| true);
+        let request = proto::BatchWriteRowRequest { transaction_id: Some(transaction.to_owned()), ..request };
+        self.write_at_once(&request, writes.rows.len()).await
+    }
+
+    async fn write_at_once(
+        &self,
+        request: &proto::BatchWriteRowRequest,
+        expected: usize,
+    ) -> Result<Vec<Result<Written, ServiceError>>, Error> {
+        let rows = self.write_rows(request).await?;
+        if rows.len() == expected {
+            Ok(rows)
+        } else {
+            Err(wrong_count(Operation::BatchWriteRow, rows.len(), expected))
+        }
+    }
+
+    async fn write_rows(
+        &self,
+        request: &proto::BatchWriteRowRequest,
+    ) -> Result<Vec<Result<Written, ServiceError>>, Error> {
+        let (answer, id): (proto::BatchWriteRowResponse, _) =
+            self.call_with_id(Operation::BatchWriteRow, request).await?;
+        let rows = answer.tables.into_iter().flat_map(|table| table.rows).map(|row| {
+            if row.is_ok {
+                written(Operation::BatchWriteRow, row.consumed, row.row.as_ref()).map(Ok)
+            } else {
+                Ok(Err(ServiceError::of_row(row.error, &id)))
+            }
+        });
+        rows.collect()
+    }
+
+    /// Reads up to 100 rows, in as many calls as wide ones take. The answer has the shape of the request.
     ///
     /// # Errors
     /// The call as a whole failed; see [`Error`]. Rows that failed are in the answer.
     pub async fn batch_get_row(&self, tables: &[TableReads]) -> Result<Outcomes<Option<Row>>, Error> {
         let lengths = tables.iter().map(|table| table.keys.len()).collect();
-        let mut pending = Pending::new(lengths, true);
+        let mut pending = Pending::new(lengths, Effect::None);
+        let mut pieces = Pieces::default();
         let mut backoff = self.backoff();
         loop {
             let started = Instant::now();
-            let request = batch_get_request(tables, |table, row| pending.is_open(table, row));
+            let request = batch_get_request(tables, &pieces, |table, row| pending.place_if_open(table, row));
             let answer = self.call_with_id(Operation::BatchGetRow, &request).await;
             let (answer, id): (proto::BatchGetRowResponse, _) = match answer {
                 Ok(answer) => answer,
-                Err(error) if pending.stands_after(&error) => return Ok(pending.finish()),
+                Err(error) if pieces.is_empty() && pending.stands_after(&error) => {
+                    return Ok(pending.finish());
+                }
                 Err(error) => return Err(error),
             };
-            let rows = answer.tables.into_iter().flat_map(|table| table.rows).map(|row| {
-                if row.is_ok {
-                    decode_one(Operation::BatchGetRow, &row.row.unwrap_or_default()).map(Ok)
+            let rows: Vec<_> = answer.tables.into_iter().flat_map(|table| table.rows).collect();
+            let open = pending.open();
+            if rows.len() != open.len() {
+                return Err(wrong_count(Operation::BatchGetRow, rows.len(), open.len()));
+            }
+            for (at, row) in open.into_iter().zip(rows) {
+                pending.outcomes[at] = if row.is_ok {
+                    pieces.add(at, row)?.map(Ok)
                 } else {
-                    Ok(Err(ServiceError::of_row(row.error, &id)))
-                }
-            });
-            pending.settle(Operation::BatchGetRow, rows.collect::<Result<_, _>>()?)?;
+                    Some(Err(ServiceError::of_row(row.error, &id)))
+                };
+            }
+            if !pieces.is_empty() {
+                continue;
+            }
             backoff.spend(started.elapsed());
             match pending.pause(&mut backoff) {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -132,37 +198,80 @@ fn batch_write_request(
 }
 
 fn row_in_batch(row: &RowWrite) -> proto::RowInBatchWriteRowRequest {
-    let operation = match row.operation {
-        lakeferry_model::RowOperation::Put(_) | lakeferry_model::RowOperation::Insert(_) => {
-            proto::OperationType::Put
-        }
-        lakeferry_model::RowOperation::Update(_) => proto::OperationType::Update,
-        lakeferry_model::RowOperation::Delete => proto::OperationType::Delete,
-    };
     proto::RowInBatchWriteRowRequest {
-        r#type: operation.into(),
+        r#type: row.operation_type().into(),
         row_change: row.encode_row(),
-        condition: condition_message(&row.condition),
+        condition: row.condition(),
         return_content: return_content(&row.returning),
     }
 }
 
+/// A batch with the rows that `place` finds open, each with the token of its last piece.
 fn batch_get_request(
     tables: &[TableReads],
-    is_open: impl Fn(usize, usize) -> bool,
+    pieces: &Pieces,
+    place: impl Fn(usize, usize) -> Option<usize>,
 ) -> proto::BatchGetRowRequest {
-    let tables = tables.iter().enumerate().map(|(at, table)| {
-        let open = table.keys.iter().enumerate().filter(|(row, _)| is_open(at, *row));
+    let tables = tables.iter().enumerate().map(|(at, TableReads { table, keys, read })| {
+        let open = keys.iter().enumerate().filter_map(|(row, key)| Some((key.encode(), place(at, row)?)));
+        let (primary_key, places): (Vec<_>, Vec<_>) = open.unzip();
+        // As many tokens as keys, or none at all.
+        let token = match pieces.is_empty() {
+            true => Vec::new(),
+            false => places.into_iter().map(|place| pieces.token(place)).collect(),
+        };
         proto::TableInBatchGetRowRequest {
-            table_name: table.table.clone(),
-            primary_key: open.map(|(_, key)| key.encode()).collect(),
-            columns_to_get: table.read.columns.clone(),
-            time_range: table.read.time_range.map(lakeferry_wire::convert::TimeRange::to_message),
-            max_versions: table.read.versions_max,
+            table_name: table.clone(),
+            primary_key,
+            token,
+            columns_to_get: read.columns.clone(),
+            time_range: read.time_range.map(TimeRange::to_message),
+            max_versions: read.versions_max,
+            filter: read.filter.clone(),
+            start_column: read.start_column.clone(),
+            end_column: read.end_column.clone(),
             ..Default::default()
         }
     });
     proto::BatchGetRowRequest { tables: tables.filter(|table| !table.primary_key.is_empty()).collect() }
+}
+
+fn wrong_count(operation: Operation, found: usize, expected: usize) -> Error {
+    Error::malformed(operation, format!("it has {found} rows instead of {expected}"))
+}
+
+/// The beginnings of wide rows whose rest is still to be read, by their place in the batch.
+#[derive(Default)]
+struct Pieces(HashMap<usize, (Option<Row>, Bytes)>);
+
+impl Pieces {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn token(&self, at: usize) -> Bytes {
+        self.0.get(&at).map(|(_, token)| token.clone()).unwrap_or_default()
+    }
+
+    /// Adds what came of a row; gives the row when it is whole.
+    fn add(
+        &mut self,
+        at: usize,
+        piece: proto::RowInBatchGetRowResponse,
+    ) -> Result<Option<Option<Row>>, Error> {
+        let (before, sent) = match self.0.remove(&at) {
+            Some((row, token)) => (row, Some(token)),
+            None => (None, None),
+        };
+        let row = join(before, decode_one(Operation::BatchGetRow, &piece.row.unwrap_or_default())?);
+        Ok(match next_token(Operation::BatchGetRow, piece.next_token, sent.as_ref())? {
+            None => Some(row),
+            Some(token) => {
+                self.0.insert(at, (row, token));
+                None
+            }
+        })
+    }
 }
 
 /// The rows of a batch that have no final outcome yet.
@@ -171,25 +280,35 @@ struct Pending<T> {
     lengths: Vec<usize>,
     /// All rows, table after table. Open while there is no outcome, or one that may be repeated.
     outcomes: Vec<Option<Result<T, ServiceError>>>,
-    idempotent: bool,
+    effect: Effect,
 }
 
 impl<T> Pending<T> {
-    fn new(lengths: Vec<usize>, idempotent: bool) -> Self {
+    fn new(lengths: Vec<usize>, effect: Effect) -> Self {
         let rows: usize = lengths.iter().sum();
-        Self { lengths, outcomes: (0..rows).map(|_| None).collect(), idempotent }
+        Self { lengths, outcomes: (0..rows).map(|_| None).collect(), effect }
     }
 
     fn is_open(&self, table: usize, row: usize) -> bool {
-        let before: usize = self.lengths[..table].iter().sum();
-        self.is_open_at(before + row)
+        self.place_if_open(table, row).is_some()
+    }
+
+    /// The row's place among all rows, if it is open.
+    fn place_if_open(&self, table: usize, row: usize) -> Option<usize> {
+        let at = self.lengths[..table].iter().sum::<usize>() + row;
+        self.is_open_at(at).then_some(at)
+    }
+
+    /// The places of the open rows, in their order.
+    fn open(&self) -> Vec<usize> {
+        (0..self.outcomes.len()).filter(|at| self.is_open_at(*at)).collect()
     }
 
     fn is_open_at(&self, at: usize) -> bool {
         match &self.outcomes[at] {
             None => true,
             Some(Ok(_)) => false,
-            Some(Err(error)) => may_repeat_service(error, self.idempotent),
+            Some(Err(error)) => may_repeat_service(error, self.effect),
         }
     }
 
@@ -201,10 +320,9 @@ impl<T> Pending<T> {
 
     /// Takes the outcomes of the open rows, in their order.
     fn settle(&mut self, operation: Operation, rows: Vec<Result<T, ServiceError>>) -> Result<(), Error> {
-        let open: Vec<usize> = (0..self.outcomes.len()).filter(|at| self.is_open_at(*at)).collect();
+        let open = self.open();
         if open.len() != rows.len() {
-            let reason = format!("it has {} rows instead of {}", rows.len(), open.len());
-            return Err(Error::malformed(operation, reason));
+            return Err(wrong_count(operation, rows.len(), open.len()));
         }
         for (at, outcome) in open.into_iter().zip(rows) {
             self.outcomes[at] = Some(outcome);

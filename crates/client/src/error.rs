@@ -6,6 +6,8 @@ use std::time::Duration;
 use lakeferry_wire::code::ErrorCode;
 use lakeferry_wire::proto;
 
+use crate::tls::TlsError;
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -16,6 +18,14 @@ pub enum Error {
         endpoint: String,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// The endpoint is to be called through TLS, and that cannot be set up.
+    #[error("prepare tls for {endpoint}")]
+    Tls {
+        /// The endpoint as configured.
+        endpoint: String,
+        /// What is wrong.
+        source: TlsError,
     },
     /// The call cannot be put into a request.
     #[error("build request")]
@@ -112,7 +122,7 @@ impl Error {
             | Self::NoAnswer { .. }
             | Self::Untrusted { .. }
             | Self::Malformed { .. } => true,
-            Self::Endpoint { .. } | Self::Request(_) | Self::Connect { .. } => false,
+            Self::Endpoint { .. } | Self::Tls { .. } | Self::Request(_) | Self::Connect { .. } => false,
         }
     }
 
@@ -137,7 +147,13 @@ impl ServiceError {
         }
     }
 
+    /// Whether some official client repeats any call that failed so: nothing was written. The Java client's codes
+    /// are the common ones; Python and Go each add some.
     pub(crate) fn is_retried_always(&self) -> bool {
-        self.code().is_some_and(|code| code.retried_always(&self.message))
+        self.code().is_some_and(|code| {
+            let added =
+                [ErrorCode::OperationConflict, ErrorCode::OperationThrottled, ErrorCode::StorageServerBusy];
+            code.retried_always(&self.message) || added.contains(&code)
+        })
     }
 }

@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::retry::Effect;
 use crate::transport::{Body, Call, Client, Dialect};
 
 /// What a path without a slash in front stands under.
@@ -19,9 +20,9 @@ impl Client {
     pub async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("{ROOT}{path}") };
         let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
-        let idempotent = method == Method::GET;
-        let call = Call { method, path: &path, body: Body::from(body), idempotent, dialect: Dialect::Json };
-        let answer = self.send(&call).await?;
+        let effect = if method == Method::GET { Effect::None } else { Effect::Once };
+        let call = Call { method, path: &path, body: Body::from(body), effect, dialect: Dialect::Json };
+        let answer = self.send(&call, self.backoff()).await?;
         if answer.body.is_empty() {
             return Ok(Value::Null);
         }

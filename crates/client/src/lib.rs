@@ -21,31 +21,51 @@
 //! # }
 //! ```
 
+mod alter;
 mod batch;
+mod bulk;
 mod config;
 mod delivery;
 mod error;
+mod index;
 mod json;
 mod range;
+mod record;
 mod retry;
 mod row;
 mod rows;
+mod split;
+mod stream;
 mod table;
+mod tls;
+mod transaction;
 mod transport;
+pub mod tunnel;
+mod write;
 
+pub use alter::{UpdateTable, UpdatedTable};
 pub use batch::{TableReads, TableWrites, encode_batch_write};
-pub use config::{ClientConfig, Signature};
+pub use bulk::{ExportPage, Imported};
+pub use config::{ClientConfig, Signature, TlsRoots};
 pub use delivery::DeliveryTask;
 pub use error::{Error, ServiceError};
 pub use http::Method;
+pub use index::{DescribedIndex, Index};
 pub use lakeferry_wire::code::ErrorCode;
 pub use lakeferry_wire::convert::{TaskReport, TimeRange};
 pub use lakeferry_wire::operation::Operation;
+pub use lakeferry_wire::plain_buffer::SequenceInfo;
 pub use range::{Range, RangePage, RangeRows};
-pub use row::{Delete, IntoKeyValue, IntoValue, Key, Put, Read, Row, RowWrite, Update};
+pub use record::{Action, ChangeRecord};
+pub use row::{IntoKeyValue, IntoValue, Key, Read, Row};
 pub use rows::{Units, Written};
+pub use split::Split;
+pub use stream::{Shard, StreamInfo, StreamPage, StreamShards};
 pub use table::{CreateTable, DescribedStream, DescribedTable};
+pub use tls::TlsError;
+pub use transaction::Transaction;
 pub use transport::{Body, Client};
+pub use write::{Delete, Put, RowWrite, Update};
 
 #[cfg(test)]
 mod tests;

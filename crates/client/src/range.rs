@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use lakeferry_model::KeyBound;
 use lakeferry_wire::convert::TimeRange;
@@ -11,7 +12,7 @@ use lakeferry_wire::proto;
 
 use crate::error::Error;
 use crate::row::{Key, Read, Row};
-use crate::rows::{Units, no_result, units};
+use crate::rows::{Units, next_token, no_result, units};
 use crate::transport::Client;
 
 /// A range of rows, from its start, which it includes, to its end, which it does not.
@@ -41,6 +42,8 @@ pub struct RangePage {
 pub struct RangeRows {
     client: Client,
     table: String,
+    /// The transaction that it reads in.
+    transaction: Option<String>,
     /// What is left of the range; `None` after its last page.
     left: Option<Range>,
     rows: VecDeque<Row>,
@@ -93,12 +96,28 @@ impl Range {
         self
     }
 
-    /// The message that asks a table for this range's first page.
-    pub fn to_request(&self, table: &str) -> proto::GetRangeRequest {
-        let direction = if self.backward { proto::Direction::Backward } else { proto::Direction::Forward };
+    /// The bounds, a column name with each: the start, which is included, and the end, which is not.
+    pub fn bounds(&self) -> (&[(ByteString, KeyBound)], &[(ByteString, KeyBound)]) {
+        (&self.start, &self.end)
+    }
+
+    /// What is read of the rows.
+    pub(crate) fn what(&self) -> &Read {
+        &self.read
+    }
+
+    /// The bounds as requests carry them.
+    pub(crate) fn encode_bounds(&self) -> (Bytes, Bytes) {
         let bound = |columns: &[(ByteString, KeyBound)]| {
             encode::bound(columns.iter().map(|(name, bound)| (&**name, bound)))
         };
+        (bound(&self.start), bound(&self.end))
+    }
+
+    /// The message that asks a table for this range's first page.
+    pub fn to_request(&self, table: &str) -> proto::GetRangeRequest {
+        let direction = if self.backward { proto::Direction::Backward } else { proto::Direction::Forward };
+        let (inclusive_start_primary_key, exclusive_end_primary_key) = self.encode_bounds();
         proto::GetRangeRequest {
             table_name: table.to_owned(),
             direction: direction.into(),
@@ -106,14 +125,17 @@ impl Range {
             time_range: self.read.time_range.map(TimeRange::to_message),
             max_versions: self.read.versions_max,
             limit: self.limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
-            inclusive_start_primary_key: bound(&self.start),
-            exclusive_end_primary_key: bound(&self.end),
+            inclusive_start_primary_key,
+            exclusive_end_primary_key,
+            filter: self.read.filter.clone(),
+            start_column: self.read.start_column.clone(),
+            end_column: self.read.end_column.clone(),
             ..Default::default()
         }
     }
 
     /// What is left after a page, if anything is.
-    fn after(self, page: &RangePage) -> Option<Self> {
+    pub(crate) fn after(self, page: &RangePage) -> Option<Self> {
         let start = values(page.next.as_ref()?);
         let rows_read = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
         let limit = self.limit.map(|limit| limit.saturating_sub(rows_read));
@@ -122,34 +144,77 @@ impl Range {
 }
 
 impl Client {
-    /// Reads the first page of a range.
+    /// Reads the first page of a range. Rows come whole, in as many calls as a wide one takes.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn get_range(&self, table: &str, range: &Range) -> Result<RangePage, Error> {
-        let answer: proto::GetRangeResponse =
-            self.call(Operation::GetRange, &range.to_request(table)).await?;
+        self.read_page(table, range, None).await
+    }
+
+    pub(crate) async fn read_page(
+        &self,
+        table: &str,
+        range: &Range,
+        transaction: Option<&str>,
+    ) -> Result<RangePage, Error> {
+        let mut request = range.to_request(table);
+        request.transaction_id = transaction.map(str::to_owned);
+        let mut page = RangePage { rows: Vec::new(), next: None, consumed: Units::default() };
+        loop {
+            let answer: proto::GetRangeResponse = self.call(Operation::GetRange, &request).await?;
+            let start = answer.next_start_primary_key.clone();
+            let token = answer.next_token.clone();
+            page.add(answer)?;
+            request.token = next_token(Operation::GetRange, token, request.token.as_ref())?;
+            if request.token.is_none() {
+                return Ok(page);
+            }
+            // The last row is not whole yet: what follows begins with the rest of it.
+            request.inclusive_start_primary_key = start.unwrap_or(request.inclusive_start_primary_key);
+            let rows = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
+            let limit = range.limit.map(|limit| limit.saturating_sub(rows) + 1);
+            request.limit = limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX));
+        }
+    }
+
+    /// The rows of a range, read page by page as they are asked for.
+    pub fn rows(&self, table: impl Into<String>, range: Range) -> RangeRows {
+        RangeRows::new(self.clone(), table.into(), range, None)
+    }
+}
+
+impl RangePage {
+    /// Adds what an answer holds, its first row to our last one if that is the same.
+    fn add(&mut self, answer: proto::GetRangeResponse) -> Result<(), Error> {
         let malformed = |error| Error::malformed(Operation::GetRange, error);
-        let rows = decode_rows(&answer.rows).map_err(malformed)?.into_iter().map(Row::from_wire);
-        let rows = rows.collect::<Option<_>>().ok_or_else(|| no_result(Operation::GetRange))?;
-        let next = match answer.next_start_primary_key {
+        for row in decode_rows(&answer.rows).map_err(malformed)? {
+            let row = Row::from_wire(row).ok_or_else(|| no_result(Operation::GetRange))?;
+            match self.rows.last_mut() {
+                Some(last) if last.key == row.key => last.append(row),
+                _ => self.rows.push(row),
+            }
+        }
+        self.next = match answer.next_start_primary_key {
             Some(key) => {
                 let key = Key::from_wire(decode_row(&key).map_err(malformed)?.key);
                 Some(key.ok_or_else(|| no_result(Operation::GetRange))?)
             }
             None => None,
         };
-        Ok(RangePage { rows, next, consumed: units(Some(answer.consumed)) })
-    }
-
-    /// The rows of a range, read page by page as they are asked for.
-    pub fn rows(&self, table: impl Into<String>, range: Range) -> RangeRows {
-        let left = Some(range).filter(|range| range.limit != Some(0));
-        RangeRows { client: self.clone(), table: table.into(), left, rows: VecDeque::new() }
+        let consumed = units(Some(answer.consumed));
+        self.consumed.read += consumed.read;
+        self.consumed.write += consumed.write;
+        Ok(())
     }
 }
 
 impl RangeRows {
+    pub(crate) fn new(client: Client, table: String, range: Range, transaction: Option<String>) -> Self {
+        let left = Some(range).filter(|range| range.limit != Some(0));
+        Self { client, table, transaction, left, rows: VecDeque::new() }
+    }
+
     /// The next row; `None` after the last.
     ///
     /// # Errors
@@ -173,7 +238,7 @@ impl RangeRows {
             return Ok(Some(std::mem::take(&mut self.rows).into()));
         }
         let Some(range) = &self.left else { return Ok(None) };
-        let page = self.client.get_range(&self.table, range).await?;
+        let page = self.client.read_page(&self.table, range, self.transaction.as_deref()).await?;
         self.left = self.left.take().and_then(|range| range.after(&page));
         Ok(Some(page.rows))
     }

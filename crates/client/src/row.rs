@@ -1,39 +1,21 @@
-//! Keys and rows, as an application writes them down and reads them.
+//! Keys and rows, as an application writes them down and reads them. What can be a value is in [`values`].
+
+mod values;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use lakeferry_model::{
-    Cell, CellChange, ColumnUpdate, Condition, KeyValue, Returning, RowExistence, RowOperation, Value,
-    ValueRef,
-};
-use lakeferry_wire::convert::TimeRange;
+use lakeferry_model::{Cell, Filter, KeyValue, Value, ValueRef};
+use lakeferry_wire::convert::{TimeRange, filter_bytes};
 use lakeferry_wire::plain_buffer::{WireKeyValue, WireRow, encode};
+
+pub use values::{IntoKeyValue, IntoValue};
 
 /// A primary key: column names and values, in the table's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    pub(crate) columns: Vec<(ByteString, KeyValue)>,
-}
-
-/// A row to put in the place of whatever is there.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Put(RowWrite);
-
-/// Changes of single columns of a row.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Update(RowWrite);
-
-/// A row to delete.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Delete(RowWrite);
-
-/// Any of the three writes; batches mix them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RowWrite {
-    pub(crate) key: Key,
-    pub(crate) operation: RowOperation,
-    pub(crate) condition: Condition,
-    pub(crate) returning: Returning,
+    columns: Vec<(ByteString, KeyValue)>,
+    /// The column that the server is to pick a value for, and how many columns come before it.
+    auto_increment: Option<(usize, ByteString)>,
 }
 
 /// What of a row to read; by default all columns, the newest version of each.
@@ -42,6 +24,10 @@ pub struct Read {
     pub(crate) columns: Vec<String>,
     pub(crate) versions_max: Option<i32>,
     pub(crate) time_range: Option<TimeRange>,
+    pub(crate) start_column: Option<String>,
+    pub(crate) end_column: Option<String>,
+    /// The filter as requests carry it.
+    pub(crate) filter: Option<Bytes>,
 }
 
 /// A row as it was read: its cells by name, newest version first.
@@ -56,7 +42,12 @@ pub struct Row {
 impl Key {
     /// A key that begins with this column, or consists of it.
     pub fn new(name: impl Into<ByteString>, value: impl IntoKeyValue) -> Self {
-        Self { columns: vec![(name.into(), value.into_key_value())] }
+        Self { columns: vec![(name.into(), value.into_key_value())], auto_increment: None }
+    }
+
+    /// A key of these columns; at least one.
+    pub fn from_columns(columns: Vec<(ByteString, KeyValue)>) -> Self {
+        Self { columns, auto_increment: None }
     }
 
     /// The key with one more column.
@@ -66,7 +57,15 @@ impl Key {
         self
     }
 
-    /// Names and values in the table's order.
+    /// The key with one more column, whose value the server picks: for writes alone. Ask for it with
+    /// [`Put::returning_key`]. A table has at most one such column.
+    #[must_use]
+    pub fn and_auto_increment(mut self, name: impl Into<ByteString>) -> Self {
+        self.auto_increment = Some((self.columns.len(), name.into()));
+        self
+    }
+
+    /// Names and values in the table's order, but for the one that the server is to pick.
     pub fn columns(&self) -> &[(ByteString, KeyValue)] {
         &self.columns
     }
@@ -90,153 +89,33 @@ impl Key {
             WireKeyValue::Value(value) => Some((name, value)),
             WireKeyValue::InfMin | WireKeyValue::InfMax | WireKeyValue::AutoIncrement => None,
         });
-        Some(Self { columns: columns.collect::<Option<_>>()? })
+        Some(Self::from_columns(columns.collect::<Option<_>>()?))
     }
-}
 
-macro_rules! conditions {
-    ($($name:ident)*) => {$(
-        impl $name {
-            /// Fails with `OTSConditionCheckFail` unless the row is there.
-            #[must_use]
-            pub fn only_if_exists(mut self) -> Self {
-                self.0.condition.existence = RowExistence::ExpectExist;
-                self
-            }
+    pub(crate) fn has_auto_increment(&self) -> bool {
+        self.auto_increment.is_some()
+    }
 
-            /// Fails with `OTSConditionCheckFail` if the row is there.
-            #[must_use]
-            pub fn only_if_missing(mut self) -> Self {
-                self.0.condition.existence = RowExistence::ExpectNotExist;
-                self
-            }
-
-            /// Answers with the row's primary key.
-            #[must_use]
-            pub fn returning_key(mut self) -> Self {
-                self.0.returning = Returning::PrimaryKey;
-                self
-            }
+    /// All columns, the one that the server is to pick without a value.
+    pub(crate) fn with_auto_increment(&self) -> Vec<(&str, Option<ValueRef<'_>>)> {
+        let mut columns: Vec<_> = self.borrowed().map(|(name, value)| (name, Some(value))).collect();
+        if let Some((before, name)) = &self.auto_increment {
+            columns.insert(*before, (name, None));
         }
-
-        impl From<$name> for RowWrite {
-            fn from(write: $name) -> Self {
-                write.0
-            }
-        }
-    )*};
-}
-
-conditions! { Put Update Delete }
-
-impl Put {
-    /// A row with no columns yet but its key.
-    pub fn new(key: Key) -> Self {
-        Self(RowWrite::new(key, RowOperation::Put(Vec::new())))
-    }
-
-    /// Adds a column; the server picks its version.
-    #[must_use]
-    pub fn set(self, name: impl Into<ByteString>, value: impl IntoValue) -> Self {
-        self.cell(name, ColumnUpdate::Put(value.into_value(), None))
-    }
-
-    /// Adds a version of a column, in milliseconds since the epoch.
-    #[must_use]
-    pub fn set_at(self, name: impl Into<ByteString>, value: impl IntoValue, timestamp_ms: i64) -> Self {
-        self.cell(name, ColumnUpdate::Put(value.into_value(), Some(timestamp_ms)))
-    }
-
-    fn cell(mut self, name: impl Into<ByteString>, update: ColumnUpdate) -> Self {
-        self.0.push(name.into(), update);
-        self
-    }
-}
-
-impl Update {
-    /// No changes yet.
-    pub fn new(key: Key) -> Self {
-        Self(RowWrite::new(key, RowOperation::Update(Vec::new())))
-    }
-
-    /// Puts a new version of a column; the server picks which.
-    #[must_use]
-    pub fn set(self, name: impl Into<ByteString>, value: impl IntoValue) -> Self {
-        self.cell(name, ColumnUpdate::Put(value.into_value(), None))
-    }
-
-    /// Puts a version of a column, in milliseconds since the epoch.
-    #[must_use]
-    pub fn set_at(self, name: impl Into<ByteString>, value: impl IntoValue, timestamp_ms: i64) -> Self {
-        self.cell(name, ColumnUpdate::Put(value.into_value(), Some(timestamp_ms)))
-    }
-
-    /// Adds to a column's newest integer; a missing one counts as 0.
-    #[must_use]
-    pub fn increment(self, name: impl Into<ByteString>, by: i64) -> Self {
-        self.cell(name, ColumnUpdate::Increment(by))
-    }
-
-    /// Removes all versions of a column.
-    #[must_use]
-    pub fn remove(self, name: impl Into<ByteString>) -> Self {
-        self.cell(name, ColumnUpdate::DeleteAll)
-    }
-
-    /// Removes one version of a column.
-    #[must_use]
-    pub fn remove_version(self, name: impl Into<ByteString>, timestamp_ms: i64) -> Self {
-        self.cell(name, ColumnUpdate::DeleteVersion(timestamp_ms))
-    }
-
-    /// Answers with the new values of these columns, each of which this update increments.
-    #[must_use]
-    pub fn returning<N: Into<String>>(mut self, columns: impl IntoIterator<Item = N>) -> Self {
-        self.0.returning = Returning::AfterModify(columns.into_iter().map(Into::into).collect());
-        self
-    }
-
-    fn cell(mut self, name: impl Into<ByteString>, update: ColumnUpdate) -> Self {
-        self.0.push(name.into(), update);
-        self
-    }
-}
-
-impl Delete {
-    /// The row of this key, whether it is there or not.
-    pub fn new(key: Key) -> Self {
-        Self(RowWrite::new(key, RowOperation::Delete))
-    }
-}
-
-impl From<Key> for Delete {
-    fn from(key: Key) -> Self {
-        Self::new(key)
-    }
-}
-
-impl RowWrite {
-    fn new(key: Key, operation: RowOperation) -> Self {
-        Self { key, operation, condition: Condition::default(), returning: Returning::Nothing }
-    }
-
-    fn push(&mut self, name: ByteString, update: ColumnUpdate) {
-        match &mut self.operation {
-            RowOperation::Put(cells) | RowOperation::Insert(cells) | RowOperation::Update(cells) => {
-                cells.push(CellChange { name, update });
-            }
-            RowOperation::Delete => {}
-        }
-    }
-
-    pub(crate) fn encode_row(&self) -> Bytes {
-        encode::change(self.key.borrowed(), &self.operation)
+        columns
     }
 }
 
 impl Default for Read {
     fn default() -> Self {
-        Self { columns: Vec::new(), versions_max: Some(1), time_range: None }
+        Self {
+            columns: Vec::new(),
+            versions_max: Some(1),
+            time_range: None,
+            start_column: None,
+            end_column: None,
+            filter: None,
+        }
     }
 }
 
@@ -262,6 +141,27 @@ impl Read {
             self.versions_max = None;
         }
         self.time_range = Some(range);
+        self
+    }
+
+    /// Only rows that pass, and of them so many columns. A filter sees the columns that are read, no others.
+    #[must_use]
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = filter_bytes(&filter.into());
+        self
+    }
+
+    /// Only columns from this name on, in the order of their bytes; the name itself included.
+    #[must_use]
+    pub fn from_column(mut self, name: impl Into<String>) -> Self {
+        self.start_column = Some(name.into());
+        self
+    }
+
+    /// Only columns before this name, in the order of their bytes.
+    #[must_use]
+    pub fn until_column(mut self, name: impl Into<String>) -> Self {
+        self.end_column = Some(name.into());
         self
     }
 }
@@ -312,6 +212,11 @@ impl Row {
         }
     }
 
+    /// Adds the cells of the row's next piece.
+    pub(crate) fn append(&mut self, piece: Self) {
+        self.cells.extend(piece.cells);
+    }
+
     /// `None` if a cell is not one that a query answers: without a value or a timestamp.
     pub(crate) fn from_wire(row: WireRow) -> Option<Self> {
         let cells = row
@@ -320,55 +225,4 @@ impl Row {
             .map(|cell| Some(Cell { name: cell.name, timestamp_ms: cell.timestamp_ms?, value: cell.value? }));
         Some(Self { key: Key::from_wire(row.key)?, cells: cells.collect::<Option<_>>()? })
     }
-}
-
-/// What can be the value of a primary key column.
-pub trait IntoKeyValue {
-    /// The value.
-    fn into_key_value(self) -> KeyValue;
-}
-
-/// What can be the value of an attribute column.
-pub trait IntoValue {
-    /// The value.
-    fn into_value(self) -> Value;
-}
-
-macro_rules! values {
-    ($trait:ident, $method:ident, $target:ident: $($from:ty => |$value:ident| $into:expr;)*) => {$(
-        impl $trait for $from {
-            fn $method(self) -> $target {
-                let $value = self;
-                $into
-            }
-        }
-    )*};
-}
-
-values! { IntoKeyValue, into_key_value, KeyValue:
-    KeyValue => |value| value;
-    i64 => |value| KeyValue::Integer(value);
-    i32 => |value| KeyValue::Integer(value.into());
-    u32 => |value| KeyValue::Integer(value.into());
-    &str => |text| KeyValue::String(text.into());
-    String => |text| KeyValue::String(text.into());
-    ByteString => |text| KeyValue::String(text);
-    &[u8] => |bytes| KeyValue::Binary(Bytes::copy_from_slice(bytes));
-    Vec<u8> => |bytes| KeyValue::Binary(bytes.into());
-    Bytes => |bytes| KeyValue::Binary(bytes);
-}
-
-values! { IntoValue, into_value, Value:
-    Value => |value| value;
-    i64 => |value| Value::Integer(value);
-    i32 => |value| Value::Integer(value.into());
-    u32 => |value| Value::Integer(value.into());
-    f64 => |value| Value::Double(value);
-    bool => |value| Value::Boolean(value);
-    &str => |text| Value::String(text.into());
-    String => |text| Value::String(text.into());
-    ByteString => |text| Value::String(text);
-    &[u8] => |bytes| Value::Binary(Bytes::copy_from_slice(bytes));
-    Vec<u8> => |bytes| Value::Binary(bytes.into());
-    Bytes => |bytes| Value::Binary(bytes);
 }

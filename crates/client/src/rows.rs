@@ -1,14 +1,16 @@
 //! Calls for one row.
 
 use bytes::Bytes;
-use lakeferry_wire::convert::{condition_message, return_content};
+use lakeferry_model::RowOperation;
+use lakeferry_wire::convert::{TimeRange, return_content};
 use lakeferry_wire::operation::Operation;
 use lakeferry_wire::plain_buffer::decode_row;
 use lakeferry_wire::proto;
 
 use crate::error::Error;
-use crate::row::{Delete, Key, Put, Read, Row, RowWrite, Update};
+use crate::row::{Key, Read, Row};
 use crate::transport::Client;
+use crate::write::{Delete, Put, RowWrite, Update};
 
 /// Capacity units that a call consumed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,16 +36,7 @@ impl Client {
     /// # Errors
     /// See [`Error`]; [`Error::is_outcome_unknown`] tells whether the row may be written nevertheless.
     pub async fn put_row(&self, table: &str, row: Put) -> Result<Written, Error> {
-        let row = RowWrite::from(row);
-        let request = proto::PutRowRequest {
-            table_name: table.to_owned(),
-            row: row.encode_row(),
-            condition: condition_message(&row.condition),
-            return_content: return_content(&row.returning),
-            transaction_id: None,
-        };
-        let answer: proto::PutRowResponse = self.call(Operation::PutRow, &request).await?;
-        written(Operation::PutRow, Some(answer.consumed), answer.row.as_ref())
+        self.write_row(table, &row.into(), None).await
     }
 
     /// Changes columns of a row, making the row if need be.
@@ -51,16 +44,7 @@ impl Client {
     /// # Errors
     /// As for [`Self::put_row`].
     pub async fn update_row(&self, table: &str, row: Update) -> Result<Written, Error> {
-        let row = RowWrite::from(row);
-        let request = proto::UpdateRowRequest {
-            table_name: table.to_owned(),
-            row_change: row.encode_row(),
-            condition: condition_message(&row.condition),
-            return_content: return_content(&row.returning),
-            transaction_id: None,
-        };
-        let answer: proto::UpdateRowResponse = self.call(Operation::UpdateRow, &request).await?;
-        written(Operation::UpdateRow, Some(answer.consumed), answer.row.as_ref())
+        self.write_row(table, &row.into(), None).await
     }
 
     /// Deletes a row, if it is there.
@@ -68,34 +52,119 @@ impl Client {
     /// # Errors
     /// As for [`Self::put_row`].
     pub async fn delete_row(&self, table: &str, row: impl Into<Delete>) -> Result<Written, Error> {
-        let row = RowWrite::from(row.into());
-        let request = proto::DeleteRowRequest {
-            table_name: table.to_owned(),
-            primary_key: row.encode_row(),
-            condition: condition_message(&row.condition),
-            return_content: return_content(&row.returning),
-            transaction_id: None,
-        };
-        let answer: proto::DeleteRowResponse = self.call(Operation::DeleteRow, &request).await?;
-        written(Operation::DeleteRow, Some(answer.consumed), answer.row.as_ref())
+        self.write_row(table, &row.into().into(), None).await
     }
 
-    /// Reads a row. `None` if it is not there, or has none of the columns that were asked for.
+    /// Reads a row, in as many calls as a wide one takes. `None` if it is not there, does not pass the filter, or
+    /// has none of the columns that were asked for.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn get_row(&self, table: &str, key: &Key, read: &Read) -> Result<Option<Row>, Error> {
-        let request = proto::GetRowRequest {
+        self.read_row(table, key, read, None).await
+    }
+
+    pub(crate) async fn write_row(
+        &self,
+        table: &str,
+        row: &RowWrite,
+        transaction: Option<&str>,
+    ) -> Result<Written, Error> {
+        let table_name = table.to_owned();
+        let condition = row.condition();
+        let return_content = return_content(&row.returning);
+        let transaction_id = transaction.map(str::to_owned);
+        let (consumed, returned, operation) = match row.operation {
+            RowOperation::Put(_) | RowOperation::Insert(_) => {
+                let row = row.encode_row();
+                let request =
+                    proto::PutRowRequest { table_name, row, condition, return_content, transaction_id };
+                let answer: proto::PutRowResponse = self.call(Operation::PutRow, &request).await?;
+                (answer.consumed, answer.row, Operation::PutRow)
+            }
+            RowOperation::Update(_) => {
+                let row_change = row.encode_row();
+                let request = proto::UpdateRowRequest {
+                    table_name,
+                    row_change,
+                    condition,
+                    return_content,
+                    transaction_id,
+                };
+                let answer: proto::UpdateRowResponse = self.call(Operation::UpdateRow, &request).await?;
+                (answer.consumed, answer.row, Operation::UpdateRow)
+            }
+            RowOperation::Delete => {
+                let primary_key = row.encode_row();
+                let request = proto::DeleteRowRequest {
+                    table_name,
+                    primary_key,
+                    condition,
+                    return_content,
+                    transaction_id,
+                };
+                let answer: proto::DeleteRowResponse = self.call(Operation::DeleteRow, &request).await?;
+                (answer.consumed, answer.row, Operation::DeleteRow)
+            }
+        };
+        written(operation, Some(consumed), returned.as_ref())
+    }
+
+    pub(crate) async fn read_row(
+        &self,
+        table: &str,
+        key: &Key,
+        read: &Read,
+        transaction: Option<&str>,
+    ) -> Result<Option<Row>, Error> {
+        let mut request = proto::GetRowRequest {
             table_name: table.to_owned(),
             primary_key: key.encode(),
             columns_to_get: read.columns.clone(),
-            time_range: read.time_range.map(lakeferry_wire::convert::TimeRange::to_message),
+            time_range: read.time_range.map(TimeRange::to_message),
             max_versions: read.versions_max,
+            filter: read.filter.clone(),
+            start_column: read.start_column.clone(),
+            end_column: read.end_column.clone(),
+            transaction_id: transaction.map(str::to_owned),
             ..Default::default()
         };
-        let answer: proto::GetRowResponse = self.call(Operation::GetRow, &request).await?;
-        decode_one(Operation::GetRow, &answer.row)
+        let mut whole: Option<Row> = None;
+        loop {
+            let answer: proto::GetRowResponse = self.call(Operation::GetRow, &request).await?;
+            let piece = decode_one(Operation::GetRow, &answer.row)?;
+            whole = join(whole, piece);
+            let token = next_token(Operation::GetRow, answer.next_token, request.token.as_ref())?;
+            if token.is_none() {
+                return Ok(whole);
+            }
+            request.token = token;
+        }
     }
+}
+
+/// A row and its next piece.
+pub(crate) fn join(row: Option<Row>, piece: Option<Row>) -> Option<Row> {
+    match (row, piece) {
+        (Some(mut row), Some(piece)) => {
+            row.append(piece);
+            Some(row)
+        }
+        (row, piece) => row.or(piece),
+    }
+}
+
+/// Where a wide row goes on; an empty token says as much as none. One that leads back would never end.
+pub(crate) fn next_token(
+    operation: Operation,
+    next: Option<Bytes>,
+    sent: Option<&Bytes>,
+) -> Result<Option<Bytes>, Error> {
+    let next = next.filter(|token| !token.is_empty());
+    if next.is_some() && next.as_ref() == sent {
+        return Err(Error::malformed(operation, "its token is the one that was sent"));
+    }
+    Ok(next)
 }
 
 pub(crate) fn written(

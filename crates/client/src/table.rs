@@ -9,6 +9,7 @@ use lakeferry_wire::plain_buffer::decode_row;
 use lakeferry_wire::proto;
 
 use crate::error::Error;
+use crate::index::{DescribedIndex, Index};
 use crate::row::{IntoKeyValue, Key};
 use crate::transport::Client;
 
@@ -33,6 +34,8 @@ pub struct DescribedTable {
     pub split_points: Vec<KeyValue>,
     /// When it was made; `None` if the server does not say.
     pub created_at: Option<Micros>,
+    /// Its secondary indexes.
+    pub indexes: Vec<DescribedIndex>,
 }
 
 /// A stream as it is described.
@@ -77,18 +80,28 @@ impl CreateTable {
         self
     }
 
+    /// Adds an integer column to the primary key whose value the server picks for each new row. It is not the
+    /// first one, and there is at most one.
+    #[must_use]
+    pub fn auto_increment_key(mut self, name: impl Into<String>) -> Self {
+        self = self.key(name, KeyKind::Integer);
+        if let Some(column) = self.request.table_meta.primary_key.last_mut() {
+            column.option = Some(proto::PrimaryKeyOption::AutoIncrement.into());
+        }
+        self
+    }
+
     /// Declares an attribute column.
     #[must_use]
     pub fn column(mut self, name: impl Into<String>, kind: ValueKind) -> Self {
-        let kind = match kind {
-            ValueKind::Integer => proto::DefinedColumnType::Integer,
-            ValueKind::Double => proto::DefinedColumnType::Double,
-            ValueKind::Boolean => proto::DefinedColumnType::Boolean,
-            ValueKind::String => proto::DefinedColumnType::String,
-            ValueKind::Binary => proto::DefinedColumnType::Blob,
-        };
-        let column = proto::DefinedColumnSchema { name: name.into(), r#type: kind.into() };
-        self.request.table_meta.defined_column.push(column);
+        self.request.table_meta.defined_column.push(defined_column(name.into(), kind));
+        self
+    }
+
+    /// Makes an index with the table.
+    #[must_use]
+    pub fn index(mut self, index: Index) -> Self {
+        self.request.index_metas.push(index.into_message());
         self
     }
 
@@ -113,14 +126,33 @@ impl CreateTable {
         self
     }
 
+    /// Whether single columns of a row can be changed; else rows are put and deleted whole.
+    #[must_use]
+    pub fn allow_update(mut self, allowed: bool) -> Self {
+        self.options().allow_update = Some(allowed);
+        self
+    }
+
+    /// Whether local transactions are allowed on its rows.
+    #[must_use]
+    pub fn local_transactions(mut self, allowed: bool) -> Self {
+        self.request.enable_local_txn = Some(allowed);
+        self
+    }
+
+    /// Sets capacity units aside.
+    #[must_use]
+    pub fn throughput(mut self, throughput: ReservedThroughput) -> Self {
+        let capacity_unit =
+            proto::CapacityUnit { read: Some(throughput.read), write: Some(throughput.write) };
+        self.request.reserved_throughput = proto::ReservedThroughput { capacity_unit };
+        self
+    }
+
     /// Begins a stream with the table.
     #[must_use]
     pub fn stream(mut self, spec: StreamSpec) -> Self {
-        self.request.stream_spec = Some(proto::StreamSpecification {
-            enable_stream: true,
-            expiration_time: Some(spec.expiration_hours),
-            columns_to_get: spec.origin_columns,
-        });
+        self.request.stream_spec = Some(stream_on(spec));
         self
     }
 
@@ -178,33 +210,59 @@ impl Client {
     }
 }
 
+/// A request's words for a stream that is on.
+pub(crate) fn stream_on(spec: StreamSpec) -> proto::StreamSpecification {
+    proto::StreamSpecification {
+        enable_stream: true,
+        expiration_time: Some(spec.expiration_hours),
+        columns_to_get: spec.origin_columns,
+    }
+}
+
+/// An answer's words for a stream, which it has also where there is none.
+pub(crate) fn described_stream(details: Option<proto::StreamDetails>) -> Option<DescribedStream> {
+    let details = details.filter(|details| details.enable_stream)?;
+    Some(DescribedStream {
+        id: details.stream_id.unwrap_or_default(),
+        spec: StreamSpec {
+            expiration_hours: details.expiration_time.unwrap_or_default(),
+            origin_columns: details.column_to_get,
+        },
+        enabled_at: details.last_enable_time.unwrap_or_default(),
+    })
+}
+
+/// An answer's words for reserved throughput.
+pub(crate) fn described_throughput(details: &proto::ReservedThroughputDetails) -> ReservedThroughput {
+    let proto::CapacityUnit { read, write } = details.capacity_unit;
+    ReservedThroughput { read: read.unwrap_or_default(), write: write.unwrap_or_default() }
+}
+
+pub(crate) fn defined_column(name: String, kind: ValueKind) -> proto::DefinedColumnSchema {
+    let kind = match kind {
+        ValueKind::Integer => proto::DefinedColumnType::Integer,
+        ValueKind::Double => proto::DefinedColumnType::Double,
+        ValueKind::Boolean => proto::DefinedColumnType::Boolean,
+        ValueKind::String => proto::DefinedColumnType::String,
+        ValueKind::Binary => proto::DefinedColumnType::Blob,
+    };
+    proto::DefinedColumnSchema { name, r#type: kind.into() }
+}
+
 fn described(answer: proto::DescribeTableResponse) -> Result<DescribedTable, String> {
-    let throughput = answer.reserved_throughput_details.capacity_unit;
-    let stream =
-        answer.stream_details.filter(|details| details.enable_stream).map(|details| DescribedStream {
-            id: details.stream_id.unwrap_or_default(),
-            spec: StreamSpec {
-                expiration_hours: details.expiration_time.unwrap_or_default(),
-                origin_columns: details.column_to_get,
-            },
-            enabled_at: details.last_enable_time.unwrap_or_default(),
-        });
     let split_points = answer.shard_splits.iter().map(|point| match decode_row(point) {
         Ok(row) => Key::from_wire(row.key)
-            .and_then(|key| key.columns.into_iter().next())
-            .map(|(_, value)| value)
+            .and_then(|key| key.columns().first().map(|(_, value)| value.clone()))
             .ok_or_else(|| "a split point is no value of a primary key".to_owned()),
         Err(error) => Err(error.to_string()),
     });
     Ok(DescribedTable {
         schema: read_table_meta(&answer.table_meta).map_err(|violation| violation.message)?,
         options: read_table_options(&answer.table_options).map_err(|violation| violation.message)?,
-        throughput: ReservedThroughput {
-            read: throughput.read.unwrap_or_default(),
-            write: throughput.write.unwrap_or_default(),
-        },
-        stream,
+        throughput: described_throughput(&answer.reserved_throughput_details),
+        stream: described_stream(answer.stream_details),
         split_points: split_points.collect::<Result<_, _>>()?,
         created_at: answer.creation_time,
+        indexes: answer.index_metas.into_iter().map(DescribedIndex::from_message).collect(),
     })
 }

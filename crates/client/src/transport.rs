@@ -7,19 +7,19 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use lakeferry_model::{Clock, SystemClock};
 use lakeferry_wire::code::ErrorCode;
-use lakeferry_wire::headers;
 use lakeferry_wire::operation::Operation;
 use lakeferry_wire::proto;
 use lakeferry_wire::sign::{self, SigningKey};
+use lakeferry_wire::{compress, headers};
 use prost::Message;
 
 use crate::config::{ClientConfig, Signature};
 use crate::error::{Error, ServiceError};
-use crate::retry::{self, Backoff};
+use crate::retry::{self, Backoff, Effect};
+use crate::tls::{self, Connector};
 
 /// The longest answer that is taken, in bytes; a page of rows is a few MiB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -35,7 +35,7 @@ struct Inner {
     config: ClientConfig,
     /// The endpoint without a slash at its end.
     base: String,
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    http: HttpClient<Connector, Full<Bytes>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -44,12 +44,22 @@ struct Inner {
 pub struct Body {
     bytes: Bytes,
     md5: String,
+    /// Its length before it was compressed, if it was.
+    inflated_bytes: Option<usize>,
 }
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         let md5 = sign::content_md5(&bytes);
-        Self { bytes, md5 }
+        Self { bytes, md5, inflated_bytes: None }
+    }
+}
+
+impl Body {
+    /// The body to be sent compressed, for servers that take it so.
+    pub fn deflated(bytes: &[u8]) -> Self {
+        let inflated_bytes = Some(bytes.len());
+        Self { inflated_bytes, ..Self::from(Bytes::from(compress::deflate(bytes))) }
     }
 }
 
@@ -65,7 +75,7 @@ pub(crate) struct Call<'a> {
     pub(crate) method: Method,
     pub(crate) path: &'a str,
     pub(crate) body: Body,
-    pub(crate) idempotent: bool,
+    pub(crate) effect: Effect,
     pub(crate) dialect: Dialect,
 }
 
@@ -82,7 +92,7 @@ impl Client {
     /// A client with no connection yet. The first call makes one.
     ///
     /// # Errors
-    /// The endpoint is malformed or not plain HTTP.
+    /// The endpoint is malformed, or TLS cannot be set up for it.
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
         Self::with_clock(config, SystemClock::shared())
     }
@@ -90,11 +100,11 @@ impl Client {
     /// A client that takes the time of day from `clock`.
     ///
     /// # Errors
-    /// The endpoint is malformed or not plain HTTP.
+    /// The endpoint is malformed, or TLS cannot be set up for it.
     pub fn with_clock(config: ClientConfig, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let base = check_endpoint(&config.endpoint)?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
+        let connector = tls::connector(base.starts_with("https"), &config.tls_roots)
+            .map_err(|source| Error::Tls { endpoint: config.endpoint.clone(), source })?;
         let http = HttpClient::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
         Ok(Self { inner: Arc::new(Inner { config, base, http, clock }) })
     }
@@ -136,10 +146,18 @@ impl Client {
         operation: Operation,
         request: &impl Message,
     ) -> Result<(A, String), Error> {
-        let body = Body::from(Bytes::from(request.encode_to_vec()));
+        let body = self.pack(request.encode_to_vec());
         let answer = self.exchange(operation, body).await?;
         let message = A::decode(answer.body).map_err(|error| Error::malformed(operation, error))?;
         Ok((message, answer.request_id))
+    }
+
+    /// The body as it is to be sent.
+    fn pack(&self, bytes: Vec<u8>) -> Body {
+        match self.inner.config.compress_requests_from {
+            Some(bytes_min) if bytes.len() >= bytes_min => Body::deflated(&bytes),
+            _ => Bytes::from(bytes).into(),
+        }
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
@@ -151,20 +169,19 @@ impl Client {
             method: Method::POST,
             path: operation.path(),
             body,
-            idempotent: operation.is_idempotent(),
+            effect: Effect::of(operation),
             dialect: Dialect::Protocol,
         };
-        self.send(&call).await
+        self.send(&call, Backoff::of(operation, self.inner.config.retry_time_max)).await
     }
 
     /// Sends a call until it succeeds, fails for good, or its time is used up.
-    pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
-        let mut backoff = self.backoff();
+    pub(crate) async fn send(&self, call: &Call<'_>, mut backoff: Backoff) -> Result<Answer, Error> {
         loop {
             let started = Instant::now();
             let error = match self.attempt(call).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) if !retry::may_repeat(&error, call.idempotent) => return Err(error),
+                Err(error) if !retry::may_repeat(&error, call.effect) => return Err(error),
                 Err(error) => error,
             };
             backoff.spend(started.elapsed());
@@ -198,7 +215,7 @@ impl Client {
         self.check(received)
     }
 
-    fn sign(&self, call: &Call<'_>) -> Result<(Request<Full<Bytes>>, SigningKey), Error> {
+    pub(crate) fn sign(&self, call: &Call<'_>) -> Result<(Request<Full<Bytes>>, SigningKey), Error> {
         let Inner { config, base, clock, .. } = &*self.inner;
         let now = clock.now_micros();
         let date = headers::format_date(now);
@@ -212,6 +229,19 @@ impl Client {
         ];
         if !config.instance.is_empty() {
             signed.push((headers::INSTANCE_NAME, &config.instance));
+        }
+        if let Some(token) = &config.security_token {
+            signed.push((headers::STS_TOKEN, token.reveal()));
+        }
+        let inflated_bytes = call.body.inflated_bytes.map(|bytes| bytes.to_string());
+        if let Some(bytes) = &inflated_bytes {
+            signed.extend([
+                (headers::REQUEST_COMPRESS_TYPE, headers::DEFLATE),
+                (headers::REQUEST_COMPRESS_SIZE, bytes),
+            ]);
+        }
+        if config.compress_answers {
+            signed.push((headers::RESPONSE_COMPRESS_TYPE, headers::DEFLATE));
         }
         let key = match &config.signature {
             Signature::V2 => SigningKey::v2(secret),
@@ -240,10 +270,10 @@ impl Client {
         let trusted = received.check_origin(&self.inner.config.access_key_id, self.inner.clock.now_micros());
         let untrusted = |reason| Error::Untrusted { request_id: request_id.clone(), reason };
         if received.status.is_success() {
-            trusted.map_err(untrusted)?;
-            return Ok(Answer { request_id, body: received.body });
+            let body = trusted.map_err(untrusted)?;
+            return Ok(Answer { request_id, body });
         }
-        let error = received.service_error(&request_id);
+        let error = received.service_error(trusted.as_ref().unwrap_or(&received.body), &request_id);
         // Whoever does not know our key cannot sign for it, and an answer from before the key was looked up
         // carries no signature. But one that is there has to be right.
         let is_signed = received.header(headers::AUTHORIZATION).is_some();
@@ -268,15 +298,12 @@ impl Received<'_> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Whether the answer was signed for this call by who knows the key.
-    fn check_origin(&self, access_key_id: &str, now: lakeferry_model::Micros) -> Result<(), &'static str> {
-        let md5 = self.header(headers::CONTENT_MD5).ok_or("it has no digest")?;
+    /// The answer's body, if it was signed for this call by who knows the key.
+    fn check_origin(&self, access_key_id: &str, now: lakeferry_model::Micros) -> Result<Bytes, &'static str> {
+        let body = self.checked_body()?;
         let date = self.header(headers::DATE).and_then(headers::parse_date).ok_or("it has no date")?;
         self.header(headers::CONTENT_TYPE).ok_or("it has no content type")?;
         let authorization = self.header(headers::AUTHORIZATION).ok_or("it is not signed")?;
-        if md5 != sign::content_md5(&self.body) {
-            return Err("its body does not match its digest");
-        }
         if now.abs_diff(date) > sign::SKEW_MAX.unsigned_abs() {
             return Err("its date is more than 15 minutes away");
         }
@@ -289,13 +316,34 @@ impl Received<'_> {
         if id != access_key_id || !self.key.verifies_response(self.call.path, &all, signature) {
             return Err("its signature does not match");
         }
-        Ok(())
+        Ok(body)
     }
 
-    fn service_error(&self, request_id: &str) -> ServiceError {
+    /// The body, decompressed, if it is the one that its digest is of.
+    fn checked_body(&self) -> Result<Bytes, &'static str> {
+        let md5 = self.header(headers::CONTENT_MD5).ok_or("it has no digest")?;
+        let is_digested = |body: &[u8]| md5 == sign::content_md5(body);
+        let Some(kind) = self.header(headers::RESPONSE_COMPRESS_TYPE) else {
+            let body = Some(self.body.clone()).filter(|body| is_digested(body));
+            return body.ok_or("its body does not match its digest");
+        };
+        let length = self.header(headers::RESPONSE_COMPRESS_SIZE).and_then(|size| size.parse().ok());
+        let length = length.filter(|length| kind == headers::DEFLATE && *length <= ANSWER_BYTES_MAX);
+        let length = length.ok_or("its compression is malformed")?;
+        let body = compress::inflate(&self.body, length).ok().filter(|body| body.len() == length);
+        let body = body.ok_or("its body cannot be inflated")?;
+        // Servers differ on which of the two the digest is of; the signature covers it in any case.
+        if is_digested(&body) || is_digested(&self.body) {
+            Ok(body.into())
+        } else {
+            Err("its body does not match its digest")
+        }
+    }
+
+    fn service_error(&self, body: &Bytes, request_id: &str) -> ServiceError {
         let (code, message) = match self.call.dialect {
-            Dialect::Protocol => protocol_error(&self.body),
-            Dialect::Json => crate::json::error(&self.body),
+            Dialect::Protocol => protocol_error(body),
+            Dialect::Json => crate::json::error(body),
         }
         .unwrap_or_else(|| {
             (format!("HTTP {}", self.status.as_u16()), "the answer holds no error".to_owned())
@@ -314,9 +362,8 @@ fn check_endpoint(endpoint: &str) -> Result<String, Error> {
     let invalid = |reason| Error::Endpoint { endpoint: endpoint.to_owned(), reason };
     let uri: Uri = endpoint.parse().map_err(|_| invalid("it is no URL"))?;
     match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(invalid("https is not supported yet; use http")),
-        _ => return Err(invalid("it must begin with http://")),
+        Some("http" | "https") => {}
+        _ => return Err(invalid("it must begin with http:// or https://")),
     }
     if uri.path() != "/" || uri.query().is_some() {
         return Err(invalid("it must end after host and port"));

@@ -97,7 +97,7 @@ pub(crate) enum Footer {
     Longer(usize),
 }
 
-fn key_values(metadata: &ParquetMetaData) -> Vec<(String, String)> {
+pub(crate) fn key_values(metadata: &ParquetMetaData) -> Vec<(String, String)> {
     let pairs = metadata.file_metadata().key_value_metadata().into_iter().flatten();
     pairs.map(|pair| (pair.key.clone(), pair.value.clone().unwrap_or_default())).collect()
 }
@@ -120,7 +120,7 @@ fn read_batch(batch: &RecordBatch, rows: &mut Vec<Vec<Option<Value>>>) -> Result
     Ok(())
 }
 
-fn read_value(array: &dyn Array, at: usize) -> Option<Value> {
+pub(crate) fn read_value(array: &dyn Array, at: usize) -> Option<Value> {
     Some(match array.data_type() {
         DataType::Boolean => Value::Boolean(array.as_boolean().value(at)),
         DataType::Int64 => Value::Integer(array.as_primitive::<Int64Type>().value(at)),

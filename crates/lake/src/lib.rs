@@ -21,6 +21,7 @@ mod name;
 mod name_table;
 mod prefix;
 mod schema;
+mod table_file;
 
 pub use bucket::{Bucket, BucketError, BucketIdentity, BucketLimits, ListedObject, PutOutcome};
 pub use decode::{DecodeError, DecodedObject, read_object};
@@ -34,6 +35,7 @@ pub use name::{ObjectName, ObjectParts, check_suffix, object_name, recognise};
 pub use name_table::ColumnScout;
 pub use prefix::Prefix;
 pub use schema::{Column, ColumnKind, ObjectSchema, Source, arrow_schema, writer_properties};
+pub use table_file::{FileRow, TableFileReader, TableFileWriter, WriteError};
 
 /// The folder at a bucket's root that is ours: identity, manifests, marks, dirty data, temporary files.
 pub const SERVICE_FOLDER: &str = "_lakeferry";

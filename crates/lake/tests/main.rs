@@ -7,3 +7,4 @@ mod roundtrip;
 mod rows;
 mod s3_server;
 mod sync_marks;
+mod table_files;

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod demo;
+mod rows;
 mod serve;
 mod server;
 mod table;
@@ -14,9 +15,13 @@ pub use catalog::{
     RoleCommand,
 };
 pub use demo::DemoArgs;
+pub use rows::{ExportRows, ImportRows, RowsArgs, ScanTable};
 pub use serve::ServeArgs;
 pub use server::{InInstanceArgs, ServerArgs};
-pub use table::{DescribeTable, ListTables, ScanTable, TableCommand};
+pub use table::{
+    CreateTable, DeleteRow, DescribeTable, DropTable, GetRow, KeyKindArg, ListTables, PutRows, TableCommand,
+    UpdateRow,
+};
 pub use task::{CompressionArg, CreateTask, ListTasks, ModeArg, OneTask, ShowTask, TaskCommand, WatchTask};
 
 /// A self-hosted table service that speaks the Tablestore protocol, and delivers its tables into a data lake
@@ -38,7 +43,8 @@ Then, in another terminal:
   lakeferry instance create shop        a namespace of tables, for any SDK to use
   lakeferry bucket create lake          a directory to deliver tables into
   export TABLESTORE_INSTANCE=shop
-  lakeferry table list
+  lakeferry table create orders --key id:integer
+  lakeferry table import orders orders.csv
   lakeferry task create --table orders --name to-lake --bucket lake \\
       --prefix 'orders/$yyyy/$MM/$dd'
   lakeferry task watch orders to-lake
@@ -74,7 +80,7 @@ pub enum Command {
     /// Make, list or delete access keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Look at tables and their rows
+    /// Make tables, look at them, read and write their rows
     #[command(subcommand)]
     Table(TableCommand),
     /// Make, watch and steer delivery tasks
@@ -130,6 +136,19 @@ mod tests {
         assert_eq!(task.object_age.unwrap().as_secs(), 5);
         assert_eq!(task.object_size, Some(8 << 20));
         assert_eq!((task.suffix.as_str(), task.zone.as_str()), (".parquet", "UTC"));
+    }
+
+    #[test]
+    fn a_key_may_be_negative_and_flags_may_follow_it() {
+        let Command::Table(TableCommand::Get(get)) =
+            parse("table get visits ann -7 --columns a,b").unwrap().command
+        else {
+            unreachable!("`table get` was typed")
+        };
+        assert_eq!(
+            (get.key, get.columns),
+            (vec!["ann".to_owned(), "-7".to_owned()], vec!["a".into(), "b".into()])
+        );
     }
 
     #[test]

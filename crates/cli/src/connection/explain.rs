@@ -20,7 +20,10 @@ pub fn explain(error: Error, asked: &Asked<'_>) -> Failure {
         Error::Service(error) => answered(&error, asked),
         Error::Endpoint { .. } => Failure::usage("the server's address cannot be used")
             .caused_by(error)
-            .hint("write it as http://HOST:PORT"),
+            .hint("write it as http://HOST:PORT or https://HOST"),
+        Error::Tls { .. } => Failure::broken("no secure connection can be made")
+            .caused_by(error)
+            .hint("are the system's certificates there? SSL_CERT_FILE names another file of them"),
         Error::Connect { .. } => Failure::broken(format!("no server answers at {endpoint}"))
             .caused_by(root(&error))
             .hint("start one with: lakeferry serve")

@@ -63,6 +63,13 @@ impl Connection {
         }
     }
 
+    /// The same server, asked for longer: for long work, which a server that starts again should not end.
+    pub fn patient(self, retry_time_max: Duration) -> Result<Self, Failure> {
+        let config = ClientConfig { retry_time_max, ..self.client.config().clone() };
+        let client = Client::new(config).map_err(|error| self.explain(error))?;
+        Ok(Self { client, ..self })
+    }
+
     /// The instance that the command named.
     ///
     /// # Panics

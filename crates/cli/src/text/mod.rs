@@ -3,13 +3,11 @@
 mod columns;
 mod facts;
 mod format;
-mod json_row;
 mod parse;
 mod quote;
 
 pub use columns::Columns;
 pub use facts::Facts;
 pub use format::{count, counted, duration, instant, size, time_of_day};
-pub use json_row::json_row;
 pub use parse::{ColumnArg, event_time, parse_duration, parse_size};
 pub use quote::{shell, sql};

@@ -74,9 +74,11 @@ async fn retries_end_when_their_time_is_used_up() {
 
 #[tokio::test]
 async fn an_answer_that_the_server_did_not_sign_is_not_believed() {
-    for fault in [Fault::OtherBody, Fault::OtherKey, Fault::Unsigned, Fault::Old] {
+    let faults = [Fault::OtherBody, Fault::OtherKey, Fault::Unsigned, Fault::Old, Fault::DeflatedOtherBody];
+    for fault in faults {
         let server = TestServer::playing([put_ok().with(fault)]).await;
-        let error = client(&server).put_row("t", row()).await.unwrap_err();
+        let config = ClientConfig { compress_answers: true, ..config(&server) };
+        let error = Client::new(config).unwrap().put_row("t", row()).await.unwrap_err();
         assert!(matches!(error, Error::Untrusted { .. }), "{fault:?}: {error}");
         assert!(error.is_outcome_unknown());
     }
@@ -135,8 +137,8 @@ async fn nobody_at_the_endpoint_is_known_to_have_written_nothing() {
 #[test]
 fn endpoints_that_cannot_be_called_are_refused() {
     for (endpoint, reason) in [
-        ("https://example.com", "https is not supported"),
-        ("127.0.0.1:8080", "it must begin with http://"),
+        ("ftp://example.com", "it must begin with http:// or https://"),
+        ("127.0.0.1:8080", "it must begin with http:// or https://"),
         ("http://127.0.0.1:8080/path", "it must end after host and port"),
         ("not a url", "it is no URL"),
     ] {

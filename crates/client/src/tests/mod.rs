@@ -2,7 +2,14 @@
 
 mod calls;
 mod failures;
+mod features;
+mod filters;
+mod operations;
+mod real;
 mod server;
+mod signing;
+mod transfer;
+mod tunnel;
 
 use bytes::Bytes;
 use lakeferry_wire::code::ErrorCode;

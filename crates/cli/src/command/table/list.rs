@@ -16,7 +16,7 @@ pub async fn run(args: ListTables) -> Result<(), Failure> {
     let tables = super::names(answer)?;
     if tables.is_empty() {
         console::note(format_args!(
-            "instance {} has no table yet; any Tablestore SDK can make one with CreateTable",
+            "instance {} has no table yet; make one with: lakeferry table create NAME --key id:integer",
             server.instance()
         ));
     }

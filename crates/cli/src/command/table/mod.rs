@@ -1,8 +1,14 @@
-//! `lakeferry table list|describe|scan`.
+//! `lakeferry table`: tables, single rows ([`single`]), and files of rows ([`import`], [`export`]).
 
+mod create;
 mod describe;
+mod drop;
+mod export;
+mod import;
 mod list;
+mod row;
 mod scan;
+mod single;
 
 use lakeferry_model::{TableName, TableSchema};
 use serde_json::Value;
@@ -15,9 +21,17 @@ use crate::failure::Failure;
 /// Carries out one of the commands.
 pub async fn run(command: TableCommand) -> Result<(), Failure> {
     match command {
+        TableCommand::Create(args) => create::run(*args).await,
         TableCommand::List(args) => list::run(args).await,
         TableCommand::Describe(args) => describe::run(args).await,
+        TableCommand::Drop(args) => drop::run(args).await,
+        TableCommand::Get(args) => single::get(args).await,
+        TableCommand::Put(args) => single::put(args).await,
+        TableCommand::Update(args) => single::update(args).await,
+        TableCommand::Delete(args) => single::delete(args).await,
         TableCommand::Scan(args) => scan::run(args).await,
+        TableCommand::Import(args) => import::run(*args).await,
+        TableCommand::Export(args) => export::run(args).await,
     }
 }
 
