@@ -41,7 +41,7 @@ pub use write::{
 };
 
 use bytestring::ByteString;
-use lakeferry_model::{KeyValue, Violation, check_index_key_column_count};
+use lakeferry_model::{KeyValue, Violation, check_index_key_column_count, check_key_column_count};
 
 use crate::plain_buffer::WireKeyValue;
 
