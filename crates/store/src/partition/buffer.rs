@@ -97,7 +97,7 @@ impl<'a> Unwritten<'a> {
     }
 
     /// The rows of these keys as they wait, in the order of the keys.
-    pub fn rows<'k>(&self, keys: impl Iterator<Item = &'k Bytes> + Clone) -> PendingRows {
+    pub fn rows<'k>(&self, keys: &(impl Iterator<Item = &'k Bytes> + Clone)) -> PendingRows {
         let mut rows = match self.held {
             Some(held) => held.pending(keys.clone()),
             None => keys.clone().map(|_| None).collect(),

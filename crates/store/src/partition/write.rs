@@ -250,7 +250,7 @@ impl Partition {
         deadline: Instant,
     ) -> Result<usize, Error> {
         let mut missing = Vec::new();
-        for (key, pending) in keys.clone().zip(unwritten.rows(keys)) {
+        for (key, pending) in keys.clone().zip(unwritten.rows(&keys)) {
             match pending {
                 Some(entry) => {
                     old.saw_pending = true;

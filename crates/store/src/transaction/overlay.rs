@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
+use std::ops::Bound;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -51,14 +52,14 @@ pub(super) async fn range(
     }
     let (from, to) = ends_of(range);
     let partition = session.table().partition_at(&from);
-    lay_over(committed, buffer.touched(), (from, to), range.backward, limits, partition)
+    lay_over(&committed, buffer.touched(), (from, to), range.backward, limits, partition)
 }
 
 /// A page of committed rows with rows of the transaction's own in their places. The page ends where the committed
 /// one does, or before that where it is full.
 fn lay_over(
-    page: RangePage,
-    own: &BTreeMap<Bytes, Option<Bytes>>,
+    page: &RangePage,
+    touched: &BTreeMap<Bytes, Option<Bytes>>,
     (mut from, mut to): (Vec<u8>, Vec<u8>),
     backward: bool,
     limits: RangeLimits,
@@ -75,23 +76,21 @@ fn lay_over(
             to = bytes;
         }
     }
-    let own: Vec<(&[u8], Option<Vec<u8>>)> = if from < to {
-        let within = own.range::<[u8], _>((
-            std::ops::Bound::Included(from.as_slice()),
-            std::ops::Bound::Excluded(to.as_slice()),
-        ));
-        within.map(|(key, columns)| (key.as_ref(), columns.as_deref().map(entry_of))).collect()
-    } else {
-        Vec::new()
-    };
-    let own: Box<dyn Iterator<Item = &(&[u8], Option<Vec<u8>>)>> =
-        if backward { Box::new(own.iter().rev()) } else { Box::new(own.iter()) };
+    let mut own: Vec<OwnRow<'_>> = Vec::new();
+    if from < to {
+        let within = (Bound::Included(from.as_slice()), Bound::Excluded(to.as_slice()));
+        let rows = touched.range::<[u8], _>(within);
+        own.extend(rows.map(|(key, columns)| (key.as_ref(), columns.as_deref().map(entry_of))));
+    }
+    if backward {
+        own.reverse();
+    }
     let committed = page.blocks.iter().flat_map(|block| block.entries());
-    let mut merged = Merged { committed: committed.peekable(), own: own.peekable(), backward };
+    let merged = Merged { committed: committed.peekable(), own: own.iter().peekable(), backward };
 
     let (mut rows, mut bytes) = (Vec::new(), 0);
     let mut next = page.next.clone();
-    while let Some((key, entry)) = merged.next() {
+    for (key, entry) in merged {
         if rows.len() == limits.rows_max.max(1) || (bytes >= limits.bytes_max && !rows.is_empty()) {
             next = Some(key::decode(key, &partition.table().schema.primary_key)?);
             break;
@@ -103,22 +102,17 @@ fn lay_over(
     Ok(RangePage { blocks, next })
 }
 
+/// The key and the entry of a row of the transaction's own; no entry if it was deleted.
+type OwnRow<'a> = (&'a [u8], Option<Vec<u8>>);
+
 /// Committed rows and own ones in the order of the walk; an own row takes the committed one's place.
-struct Merged<
-    'a,
-    C: Iterator<Item = (&'a [u8], &'a [u8])>,
-    O: Iterator<Item = &'a (&'a [u8], Option<Vec<u8>>)>,
-> {
+struct Merged<'a, C: Iterator<Item = (&'a [u8], &'a [u8])>> {
     committed: Peekable<C>,
-    own: Peekable<O>,
+    own: Peekable<std::slice::Iter<'a, OwnRow<'a>>>,
     backward: bool,
 }
 
-impl<'a, C, O> Iterator for Merged<'a, C, O>
-where
-    C: Iterator<Item = (&'a [u8], &'a [u8])>,
-    O: Iterator<Item = &'a (&'a [u8], Option<Vec<u8>>)>,
-{
+impl<'a, C: Iterator<Item = (&'a [u8], &'a [u8])>> Iterator for Merged<'a, C> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
