@@ -44,12 +44,20 @@ pub use write::{
 };
 
 use bytestring::ByteString;
-use lakeferry_model::{KeyValue, Violation, check_index_key_column_count};
+use lakeferry_model::{KeyValue, Violation, check_index_key_column_count, check_key_column_count};
 
 use crate::plain_buffer::WireKeyValue;
 
 /// Takes the key of a row: as many columns as a key can have, each with a value.
 fn key_values(
+    key: Vec<(ByteString, WireKeyValue)>,
+) -> Result<impl Iterator<Item = (ByteString, KeyValue)>, Violation> {
+    check_key_column_count(key.len())?;
+    read_key_values(key)
+}
+
+/// Takes the key of a row that may be an index's, whose keys are longer.
+fn read_key_values(
     key: Vec<(ByteString, WireKeyValue)>,
 ) -> Result<impl Iterator<Item = (ByteString, KeyValue)>, Violation> {
     check_index_key_column_count(key.len())?;

@@ -7,7 +7,7 @@ use lakeferry_model::{
     check_key_value, limits,
 };
 
-use super::{enum_value, filter, key_values};
+use super::{enum_value, filter, read_key_values};
 use crate::plain_buffer::{WireKeyValue, decode_row};
 use crate::proto;
 use crate::row_token::RowToken;
@@ -263,7 +263,7 @@ fn row_token(token: &Bytes) -> Result<Option<RowToken>, Violation> {
 }
 
 fn key(buffer: &Bytes) -> Result<KeyColumns, Violation> {
-    let key: KeyColumns = key_values(decode_row(buffer)?.key)?.collect();
+    let key: KeyColumns = read_key_values(decode_row(buffer)?.key)?.collect();
     key.iter().try_for_each(|(name, value)| check_key_value(name, value.as_ref()))?;
     Ok(key)
 }
