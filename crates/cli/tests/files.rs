@@ -72,7 +72,7 @@ fn rows_of_every_kind() -> String {
     row(key("a", 0, "AP8="), r#","mixed":7.0,"price":{"double":"inf"},"yes":false"#);
     row(key("b,\\\"\\n", 5, "/w=="), r#","mixed":{"base64":"Nw=="},"price":{"double":"-inf"}"#);
     row(key("é\u{1F980}", i64::MAX, "AA=="), r#","count":-9223372036854775808,"price":{"integer":"3"}"#);
-    row(key("é\u{1F980}", i64::MAX, "AQ=="), &format!(r#","large":"{large}","mixed":true,"price":1e300"#));
+    row(key("é\u{1F980}", i64::MAX, "AQ=="), &format!(r#","large":"{large}","mixed":true,"price":1e+300"#));
     row(key("é\u{1F980}", i64::MAX, "Ag=="), r#","price":-0.0,"small":2.2250738585072014e-308"#);
     rows
 }

@@ -114,7 +114,7 @@ and with --update removes the column. CSV: nothing between two commas is no valu
 is base64.
 
 It stops at the first row that is refused, says which and why, and how to go on behind those that are \
-written. Writing a row twice does no harm.")]
+written. Writing a row twice does no harm, but where the server picks a column of its key.")]
 pub struct ImportRows {
     /// The table's name
     pub table: String,

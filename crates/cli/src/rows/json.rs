@@ -5,7 +5,7 @@
 //! | STRING | `"text"` |
 //! | BOOLEAN | `true`, `false` |
 //! | INTEGER | `7`: a number without point and exponent |
-//! | DOUBLE | `7.0`, `1e300`: a number with one |
+//! | DOUBLE | `7.0`, `1e+300`: a number with one |
 //! | BINARY | `{"base64": "AP8="}` |
 //! | DOUBLE that JSON has no number for | `{"double": "NaN"}`, `"inf"`, `"-inf"` |
 //! | no value | `null`, or no such name |
@@ -272,7 +272,7 @@ mod tests {
             (r#"{"v":9223372036854775808}"#, "9223372036854775807"),
             (r#"{"v":1e999}"#, "out of range"),
             (r#"{"v":1,"v":2}"#, "twice"),
-            (r#"{"v":1"#, "column 8"),
+            (r#"{"v":1"#, "at column 6"),
             (r#"[1]"#, "an object with a name for each column"),
             (r#"{"v":1} {"v":2}"#, "trailing"),
         ] {

@@ -17,10 +17,15 @@ use crate::text::{self, Columns, Facts};
 struct Described {
     schema: TableSchema,
     options: TableOptions,
-    stream: Option<StreamSpec>,
+    stream: Option<Stream>,
     created_at: Micros,
     partitions: Vec<Partition>,
     tasks: Vec<TaskEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stream {
+    spec: StreamSpec,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,7 +61,7 @@ fn facts(table: &Described) -> Facts {
     if !options.allow_update {
         facts.add("updates", "refused: the table takes whole rows only");
     }
-    facts.add("stream", stream(table.stream.as_ref()));
+    facts.add("stream", stream(table.stream.as_ref().map(|stream| &stream.spec)));
     facts.add("made", text::instant(table.created_at));
     let tasks = table.tasks.iter().map(|task| format!("{}, {}", task.name, progress::mode(task.mode)));
     facts.add_all("tasks", tasks);
@@ -123,7 +128,11 @@ mod tests {
             },
             "options": {"time_to_live_s": 86400, "versions_max": 2, "deviation_s": 1, "allow_update": true},
             "throughput": {"read": 0, "write": 0},
-            "stream": {"expiration_hours": 1, "origin_columns": []},
+            "stream": {
+                "spec": {"expiration_hours": 1, "origin_columns": []},
+                "id": "t_1",
+                "enabled_at": 0,
+            },
             "created_at": 0,
             "partitions": [{"id": 7, "last_sequence": 1234, "last_commit_time": 0, "closed_time": 1}],
             "tasks": [{"name": "to-lake", "mode": "BASE_INC"}],

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use lakeferry_client::{Client, Error, ErrorCode, RowWrite, TableWrites};
-use lakeferry_model::{KeyValue, limits};
+use lakeferry_model::{KeyValue, TableSchema, limits};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -23,6 +23,8 @@ const BATCH_BYTES_MAX: usize = limits::BATCH_WRITE_BYTES_MAX / 2;
 /// The lanes of an import.
 pub struct Lanes {
     lanes: Vec<Lane>,
+    /// Columns of a whole key. One with fewer is a new row, whose key the server completes.
+    key_columns: usize,
     tasks: JoinSet<()>,
 }
 
@@ -41,16 +43,17 @@ struct Batch {
 
 impl Lanes {
     /// Begins so many lanes.
-    pub fn start(count: usize, client: &Client, table: &str, tally: &Arc<Mutex<Tally>>) -> Self {
+    pub fn start(count: usize, client: &Client, table: &TableSchema, tally: &Arc<Mutex<Tally>>) -> Self {
         let mut tasks = JoinSet::new();
         let lanes = (0..count).map(|_| {
             let (send, batches) = mpsc::channel(1);
-            let writer = Writer { client: client.clone(), table: table.to_owned(), tally: tally.clone() };
+            let name = table.name.as_str().to_owned();
+            let writer = Writer { client: client.clone(), table: name, tally: tally.clone() };
             tasks.spawn(writer.run(batches));
             Lane { batch: Batch::default(), send }
         });
         let lanes = lanes.collect();
-        Self { lanes, tasks }
+        Self { lanes, key_columns: table.primary_key.len(), tasks }
     }
 
     /// Takes a row, once its lane has room for it.
@@ -62,7 +65,8 @@ impl Lanes {
         let at = usize::try_from(hasher.finish() % count).unwrap_or(0);
         let lane = &mut self.lanes[at];
         let bytes = row.size();
-        if !lane.batch.has_room_for(&key, bytes) {
+        let key = Some(key).filter(|key| key.len() == self.key_columns);
+        if !lane.batch.has_room_for(key.as_deref(), bytes) {
             lane.flush().await;
         }
         lane.batch.push(place, key, row, bytes);
@@ -92,16 +96,16 @@ impl Lane {
 }
 
 impl Batch {
-    fn has_room_for(&self, key: &[KeyValue], bytes: usize) -> bool {
+    fn has_room_for(&self, key: Option<&[KeyValue]>, bytes: usize) -> bool {
         self.rows.len() < limits::BATCH_WRITE_ROWS_MAX
             && (self.rows.is_empty() || self.bytes + bytes <= BATCH_BYTES_MAX)
-            && !self.keys.contains(key)
+            && !key.is_some_and(|key| self.keys.contains(key))
     }
 
-    fn push(&mut self, place: Place, key: Vec<KeyValue>, row: RowWrite, bytes: usize) {
+    fn push(&mut self, place: Place, key: Option<Vec<KeyValue>>, row: RowWrite, bytes: usize) {
         self.rows.push(row);
         self.places.push(place);
-        self.keys.insert(key);
+        self.keys.extend(key);
         self.bytes += bytes;
     }
 }

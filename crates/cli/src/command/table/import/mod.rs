@@ -43,7 +43,7 @@ pub async fn run(args: ImportRows) -> Result<(), Failure> {
         console::note(format_args!("types guessed from the first rows: {guesses}"));
     }
     let tally = Arc::new(Mutex::new(Tally::new(args.skip, args.keep_going)));
-    let lanes = Lanes::start(args.parallel.into(), server.client(), table.as_str(), &tally);
+    let lanes = Lanes::start(args.parallel.into(), server.client(), &schema, &tally);
     let import = Import { args: &args, schema: &schema, tally: &tally, started: Instant::now() };
     import.run(source, lanes, Stop::listen(None)?).await;
     report(&args, &tally.lock())

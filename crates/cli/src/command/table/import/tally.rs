@@ -168,12 +168,16 @@ mod tests {
         tally.written(place(1));
         tally.stop(None, "asked");
         assert!(!tally.is_wanted(place(1)));
-        let mut tally = Tally::new(0, true);
-        tally.unreadable("the row does not end");
-        assert!(tally.is_wanted(place(1)) && tally.stopped().is_some());
         let stopped = tally.stopped().unwrap();
         assert_eq!((stopped.place, stopped.why.as_str()), (Some(place(2)), "sooner"));
         assert_eq!(tally.done_up_to(), 1);
+    }
+
+    #[test]
+    fn what_was_read_before_a_file_breaks_off_is_still_wanted() {
+        let mut tally = Tally::new(0, true);
+        tally.unreadable("the row does not end");
+        assert!(tally.is_wanted(place(1)) && tally.stopped().is_some());
     }
 
     #[test]
