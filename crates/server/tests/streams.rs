@@ -15,11 +15,9 @@ use crate::rows::{delete, get, put, told, update};
 /// A table with a stream that keeps the old values of these columns.
 pub fn streamed(name: &str, origin_columns: &[&str]) -> proto::CreateTableRequest {
     let columns_to_get = origin_columns.iter().map(|name| (*name).to_owned()).collect();
-    let stream = proto::StreamSpecification { enable_stream: true, expiration_time: Some(24), columns_to_get };
-    proto::CreateTableRequest {
-        stream_spec: Some(stream),
-        ..create_table(name, &[("pk", KeyKind::Integer)])
-    }
+    let stream =
+        proto::StreamSpecification { enable_stream: true, expiration_time: Some(24), columns_to_get };
+    proto::CreateTableRequest { stream_spec: Some(stream), ..create_table(name, &[("pk", KeyKind::Integer)]) }
 }
 
 async fn make(server: &TestServer, request: &proto::CreateTableRequest) {
@@ -111,19 +109,28 @@ async fn a_stream_tells_each_change_once_and_in_order() {
     let answer = read(&server, &second).await;
     let [updated, deleted] = &answer.stream_records[..] else { panic!("two changes are two records") };
     assert_eq!(updated.action_type(), ActionType::UpdateRow);
-    let told: Vec<_> =
-        row_of(updated).cells.into_iter().map(|WireCell { name, value, operation, timestamp_ms }| {
+    let told: Vec<_> = row_of(updated)
+        .cells
+        .into_iter()
+        .map(|WireCell { name, value, operation, timestamp_ms }| {
             (name.to_string(), value.is_some(), operation, timestamp_ms)
-        }).collect();
+        })
+        .collect();
     let put_at = told[2].3;
     assert!(put_at > at);
-    assert_eq!(told, [
-        ("colToDel".to_owned(), false, CellOperation::DeleteVersion, at),
-        ("colToDelAll".to_owned(), false, CellOperation::DeleteAll, None),
-        ("colToUpdate".to_owned(), true, CellOperation::Put, put_at),
-    ]);
+    assert_eq!(
+        told,
+        [
+            ("colToDel".to_owned(), false, CellOperation::DeleteVersion, at),
+            ("colToDelAll".to_owned(), false, CellOperation::DeleteAll, None),
+            ("colToUpdate".to_owned(), true, CellOperation::Put, put_at),
+        ]
+    );
     let gone = row_of(deleted);
-    assert_eq!((deleted.action_type(), gone.cells.len(), gone.delete_marker), (ActionType::DeleteRow, 0, true));
+    assert_eq!(
+        (deleted.action_type(), gone.cells.len(), gone.delete_marker),
+        (ActionType::DeleteRow, 0, true)
+    );
     let places: Vec<_> = [record, updated, deleted].map(|record| row_of(record).sequence.unwrap()).into();
     assert!(places.is_sorted_by(|a, b| a < b), "{places:?}");
 
@@ -224,7 +231,10 @@ async fn streams_are_listed_and_described_shard_by_shard() {
     let id = &all[1].stream_id;
     let whole: proto::DescribeStreamResponse = server.call("DescribeStream", &describe(id)).await.ok();
     assert_eq!((&whole.stream_id, &*whole.table_name, whole.expiration_time), (id, "b", 24));
-    assert_eq!((whole.stream_status(), whole.creation_time), (proto::StreamStatus::Active, all[1].creation_time));
+    assert_eq!(
+        (whole.stream_status(), whole.creation_time),
+        (proto::StreamStatus::Active, all[1].creation_time)
+    );
     assert_eq!((whole.shards.len(), &whole.next_shard_id), (3, &None));
     let mut pages = Vec::new();
     let mut from = None;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use lakeferry_model::{KeyKind, ValueRef};
 use lakeferry_wire::convert::ChannelToken;
-use lakeferry_wire::proto::tunnel::{self as proto, ActionType, ChannelStatus, TunnelType};
 use lakeferry_wire::proto as tables;
+use lakeferry_wire::proto::tunnel::{self as proto, ActionType, ChannelStatus, TunnelType};
 
 use crate::harness::{Answer, Request, TestServer, create_table, rows};
 use crate::rows::{delete, put, row, told, update};
@@ -200,7 +200,10 @@ async fn rows_come_first_and_changes_after_them() {
     table_of(&server, &[]).await;
     put_rows(&server, "t", 0..20).await;
     let id = make(&server, "t", TunnelType::BaseAndStream).await;
-    server.call("PutRow", &put("t", 20, &[("c", ValueRef::Integer(20))])).await.ok::<tables::PutRowResponse>();
+    server
+        .call("PutRow", &put("t", 20, &[("c", ValueRef::Integer(20))]))
+        .await
+        .ok::<tables::PutRowResponse>();
     let cells = [("c", Some(ValueRef::Integer(-1)), Default::default(), None)];
     server.call("UpdateRow", &update("t", 20, &cells)).await.ok::<tables::UpdateRowResponse>();
     server.call("DeleteRow", &delete("t", 0)).await.ok::<tables::DeleteRowResponse>();
@@ -216,11 +219,14 @@ async fn rows_come_first_and_changes_after_them() {
     let rows = (1..20).map(|pk| format!("{pk} c={pk}")).chain(["20 c=-1".to_owned()]);
     assert!(base.into_iter().eq(rows), "the rows as they were when they were read");
     assert!(worker.told.iter().all(|(action, _, in_stream)| *action == ActionType::PutRow && !in_stream));
-    assert_eq!(changes, [
-        (ActionType::PutRow, "20 c=20".to_owned(), true),
-        (ActionType::UpdateRow, "20 c=-1".to_owned(), true),
-        (ActionType::DeleteRow, "0".to_owned(), true),
-    ]);
+    assert_eq!(
+        changes,
+        [
+            (ActionType::PutRow, "20 c=20".to_owned(), true),
+            (ActionType::UpdateRow, "20 c=-1".to_owned(), true),
+            (ActionType::DeleteRow, "0".to_owned(), true),
+        ]
+    );
     let described = describe(&server, "t").await;
     assert_eq!(described.tunnel.stage, "ProcessStream");
     let stream = described.channels.iter().find(|channel| channel.channel_type() == "Stream").unwrap();
@@ -236,7 +242,8 @@ async fn every_row_of_many_is_told_exactly_once() {
     let id = make(&server, "t", TunnelType::BaseData).await;
     let mut worker = Worker::connect(&server, &id, 300).await;
     worker.drain(&server).await;
-    let mut keys: Vec<i64> = worker.texts().iter().map(|row| row.split(' ').next().unwrap().parse().unwrap()).collect();
+    let mut keys: Vec<i64> =
+        worker.texts().iter().map(|row| row.split(' ').next().unwrap().parse().unwrap()).collect();
     keys.sort_unstable();
     assert!(keys.into_iter().eq(0..12_000));
     let described = describe(&server, "t").await;
@@ -290,6 +297,8 @@ async fn two_workers_share_and_the_one_that_dies_is_replaced() {
     let (code, message) = gone.error();
     assert_eq!((gone.status.as_u16(), &*code), (410, "OTSResourceGone"));
     assert!(message.contains("is not connected"), "{message}");
+    let gone = server.call("tunnel/readrecords", &second.read_request(channel, "nonsense")).await;
+    assert_eq!(gone.error().0, "OTSResourceGone", "whatever it says of the channel");
     let gone = server.call("tunnel/heartbeat", &second.heartbeat()).await;
     assert_eq!(gone.error().0, "OTSResourceGone");
 }
@@ -309,7 +318,8 @@ async fn a_worker_goes_on_after_a_restart_as_if_there_had_been_none() {
     let server = server.restart().await;
     put_rows(&server, "t", 30..40).await;
     worker.drain(&server).await;
-    let mut keys: Vec<i64> = worker.texts().iter().map(|row| row.split(' ').next().unwrap().parse().unwrap()).collect();
+    let mut keys: Vec<i64> =
+        worker.texts().iter().map(|row| row.split(' ').next().unwrap().parse().unwrap()).collect();
     keys.sort_unstable();
     assert!(keys.into_iter().eq(0..40), "nothing is lost and nothing told twice");
 }
@@ -402,14 +412,17 @@ async fn tunnels_are_listed_described_and_deleted() {
     };
     let described = describe(&server, "t").await;
     let info = &described.tunnel;
-    assert_eq!(list("t").await, [info.clone()]);
+    assert_eq!(list("t").await, std::slice::from_ref(info));
     assert_eq!((&info.tunnel_id, info.tunnel_name(), &*info.tunnel_type), (&id, "tunnel", "BaseAndStream"));
     assert_eq!((&*info.table_name, &*info.instance_name, &*info.stage), ("t", "test", "ProcessBaseData"));
     let second = 1_000_000_000;
     let now = lakeferry_model::SystemClock::shared().now_micros() * 1000;
     assert!((now - 60 * second..=now).contains(&info.create_time()), "nanoseconds since the epoch");
-    let kinds: Vec<_> =
-        described.channels.iter().map(|c| (c.channel_type().to_owned(), c.channel_status().to_owned())).collect();
+    let kinds: Vec<_> = described
+        .channels
+        .iter()
+        .map(|c| (c.channel_type().to_owned(), c.channel_status().to_owned()))
+        .collect();
     assert_eq!(kinds, [("BaseData".to_owned(), "WAIT".to_owned()), ("Stream".to_owned(), "WAIT".to_owned())]);
 
     let taken = server.call("tunnel/create", &create("t", "tunnel", TunnelType::Stream)).await;
@@ -421,16 +434,15 @@ async fn tunnels_are_listed_described_and_deleted() {
     let whole: serde_json::Value = serde_json::from_slice(&rpo.tunnel_rpo_infos.unwrap()).unwrap();
     assert_eq!(whole["Stream"]["TotalCount"], 0);
 
-    let request = proto::DeleteTunnelRequest {
-        table_name: "t".into(),
-        tunnel_name: "tunnel".into(),
-        tunnel_id: None,
-    };
+    let request =
+        proto::DeleteTunnelRequest { table_name: "t".into(), tunnel_name: "tunnel".into(), tunnel_id: None };
     server.call("tunnel/delete", &request).await.ok::<proto::DeleteTunnelResponse>();
     let is_missing = |answer: &Answer| {
         assert_eq!((answer.status.as_u16(), &*answer.error().0), (400, "OTSParameterInvalid"));
     };
     is_missing(&server.call("tunnel/delete", &request).await);
+    let of_no_table = proto::DeleteTunnelRequest { table_name: "no".into(), ..request };
+    is_missing(&server.call("tunnel/delete", &of_no_table).await);
     let connect = proto::ConnectRequest { tunnel_id: id, client_config: None };
     is_missing(&server.call("tunnel/connect", &connect).await);
     assert_eq!(list("t").await, []);

@@ -34,7 +34,7 @@ pub use error::{Error, ErrorKind};
 pub use index::{IndexInfo, IndexPhase, IndexReport};
 pub use partition::head::{LogHead, LogKeeper};
 pub use partition::{LogBlock, Partition, PartitionId, RowBlock, Written};
-pub use record::{Action, Changed, Details, RecordView, Told};
+pub use record::{Action, Changed, RecordView, Told};
 pub use split_points::SplitPoints;
 pub use store::{Settings, Store, TableSpec, TableUpdate};
 pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};

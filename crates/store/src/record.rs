@@ -133,8 +133,6 @@ pub struct RecordView<'a> {
     commit_time: Micros,
     key: &'a [u8],
     columns: &'a [u8],
-    /// Of a delete, where others have their columns: the values before it.
-    removed: &'a [u8],
     /// What lies behind the key of a change.
     content: &'a [u8],
     visibility: Visibility,
@@ -155,11 +153,9 @@ impl<'a> RecordView<'a> {
         let mut body = Reader(body);
         let action = body.byte().and_then(Action::from_byte).ok_or_else(damaged)?;
         let key = body.prefixed().ok_or_else(damaged)?;
-        let (columns, removed) =
-            if action == Action::Delete { (NO_COLUMNS, body.0) } else { (body.0, NO_COLUMNS) };
+        let columns = if action == Action::Delete { NO_COLUMNS } else { body.0 };
         let told = Told::Change(action);
-        let content = body.0;
-        Ok(Self { told, sequence, commit_time, key, columns, removed, content, visibility: Visibility::ALL })
+        Ok(Self { told, sequence, commit_time, key, columns, content: body.0, visibility: Visibility::ALL })
     }
 
     /// Takes a row as the full phase finds it. `None` if no reader would see it.
@@ -177,7 +173,6 @@ impl<'a> RecordView<'a> {
             commit_time: row.commit_time(),
             key,
             columns: &entry[crate::entry::HEAD_BYTES..],
-            removed: NO_COLUMNS,
             content: &[],
             visibility,
         }))
@@ -227,60 +222,58 @@ impl<'a> RecordView<'a> {
         })
     }
 
-    /// What the change did and what was there before it, as streams tell it. A row of the full phase tells nothing
-    /// of the kind, and a delete nothing but the values before it.
+    /// What the change did to single columns: column by column in the order in which the writer named them; of a
+    /// put, all it put, in name order; of a delete and of a row that is no change, nothing.
     ///
     /// # Errors
     /// If the record is damaged.
-    pub fn details(&self) -> Result<Details<'a>, Error> {
-        let Told::Change(action) = self.told else { return Ok(Details::default()) };
-        if action == Action::Delete {
-            return Ok(Details { changes: Vec::new(), origin: cells_of(self.removed)?.0 });
+    pub fn changes(&self) -> Result<Vec<(&'a str, Changed<'a>)>, Error> {
+        match self.told {
+            Told::Base | Told::Change(Action::Delete) => Ok(Vec::new()),
+            Told::Change(Action::Put) => Cells::new(self.content)
+                .map(|cell| cell.map(|cell| (cell.name, Changed::Put(cell.timestamp_ms, cell.value))))
+                .collect(),
+            Told::Change(Action::Update) => Changes::new(behind_columns(self.content)?)?.collect(),
         }
-        let (cells, rest) = cells_of(self.columns)?;
-        let mut rest = Reader(rest);
-        let changes = match action {
-            Action::Put => cells.iter().map(|cell| (cell.name, put_of(cell))).collect(),
-            _ => changes_of(&mut rest).ok_or_else(damaged)?,
-        };
-        Ok(Details { changes, origin: cells_of(rest.0)?.0 })
     }
 }
 
-/// What a change did to single columns.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Details<'a> {
-    /// Column by column in the order in which the writer named them; of a put, all it put, in name order.
-    pub changes: Vec<(&'a str, Changed<'a>)>,
-    /// The newest values before the change of the columns that the stream asks for, in name order.
-    pub origin: Vec<CellRef<'a>>,
+/// The changes of an update in their order. After an error it ends.
+struct Changes<'a> {
+    rest: Reader<'a>,
+    left: u64,
 }
 
-/// All cells, and what lies behind them.
-fn cells_of(columns: &[u8]) -> Result<(Vec<CellRef<'_>>, &[u8]), Error> {
-    let mut cells = Cells::new(columns);
-    let all = cells.by_ref().collect::<Result<_, _>>()?;
-    Ok((all, cells.rest()))
-}
+impl<'a> Changes<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, Error> {
+        let mut rest = Reader(bytes);
+        let left = rest.varint().ok_or_else(damaged)?;
+        Ok(Self { rest, left })
+    }
 
-fn put_of<'a>(cell: &CellRef<'a>) -> Changed<'a> {
-    Changed::Put(cell.timestamp_ms, cell.value)
-}
-
-fn changes_of<'a>(bytes: &mut Reader<'a>) -> Option<Vec<(&'a str, Changed<'a>)>> {
-    let count = bytes.varint()?;
-    let mut changes = Vec::new();
-    for _ in 0..count {
-        let name = std::str::from_utf8(bytes.prefixed()?).ok()?;
-        let changed = match bytes.byte()? {
-            0 => Changed::Put(unzigzag(bytes.varint()?), bytes.value()?),
+    fn step(&mut self) -> Option<(&'a str, Changed<'a>)> {
+        let name = std::str::from_utf8(self.rest.prefixed()?).ok()?;
+        let changed = match self.rest.byte()? {
+            0 => Changed::Put(unzigzag(self.rest.varint()?), self.rest.value()?),
             1 => Changed::DeleteAll,
-            3 => Changed::DeleteVersion(unzigzag(bytes.varint()?)),
+            3 => Changed::DeleteVersion(unzigzag(self.rest.varint()?)),
             _ => return None,
         };
-        changes.push((name, changed));
+        Some((name, changed))
     }
-    Some(changes)
+}
+
+impl<'a> Iterator for Changes<'a> {
+    type Item = Result<(&'a str, Changed<'a>), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let change = self.step().ok_or_else(damaged);
+        if change.is_err() {
+            self.left = 0;
+        }
+        Some(change)
+    }
 }
 
 fn behind_columns(content: &[u8]) -> Result<&[u8], Error> {
@@ -290,24 +283,9 @@ fn behind_columns(content: &[u8]) -> Result<&[u8], Error> {
 }
 
 fn behind_changes(content: &[u8]) -> Result<&[u8], Error> {
-    let mut rest = Reader(content);
-    let mut skip = || {
-        for _ in 0..rest.varint()? {
-            rest.prefixed()?;
-            match rest.byte()? {
-                0 => {
-                    rest.varint()?;
-                    rest.value()?;
-                }
-                1 => {}
-                3 => _ = rest.varint()?,
-                _ => return None,
-            }
-        }
-        Some(())
-    };
-    skip().ok_or_else(damaged)?;
-    Ok(rest.0)
+    let mut changes = Changes::new(content)?;
+    changes.by_ref().try_for_each(|change| change.map(|_| ()))?;
+    Ok(changes.rest.0)
 }
 
 /// No columns at all, as [`encode_columns`] writes them.
@@ -345,10 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_tells_what_its_change_did_and_what_was_there_before() {
-        let origin = [Column { name: "a", versions: smallvec![(3, ValueRef::Integer(0)), (2, ValueRef::Integer(9))] }];
-        let before =
-            CellRef { name: "a", version: 0, timestamp_ms: 3, value: ValueRef::Integer(0) };
+    fn a_record_tells_what_its_change_did() {
         let columns = [
             Column { name: "a", versions: smallvec![(5, ValueRef::Integer(1)), (4, ValueRef::Integer(2))] },
             Column { name: "b", versions: smallvec![(4, ValueRef::String("x"))] },
@@ -364,11 +339,9 @@ mod tests {
             ("b", Changed::Put(4, ValueRef::String("x"))),
         ];
         for (action, told) in [(Action::Put, &put[..]), (Action::Update, &changes), (Action::Delete, &[])] {
-            let mut bytes = Vec::new();
-            encode_head(42, &mut bytes);
-            encode_body(action, b"key", &columns, &changes, &origin, &mut bytes);
-            let details = RecordView::from_log(&log_key(9), &bytes).unwrap().details().unwrap();
-            assert_eq!((&details.changes[..], &details.origin[..]), (told, &[before][..]), "{action:?}");
+            let bytes = record(action, &columns, &changes);
+            let view = RecordView::from_log(&log_key(9), &bytes).unwrap();
+            assert_eq!(view.changes().unwrap(), told, "{action:?}");
         }
     }
 
@@ -404,10 +377,10 @@ mod tests {
         fn damaged_records_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(view) = RecordView::from_log(&log_key(1), &bytes) {
                 for _ in view.newest().take(1000) {}
-                let _ = view.details();
                 if let Ok(origin) = view.origin() {
                     for _ in origin.take(1000) {}
                 }
+                let _ = view.changes();
             }
         }
     }

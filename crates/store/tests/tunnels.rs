@@ -13,8 +13,8 @@ use lakeferry_store::tunnel::{
 use lakeferry_store::{RowView, Settings, Table, TableSpec, TableUpdate, Told, key};
 
 use crate::support::{
-    Fjall, Memory, Site, all_rows, cell, delete, instance, put, set, soon, split_at, table_name, update, with_stream,
-    write,
+    Fjall, Memory, Site, all_rows, cell, delete, instance, put, set, soon, split_at, table_name, update,
+    with_stream, write,
 };
 
 /// Rows and changes as a reader keeps them: the newest cells of each row.
@@ -64,7 +64,9 @@ impl Worker {
         for ChannelReport { id, version, status } in answer {
             let reading = match known.remove(&id) {
                 Some(reading) if reading.version >= version => reading,
-                Some(reading) if reading.status == ChannelStatus::Open => Reading { version, status, ..reading },
+                Some(reading) if reading.status == ChannelStatus::Open => {
+                    Reading { version, status, ..reading }
+                }
                 _ => {
                     let (position, number) = self.tunnel.checkpoint_of(&self.client, &id, soon()).await?;
                     Reading { version, status, position, number }
@@ -79,7 +81,8 @@ impl Worker {
     async fn read(&mut self) -> Result<(), Error> {
         let (tunnel, schema) = (Arc::clone(&self.tunnel), self.tunnel.table().info().schema.clone());
         for (id, reading) in self.channels.iter_mut().filter(|(_, r)| r.status == ChannelStatus::Open) {
-            let Page { read, next, .. } = tunnel.read(&self.client, id, reading.position.clone(), soon()).await?;
+            let Page { read, next, .. } =
+                tunnel.read(&self.client, id, reading.position.clone(), soon()).await?;
             let keep = |view: &mut View, key: &[u8], cells: Option<Vec<Cell>>| {
                 let key = text(&key::decode(key, &schema.primary_key).unwrap());
                 match cells {
@@ -304,7 +307,11 @@ async fn clients_and_checkpoints_outlast_a_restart_and_a_crash() {
             told += 10;
             worker.drain().await.unwrap();
             let kept = worker.tunnel.describe(soon()).await.unwrap();
-            if crashes { site.crash().await } else { site.reopen().await }
+            if crashes {
+                site.crash().await
+            } else {
+                site.reopen().await
+            }
             let reopened = again(&site).await;
             let found = reopened.describe(soon()).await.unwrap();
             // What is not checkpointed is not kept: how far a log is complete in time.
@@ -405,7 +412,8 @@ async fn a_position_of_another_channel_is_refused() {
 #[tokio::test]
 async fn a_tunnel_begins_where_it_is_told_to() {
     let site = Site::new().await;
-    let table = site.table_of(TableSpec { stream: with_stream(&[]).stream, ..crate::support::spec("t") }).await;
+    let table =
+        site.table_of(TableSpec { stream: with_stream(&[]).stream, ..crate::support::spec("t") }).await;
     let mut times = Vec::new();
     for n in 0..3 {
         site.second();
@@ -430,7 +438,8 @@ async fn a_tunnel_begins_where_it_is_told_to() {
 #[tokio::test]
 async fn a_tunnel_with_an_end_is_finished_when_all_before_it_is_read() {
     let site = Site::new().await;
-    let table = site.table_of(TableSpec { stream: with_stream(&[]).stream, ..crate::support::spec("t") }).await;
+    let table =
+        site.table_of(TableSpec { stream: with_stream(&[]).stream, ..crate::support::spec("t") }).await;
     let end = site.clock.now_micros() + 5_000_000;
     let spec = TunnelSpec { end: Some(end), ..of_kind(TunnelKind::Stream) };
     let tunnel = make(&site, &table, spec).await;

@@ -40,7 +40,7 @@ pub async fn answer(
     for record in block.records() {
         let record = record?;
         after = record.sequence();
-        let record = record::change(&record, &info.schema)?;
+        let record = record::change(&record, &info)?;
         stream_records.push(StreamRecord {
             action_type: record.action.into(),
             record: record.record,

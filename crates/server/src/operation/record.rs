@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lakeferry_model::TableSchema;
-use lakeferry_store::{Action, CellRef, Changed, Error, RecordView, RowBlock, Told, key};
+use lakeferry_store::{Action, CellRef, Changed, Error, RecordView, RowBlock, TableInfo, Told, key};
 use lakeferry_wire::plain_buffer::{CellOperation, RowWriter, SequenceInfo};
 use lakeferry_wire::proto::ActionType;
 
@@ -19,16 +19,18 @@ pub struct Record {
     pub origin: Option<Bytes>,
 }
 
-/// A change. Its columns come in name order; what was done to one column, in the order in which it was done.
+/// A change of a table. Its columns come in name order; what was done to one column, in the order in which it was
+/// done.
 ///
 /// # Errors
 /// If the record is damaged.
-pub fn change(record: &RecordView<'_>, schema: &TableSchema) -> Result<Record, Error> {
-    let mut details = record.details()?;
-    details.changes.sort_by_key(|(name, _)| *name);
+pub fn change(record: &RecordView<'_>, table: &TableInfo) -> Result<Record, Error> {
+    let schema = &table.schema;
+    let mut changes = record.changes()?;
+    changes.sort_by_key(|(name, _)| *name);
     let mut row = RowWriter::with_capacity(256);
     start(&mut row, record.key(), schema)?;
-    for (name, changed) in details.changes {
+    for (name, changed) in changes {
         match changed {
             Changed::Put(ms, value) => row.cell(name, value, ms),
             Changed::DeleteVersion(ms) => row.change(name, None, CellOperation::DeleteVersion, Some(ms)),
@@ -46,10 +48,15 @@ pub fn change(record: &RecordView<'_>, schema: &TableSchema) -> Result<Record, E
     // Commit times rise from record to record: none shares its time with another.
     row.sequence(SequenceInfo { epoch: EPOCH, timestamp: record.commit_time(), row_index: 0 });
     row.end_row();
-    let origin = if details.origin.is_empty() {
-        None
-    } else {
-        Some(with_cells(record.key(), details.origin.iter().map(|cell| Ok(*cell)), schema)?)
+    // Records also keep old values that only indexes ask for.
+    let asked = table.stream.as_ref().map_or(&[][..], |stream| &stream.spec.origin_columns);
+    let is_asked = |cell: &Result<CellRef<'_>, Error>| {
+        cell.as_ref().map_or(true, |cell| asked.iter().any(|name| name == cell.name))
+    };
+    let mut origin = record.origin()?.filter(is_asked).peekable();
+    let origin = match origin.peek() {
+        Some(_) => Some(with_cells(record.key(), origin, schema)?),
+        None => None,
     };
     Ok(Record { action, record: row.finish(), origin })
 }
@@ -66,8 +73,7 @@ pub fn rows(block: &RowBlock) -> Result<Vec<Record>, Error> {
         if !row.is_visible(&visibility)? {
             continue;
         }
-        let cells =
-            row.cells().filter(|cell| cell.as_ref().map_or(true, |cell| visibility.shows(cell)));
+        let cells = row.cells().filter(|cell| cell.as_ref().map_or(true, |cell| visibility.shows(cell)));
         let record = with_cells(key, cells, schema)?;
         records.push(Record { action: ActionType::PutRow, record, origin: None });
     }

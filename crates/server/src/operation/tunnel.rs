@@ -25,9 +25,13 @@ impl Call {
         Ok(self.shared.tunnels.find(&self.instance, &TunnelId::new(id))?)
     }
 
-    /// A table by its name, and its tunnel by name.
+    /// A table by its name, and its tunnel by name. A tunnel of a table that is not there is as unknown as any
+    /// other, by the one code that clients expect when they clear away what may not be there.
     pub(super) fn named_tunnel(&self, table: &str, name: &str) -> Result<(Table, Arc<Tunnel>), ApiError> {
-        let table = self.table(&TableName::parse(table)?)?;
+        let table = self.table(&TableName::parse(table)?).map_err(|error| match error.code {
+            ErrorCode::ObjectNotExist => ApiError { code: ErrorCode::ParameterInvalid, ..error },
+            _ => error,
+        })?;
         let tunnel = self.shared.tunnels.find_by_name(&table, name)?;
         Ok((table, tunnel))
     }
@@ -193,7 +197,9 @@ impl From<Error> for ApiError {
             Error::Read(_) | Error::Write(WriteError::NotWritten(_)) | Error::Busy => {
                 Self::internal(ErrorCode::TunnelServerUnavailable, message::SERVER_UNAVAILABLE, told)
             }
-            Error::Write(WriteError::Unknown(_)) => Self::internal(ErrorCode::Timeout, message::TIMEOUT, told),
+            Error::Write(WriteError::Unknown(_)) => {
+                Self::internal(ErrorCode::Timeout, message::TIMEOUT, told)
+            }
             Error::Damaged(_) => Self::internal(ErrorCode::InternalServerError, message::INTERNAL, told),
         }
     }

@@ -10,8 +10,9 @@ use crate::error::ApiError;
 pub async fn answer(call: Call, request: ReadRecordsRequest) -> Result<ReadRecordsResponse, ApiError> {
     let found = call.tunnel(&request.tunnel_id)?;
     let schema = &found.table().info().schema;
-    let position = tunnel::position(&request.token, schema)?;
     let (client, channel) = (ClientId::new(request.client_id), ChannelId::new(request.channel_id));
+    found.check_held(&client, &channel, call.deadline).await?;
+    let position = tunnel::position(&request.token, schema)?;
     let Page { read, next, more, .. } = found.read(&client, &channel, position, call.deadline).await?;
     let records = records(&read, found.table())?.into_iter().map(|record| Record {
         action_type: record.action.into(),
@@ -31,7 +32,7 @@ fn records(read: &Read, table: &Table) -> Result<Vec<record::Record>, ApiError> 
         Read::Log(block, count) => {
             let info = table.info();
             let records = block.records().take(*count);
-            records.map(|record| record::change(&record?, &info.schema)).collect::<Result<_, _>>()?
+            records.map(|record| record::change(&record?, &info)).collect::<Result<_, _>>()?
         }
         Read::Nothing => Vec::new(),
     })

@@ -177,8 +177,7 @@ impl Tunnels {
         let all = self.0.all.read();
         let id = all.by_name.get(&(table.id(), name.to_owned()));
         let found = id.and_then(|id| all.by_id.get(id)).cloned();
-        let missing =
-            || Error::NoSuchName { table: table.info().schema.name.clone(), name: name.to_owned() };
+        let missing = || Error::NoSuchName { table: table.info().schema.name.clone(), name: name.to_owned() };
         found.ok_or_else(missing)
     }
 
@@ -226,7 +225,10 @@ impl All {
 
 fn check(spec: &TunnelSpec) -> Result<(), Violation> {
     let name = &spec.name;
-    if name.is_empty() || name.len() > lakeferry_model::limits::NAME_BYTES_MAX || name.contains(char::is_control) {
+    if name.is_empty()
+        || name.len() > lakeferry_model::limits::NAME_BYTES_MAX
+        || name.contains(char::is_control)
+    {
         return Err(Violation::parameter(format!("Invalid tunnel name: '{name}'.")));
     }
     if let (StartAt::Time(start), Some(end)) = (spec.start, spec.end)

@@ -101,8 +101,7 @@ async fn read_rows(
 ) -> Result<Page, Error> {
     let from = after.as_deref().map(successor).unwrap_or_default();
     let to = until.map(successor);
-    let block =
-        partition.rows(&from, to.as_deref(), false, PAGE_COUNT_MAX, PAGE_BYTES_MAX, deadline).await?;
+    let block = partition.rows(&from, to.as_deref(), false, PAGE_COUNT_MAX, PAGE_BYTES_MAX, deadline).await?;
     let mut count = count;
     for record in block.records() {
         record?;
@@ -138,11 +137,8 @@ async fn read_log(
     }
     let is_finished = at_end || (!block.more() && closed.is_some_and(|closed| closed >= end - 1));
     let count = count + taken as u64;
-    let next = if is_finished {
-        Position::Finished
-    } else {
-        Position::Log { after: last.0, time: last.1, count }
-    };
+    let next =
+        if is_finished { Position::Finished } else { Position::Log { after: last.0, time: last.1, count } };
     Ok(Page { more: block.more() && !is_finished, read: Read::Log(block, taken), next, count })
 }
 

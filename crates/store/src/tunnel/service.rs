@@ -83,7 +83,13 @@ pub struct ChannelDescription {
 }
 
 impl Tunnel {
-    pub(super) fn new(store: Store, table: Table, space: TunnelSpace, entry: TunnelEntry, state: State) -> Self {
+    pub(super) fn new(
+        store: Store,
+        table: Table,
+        space: TunnelSpace,
+        entry: TunnelEntry,
+        state: State,
+    ) -> Self {
         let kept = Kept { state, unsettled: false, deleted: false };
         Self { store, table, space, entry, state: Mutex::new(kept) }
     }
@@ -197,6 +203,19 @@ impl Tunnel {
     ) -> Result<(Position, i64), Error> {
         let entry = self.held(client, channel, deadline).await?;
         Ok((entry.checkpoint, entry.sequence_number))
+    }
+
+    /// Checks that a client holds a channel: before anything that it says of the channel is looked at.
+    ///
+    /// # Errors
+    /// If the client is gone, or the channel is not its own.
+    pub async fn check_held(
+        &self,
+        client: &ClientId,
+        channel: &ChannelId,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        self.held(client, channel, deadline).await.map(drop)
     }
 
     /// Writes down how far a client has read its channel. `number` is one above the last checkpoint's.

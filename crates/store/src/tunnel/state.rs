@@ -83,8 +83,12 @@ impl State {
 
     /// Forgets clients that were silent for too long; their channels are free.
     pub(super) fn forget_silent(&mut self, now: Duration) {
-        let silent: Vec<ClientId> =
-            self.clients.iter().filter(|(_, client)| client.is_silent(now)).map(|(id, _)| id.clone()).collect();
+        let silent: Vec<ClientId> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.is_silent(now))
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in silent {
             self.forget(&id);
         }
@@ -102,7 +106,12 @@ impl State {
     ///
     /// # Errors
     /// If the client is gone, or the channel is not its own.
-    pub(super) fn held(&self, client: &ClientId, id: &ChannelId, now: Duration) -> Result<&ChannelEntry, Error> {
+    pub(super) fn held(
+        &self,
+        client: &ClientId,
+        id: &ChannelId,
+        now: Duration,
+    ) -> Result<&ChannelEntry, Error> {
         if self.clients.get(client).is_none_or(|client| client.is_silent(now)) {
             return Err(Error::ClientGone(client.clone()));
         }
@@ -299,7 +308,8 @@ mod tests {
                 merged.insert(told.id.clone(), known.unwrap_or(told));
             }
             self.channels = merged;
-            let is_open = |id: &ChannelId| self.channels.get(id).is_some_and(|c| c.status != ChannelStatus::Close);
+            let is_open =
+                |id: &ChannelId| self.channels.get(id).is_some_and(|c| c.status != ChannelStatus::Close);
             self.running.retain(is_open);
             let opened = self.channels.values().filter(|channel| channel.status == ChannelStatus::Open);
             self.running.extend(opened.map(|channel| channel.id.clone()));
@@ -352,7 +362,10 @@ mod tests {
         assert_eq!(worker.channels.keys().map(ChannelId::as_str).collect::<Vec<_>>(), ["BaseData_1"]);
         worker.end(ChannelStatus::Terminated, |_| true);
         worker.beat(&mut state, now, false);
-        assert_eq!(worker.running.iter().map(ChannelId::as_str).collect::<Vec<_>>(), ["Stream_0", "Stream_1"]);
+        assert_eq!(
+            worker.running.iter().map(ChannelId::as_str).collect::<Vec<_>>(),
+            ["Stream_0", "Stream_1"]
+        );
     }
 
     #[test]

@@ -31,12 +31,12 @@ pub use read::{
     BatchTableRead, KeyColumns, RangeRead, ReadOptions, RowFormat, RowRead, TimeRange, batch_get_row,
     bulk_export, get_range, get_row,
 };
+pub use stream::ShardIterator;
 pub use table::{
     NewTable, OptionsUpdate, StreamDescription, StreamUpdate, TableChange, TableDescription, create_table,
     create_table_request, describe_table, partition_ranges, read_table_meta, read_table_options,
     stream_details, table_meta, table_options, throughput_details, update_table, update_table_response,
 };
-pub use stream::ShardIterator;
 pub use tunnel::ChannelToken;
 pub use write::{
     BatchTableWrite, BatchWrite, UnboundChange, batch_write_row, condition_message, delete_row, put_row,

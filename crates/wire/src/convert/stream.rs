@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn an_iterator_comes_back_as_it_was() {
-        let iterator = ShardIterator { table: 3, shard: 17, enabled_at: 1_704_067_200_000_000, after: u64::MAX };
+        let iterator =
+            ShardIterator { table: 3, shard: 17, enabled_at: 1_704_067_200_000_000, after: u64::MAX };
         assert_eq!(iterator.to_string().parse(), Ok(iterator));
     }
 

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use lakeferry_model::{KeyValue, Micros, Violation};
 use prost::Message;
 
-use super::read::KeyColumns;
 use super::key_values;
+use super::read::KeyColumns;
 use crate::plain_buffer::{decode_row, encode};
 use crate::proto::tunnel::{Token, TokenContent, TokenContentV2};
 
@@ -76,7 +76,8 @@ impl ChannelToken {
         if text == FINISHED {
             return Ok(Self::Finished);
         }
-        let content = content(text).ok_or_else(|| Violation::parameter(format!("Invalid token: '{text}'.")))?;
+        let content =
+            content(text).ok_or_else(|| Violation::parameter(format!("Invalid token: '{text}'.")))?;
         let count = content.total_count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
         if let Some(iterator) = content.iterator.filter(|iterator| !iterator.is_empty()) {
             let after = iterator.parse();
@@ -93,7 +94,8 @@ fn content(text: &str) -> Option<TokenContentV2> {
     let token = Token::decode(Bytes::from(STANDARD.decode(text).ok()?)).ok()?;
     match token.version {
         1 => {
-            let TokenContent { primary_key, iterator, timestamp } = TokenContent::decode(token.content).ok()?;
+            let TokenContent { primary_key, iterator, timestamp } =
+                TokenContent::decode(token.content).ok()?;
             Some(TokenContentV2 { primary_key, iterator, timestamp, total_count: None })
         }
         VERSION => TokenContentV2::decode(token.content).ok(),
