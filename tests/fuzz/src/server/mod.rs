@@ -132,8 +132,7 @@ fn check(answer: &Answer) -> Result<Option<ErrorCode>, String> {
 async fn set_up(address: &str) -> Result<Cases, String> {
     let mut connection = Connection::new(address);
     let mut names = Vec::new();
-    for (operation, body) in case::set_up_calls() {
-        let mut body = body;
+    for (operation, mut body) in case::set_up_calls() {
         names
             .iter()
             .for_each(|(from, to): &(Vec<u8>, Vec<u8>)| crate::mutate::message::replace(&mut body, from, to));
