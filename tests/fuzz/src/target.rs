@@ -7,6 +7,7 @@ use lakeferry_wire::convert::{ChannelToken, ShardIterator};
 use lakeferry_wire::operation::Operation;
 use lakeferry_wire::plain_buffer::{RowWriter, WireRow, decode_row, decode_rows, variant};
 use lakeferry_wire::proto::{self, Message, tunnel};
+use lakeferry_wire::row_token::RowToken;
 use lakeferry_wire::sign::{self, SignedRequest};
 use lakeferry_wire::{compress, convert, headers};
 
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Target> {
     let bytes = |name, samples, take| Target { name, shape: Shape::Bytes, samples, take };
     let deflated = samples::rows().iter().map(|row| compress::deflate(row)).collect();
     let dates = ["2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.11207Z"];
+    let row = RowToken { column: "col".into(), timestamp_ms: 1_700_000_000_000 };
     let signatures = ["OTS testid:Y/Fysar7xfyOAJ1ERe7k+kNiar8="];
     let mut targets = vec![
         Target {
@@ -65,6 +67,7 @@ pub fn all() -> Vec<Target> {
             take: tunnel_token,
         },
         bytes("tunnel_token_text", samples::token_texts(), tunnel_token_text),
+        bytes("row_token", vec![row.encode().to_vec()], row_token),
         bytes("shard_iterator", texts(&["1-3-17-1704067200000000-42"]), shard_iterator),
     ];
     let mut bodies = samples::bodies();
@@ -113,16 +116,25 @@ fn sql_variant(bytes: &[u8]) {
     }
 }
 
-/// A filter of a read and the same bytes as a condition of a write.
+/// A filter of a read and the same bytes as a condition of a write; both come back from their own encoding.
 fn filter(bytes: &[u8]) {
-    let filter = Bytes::copy_from_slice(bytes);
-    let read = proto::GetRowRequest { filter: Some(filter.clone()), ..samples::get_row() };
-    drop(convert::get_row(read));
-    let condition = proto::Condition { column_condition: Some(filter), ..Default::default() };
-    let row = samples::rows().swap_remove(0).into();
-    let write =
-        proto::PutRowRequest { table_name: samples::TABLE.to_owned(), row, condition, ..Default::default() };
-    drop(convert::put_row(write));
+    let bytes = Bytes::copy_from_slice(bytes);
+    if let Some(again) = convert::filter(&bytes).ok().as_ref().and_then(convert::filter_bytes) {
+        let filter = convert::filter(&again).expect("what was taken can be encoded and taken again");
+        assert_eq!(convert::filter_bytes(&filter), Some(again));
+    }
+    if let Ok(condition) = convert::column_condition(&bytes) {
+        let again = convert::column_condition_bytes(&condition);
+        let condition =
+            convert::column_condition(&again).expect("what was taken can be encoded and taken again");
+        assert_eq!(convert::column_condition_bytes(&condition), again);
+    }
+}
+
+fn row_token(bytes: &[u8]) {
+    if let Ok(token) = RowToken::decode(&Bytes::copy_from_slice(bytes)) {
+        assert_eq!(token.encode(), bytes, "there is one way to write a token");
+    }
 }
 
 /// A request's first line and its headers, a line each.
@@ -227,7 +239,7 @@ bodies! {
     BatchWriteRow: proto::BatchWriteRowRequest => convert::batch_write_row;
     GetRange: proto::GetRangeRequest => convert::get_range;
     BulkImport: proto::BulkImportRequest => as_it_is;
-    BulkExport: proto::BulkExportRequest => as_it_is;
+    BulkExport: proto::BulkExportRequest => convert::bulk_export;
     StartLocalTransaction: proto::StartLocalTransactionRequest => as_it_is;
     CommitTransaction: proto::CommitTransactionRequest => as_it_is;
     AbortTransaction: proto::AbortTransactionRequest => as_it_is;

@@ -18,6 +18,10 @@ use super::error::Error;
 use super::share::share;
 use super::{ChannelId, ClientId};
 
+/// The highest version that a client's report is believed: no server ever said one as high, and the versions after
+/// it must have room.
+const VERSION_MAX: i64 = i64::MAX / 2;
+
 /// A channel between server and client: what one of them says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelReport {
@@ -170,7 +174,8 @@ impl State {
     }
 
     fn adopt(&mut self, client: &ClientId, report: &ChannelReport) {
-        let Some(channel) = self.channels.get_mut(&report.id) else { return };
+        let known = self.channels.get_mut(&report.id).filter(|_| report.version <= VERSION_MAX);
+        let Some(channel) = known else { return };
         let is_newer = report.version >= channel.version;
         // Also of a channel that is not the client's: its next version must not look old there.
         channel.version = channel.version.max(report.version);
@@ -372,6 +377,21 @@ mod tests {
         worker.beat(&mut state, now, false);
         let channel = worker.channels.values().next().unwrap();
         assert_eq!((channel.version, channel.status), (3, ChannelStatus::Open));
+    }
+
+    #[test]
+    fn a_version_that_no_server_ever_said_is_not_adopted() {
+        let (mut state, now) = (state(1, 0), Duration::ZERO);
+        let mut worker = Worker::new(&mut state, "worker", now);
+        worker.beat(&mut state, now, false);
+        for channel in worker.channels.values_mut() {
+            channel.version = i64::MAX;
+        }
+        worker.beat(&mut state, now, true);
+        let id = ChannelId::new("BaseData_0");
+        // The next version must still have room.
+        state.schedule(&id, ChannelStatus::Terminated).unwrap();
+        assert!(state.channels[&id].version < VERSION_MAX);
     }
 
     #[test]

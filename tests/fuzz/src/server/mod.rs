@@ -1,7 +1,7 @@
 //! A running server, under random and mutated requests.
 //!
 //! Whatever is sent, an answer must come: a success, or the protocol's error body with a code of the protocol
-//! that does not say that the server is at fault. At the end the server must still be there and answer, and
+//! that does not say that the server is at fault or does not know. At the end the server must still be there and answer, and
 //! must not have grown: what it holds is emptied every so often, so its memory has to stay where it was.
 
 mod case;
@@ -124,16 +124,19 @@ fn check(answer: &Answer) -> Result<Option<ErrorCode>, String> {
     if code.status() != answer.status {
         return Err(format!("not the status of its code: {said}"));
     }
-    // Whatever the caller sent, it is the caller's fault.
-    if answer.status >= 500 { Err(format!("the server is at fault: {said}")) } else { Ok(Some(code)) }
+    // Whatever the caller sent, it is the caller's fault. But a table may go while a row is on its way to it: then
+    // nothing was written, and the row may be sent again.
+    if answer.status >= 500 && code != ErrorCode::ServerBusy {
+        return Err(format!("the server is at fault: {said}"));
+    }
+    Ok(Some(code))
 }
 
 /// Makes what the cases are about, and finds out what it is called.
 async fn set_up(address: &str) -> Result<Cases, String> {
     let mut connection = Connection::new(address);
     let mut names = Vec::new();
-    for (operation, body) in case::set_up_calls() {
-        let mut body = body;
+    for (operation, mut body) in case::set_up_calls() {
         names
             .iter()
             .for_each(|(from, to): &(Vec<u8>, Vec<u8>)| crate::mutate::message::replace(&mut body, from, to));
