@@ -32,6 +32,25 @@ pub enum Group {
     SchemaOnly,
 }
 
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Table => "Tables",
+            Self::Index => "Columns and indexes",
+            Self::Row => "Rows",
+            Self::Transaction => "Transactions",
+            Self::Stream => "Streams",
+            Self::Delivery => "Delivery",
+            Self::Sql => "SQL",
+            Self::Tunnel => "Tunnels",
+            Self::Search => "Search indexes",
+            Self::Timeseries => "Timeseries",
+            Self::GlobalTable => "Global tables",
+            Self::SchemaOnly => "Called by no client",
+        })
+    }
+}
+
 /// How far an action is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
@@ -245,6 +264,45 @@ mod tests {
             if verb.iter().any(|verb| operation.name().starts_with(verb)) {
                 assert!(!operation.is_idempotent(), "{operation}");
             }
+        }
+    }
+
+    /// A row of the parity table for each group, by what its actions answer.
+    fn parity_table() -> String {
+        let mut table = "\n| | Action | |\n|---|---|---|\n".to_owned();
+        let mut rows: Vec<(Group, Support, Vec<String>)> = Vec::new();
+        for operation in Operation::ALL {
+            let (group, support) = (operation.group(), operation.support());
+            let name = format!("`{operation}`");
+            match rows.iter_mut().find(|row| (row.0, row.1) == (group, support)) {
+                Some(row) => row.2.push(name),
+                None => rows.push((group, support, vec![name])),
+            }
+        }
+        for (group, support, names) in rows {
+            let answer = match support {
+                Served => "served".to_owned(),
+                AnswersEmpty => "answers that there is none".to_owned(),
+                Refused(alternative) => format!("refused: {alternative}"),
+            };
+            table.push_str(&format!("| {group} | {} | {answer} |\n", names.join(", ")));
+        }
+        table
+    }
+
+    /// `UPDATE_README=1 cargo test -p lakeferry-wire parity` writes it.
+    #[test]
+    fn the_readme_has_the_parity_table_of_this_list() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = readme.split_once("operation.rs -->\n").unwrap();
+        let (present, after) = rest.split_once("\n<!-- /parity -->").unwrap();
+        let table = parity_table();
+        if std::env::var_os("UPDATE_README").is_some() {
+            let text = format!("{before}operation.rs -->\n{table}\n<!-- /parity -->{after}");
+            std::fs::write(path, text).unwrap();
+        } else {
+            assert_eq!(present, table, "write it with UPDATE_README=1");
         }
     }
 
