@@ -172,6 +172,28 @@ async fn the_columns_that_a_stream_asks_for_are_told_as_they_were_before() {
 }
 
 #[tokio::test]
+async fn old_values_that_only_an_index_needs_are_not_told() {
+    let server = TestServer::start().await;
+    let mut request = streamed("t", &[]);
+    let kind = proto::DefinedColumnType::Integer.into();
+    request.table_meta.defined_column.push(proto::DefinedColumnSchema { name: "c".into(), r#type: kind });
+    request.index_metas.push(proto::IndexMeta {
+        name: "by_c".into(),
+        primary_key: vec!["c".into()],
+        defined_column: Vec::new(),
+        index_update_mode: proto::IndexUpdateMode::AsyncIndex.into(),
+        index_type: proto::IndexType::GlobalIndex.into(),
+        index_sync_phase: None,
+    });
+    make(&server, &request).await;
+    put_row(&server, "t", 1, 1).await;
+    put_row(&server, "t", 1, 2).await;
+    let answer = read(&server, &start_of(&server, "t").await).await;
+    assert_eq!(answer.stream_records.len(), 2);
+    assert!(answer.stream_records.iter().all(|record| record.origin_record.is_none()));
+}
+
+#[tokio::test]
 async fn a_full_page_says_that_there_may_be_more() {
     let server = TestServer::start().await;
     make(&server, &streamed("t", &[])).await;
