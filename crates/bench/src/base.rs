@@ -19,7 +19,7 @@ use crate::server::{Server, load};
 use crate::{Failure, Setting};
 
 /// How often each part is measured.
-const TURNS: usize = 3;
+const TURNS: usize = 5;
 
 /// Measures a shape of rows.
 pub async fn run(setting: &Setting, shape: Shape, report: &mut Report) -> Result<(), Failure> {

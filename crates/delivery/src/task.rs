@@ -275,10 +275,11 @@ impl Task {
     }
 
     /// Bytes of rows that are scanned at a time: cuts fall between blocks, so they are small for small
-    /// objects.
+    /// objects. At most what a core's cache holds, and what the allocator hands out again without asking the
+    /// system.
     pub(crate) fn scan_block_bytes(&self) -> usize {
         let eighth = self.board.entry().spec.tuning.object_bytes_max / 8;
-        usize::try_from(eighth.clamp(4 * 1024, 1024 * 1024)).expect("1 MiB fits")
+        usize::try_from(eighth.clamp(4 * 1024, 448 * 1024)).expect("448 KiB fit")
     }
 
     /// Whether objects of this task and of another with this name, bucket and prefix could share a name.

@@ -24,10 +24,10 @@ impl TableSchema {
     /// # Errors
     /// A parameter violation if there is nothing to remove, a name is none of them or named twice, or an index
     /// needs it.
-    pub fn without_defined_columns<'a>(
+    pub fn without_defined_columns(
         &self,
         removed: &[String],
-        indexes: impl Iterator<Item = &'a IndexSpec> + Clone,
+        indexes: &[&IndexSpec],
     ) -> Result<Self, Violation> {
         if removed.is_empty() {
             return Err(Violation::parameter("No defined column is specified."));
@@ -37,7 +37,7 @@ impl TableSchema {
             let Some(at) = schema.defined_columns.iter().position(|column| column.name == *name) else {
                 return Err(Violation::parameter(format!("Defined column '{name}' does not exist.")));
             };
-            if let Some(index) = indexes.clone().find(|index| index.uses(name)) {
+            if let Some(index) = indexes.iter().find(|index| index.uses(name)) {
                 return Err(Violation::parameter(format!(
                     "Defined column '{name}' is used by the index '{}'.",
                     index.name
@@ -91,13 +91,13 @@ mod tests {
             key_columns: vec![key.to_owned()],
             defined_columns: vec![],
         };
-        let without = |names: &[&str], index: &[IndexSpec]| {
+        let without = |names: &[&str], indexes: &[&IndexSpec]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            table().without_defined_columns(&names, index.iter())
+            table().without_defined_columns(&names, indexes)
         };
-        assert_eq!(names(&without(&["a"], &[index("b")]).unwrap()), ["b"]);
-        let message = |names, index: &[IndexSpec]| without(names, index).unwrap_err().message;
-        assert_eq!(message(&["a"], &[index("a")]), "Defined column 'a' is used by the index 'x'.");
+        assert_eq!(names(&without(&["a"], &[&index("b")]).unwrap()), ["b"]);
+        let message = |names, indexes: &[&IndexSpec]| without(names, indexes).unwrap_err().message;
+        assert_eq!(message(&["a"], &[&index("a")]), "Defined column 'a' is used by the index 'x'.");
         assert_eq!(message(&["c"], &[]), "Defined column 'c' does not exist.");
         assert_eq!(message(&["a", "a"], &[]), "Defined column 'a' does not exist.");
         assert_eq!(message(&[], &[]), "No defined column is specified.");

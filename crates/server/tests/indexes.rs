@@ -300,7 +300,7 @@ async fn a_table_is_split_by_size() {
     }
     let split = server.call("ComputeSplitPointsBySize", &asked(1, Some(1 << 20))).await.ok::<Split>();
     let points: Vec<String> =
-        split.split_points.iter().flat_map(|point| rows(point)).map(|row| told(&row)).collect();
+        split.split_points.iter().flat_map(rows).map(|row| told(&row)).collect();
     assert_eq!(points, ["4", "8"]);
     assert_eq!(split.locations[0].repeat, 3);
     let limited =

@@ -32,8 +32,8 @@ impl Store {
         deleted: &[String],
     ) -> Result<(), Error> {
         let change = |info: &TableInfo| {
-            let indexes = info.indexes.iter().map(|index| &index.spec);
-            info.schema.without_defined_columns(deleted, indexes)
+            let indexes: Vec<_> = info.indexes.iter().map(|index| &index.spec).collect();
+            info.schema.without_defined_columns(deleted, &indexes)
         };
         self.change_schema(instance, table, change).await
     }

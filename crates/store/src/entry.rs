@@ -536,6 +536,20 @@ mod tests {
         assert!(RowView::new(&bare).unwrap().is_visible(&Visibility::new(&options, 9_000)).unwrap());
     }
 
+    #[test]
+    fn an_entry_of_an_index_stands_as_long_as_it_says() {
+        let mut entry = Vec::new();
+        encode_head_of(INDEX_FORMAT, 7, -9, &mut entry);
+        entry.extend_from_slice(&1_000_i64.to_le_bytes());
+        encode_columns(&[], 1, &mut entry);
+        let row = RowView::new(&entry).unwrap();
+        assert_eq!((row.sequence(), row.commit_time(), row.cells().count()), (7, -9, 0));
+        let options = TableOptions { time_to_live_s: Some(1), ..TableOptions::default() };
+        assert!(row.is_visible(&Visibility::new(&options, 2_000)).unwrap());
+        assert!(!row.is_visible(&Visibility::new(&options, 2_001)).unwrap());
+        assert!(row.is_visible(&Visibility::ALL).unwrap());
+    }
+
     proptest! {
         #[test]
         fn damaged_rows_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {

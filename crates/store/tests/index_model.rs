@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakeferry_engine::testing::{Chance, Fault, Home};
+use lakeferry_model::Clock;
 use lakeferry_store::Settings;
 
 use crate::index_support::{all_kinds, declared};
@@ -15,14 +16,22 @@ use crate::support::{Fjall, Memory, Site, instance, seed, soon, table_name};
 async fn indexes_equal_their_table_in_memory() {
     let seed = seed("indexes in memory");
     for round in 0..8 {
-        Walk::new(Memory::default(), seed.wrapping_add(round)).await.run(24).await;
+        Walk::new(Memory::default(), seed.wrapping_add(round), false).await.run(24).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn indexes_equal_their_table_on_fjall() {
     let seed = seed("indexes on fjall");
-    Walk::new(Fjall::default(), seed).await.run(24).await;
+    Walk::new(Fjall::default(), seed, false).await.run(24).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn indexes_equal_their_table_while_rows_expire() {
+    let seed = seed("indexes of rows that expire");
+    for round in 0..8 {
+        Walk::new(Memory::default(), seed.wrapping_add(round), true).await.run(24).await;
+    }
 }
 
 /// A walk by chance: writers at once, indexes that come and go, crashes and failed writes.
@@ -30,13 +39,20 @@ struct Walk {
     what: String,
     chance: Chance,
     site: Site,
+    expires: bool,
 }
 
 impl Walk {
-    async fn new(home: impl Home + 'static, seed: u64) -> Self {
+    /// Begins with an empty table. Where rows expire they live for a day, and are only put whole and deleted.
+    async fn new(home: impl Home + 'static, seed: u64, expires: bool) -> Self {
         let site = Site::at(home, Settings::default()).await;
-        site.store.create_indexed_table(&instance(), declared(), all_kinds()).await.unwrap();
-        Self { what: format!("seed {seed}"), chance: Chance::new(seed), site }
+        let mut spec = declared();
+        if expires {
+            spec.options.time_to_live_s = Some(86_400);
+            spec.options.allow_update = false;
+        }
+        site.store.create_indexed_table(&instance(), spec, all_kinds()).await.unwrap();
+        Self { what: format!("seed {seed}"), chance: Chance::new(seed), site, expires }
     }
 
     async fn run(mut self, steps: usize) {
@@ -46,6 +62,7 @@ impl Walk {
                 1 => self.fail_a_write(),
                 2 => self.drop_and_make_again().await,
                 3 => self.site.compare_indexes(&self.what).await,
+                4 if self.expires => self.hours_go_by().await,
                 _ => self.write_at_once().await,
             }
         }
@@ -57,7 +74,7 @@ impl Walk {
     /// Four writers of the same few rows.
     async fn write_at_once(&mut self) {
         let table = self.site.same_table();
-        let now_ms = crate::support::START / 1000;
+        let now_ms = self.site.clock.now_micros() / 1000;
         let writers = (0..4).map(|_| {
             let mut chance = Chance::new(self.chance.below(u64::MAX));
             let table = table.clone();
@@ -86,6 +103,15 @@ impl Walk {
         // With an injected failure in the way either may not happen; at the end the index is there.
         drop(store.drop_index(&instance(), &table_name("t"), &spec.name).await);
         drop(store.create_index(&instance(), &table_name("t"), spec, true).await);
+    }
+
+    /// Lets some rows expire, and maybe be reclaimed.
+    async fn hours_go_by(&mut self) {
+        self.site.clock.advance(Duration::from_secs(3600 * (1 + self.chance.below(12))));
+        if self.chance.once_in(2) {
+            // A failed write in the way cuts the walk short.
+            drop(self.site.store.reclaim_now(&self.site.same_table()).await);
+        }
     }
 
     fn fail_a_write(&mut self) {

@@ -15,6 +15,9 @@ use super::{ColumnKind, ObjectSchema};
 const ROW_GROUP_ROWS_MAX: usize = 1024 * 1024;
 /// Encoded bytes of a row group at most, about; what a reader of one whole row group needs in memory.
 const ROW_GROUP_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes of a page before compression, about. The writer copies each page a few times: what stays in a core's cache
+/// and with the allocator costs a fraction of what is fetched from the system for each page.
+const PAGE_BYTES_MAX: usize = 128 * 1024;
 
 /// The Arrow schema of the batches that become an object.
 pub fn arrow_schema(schema: &ObjectSchema) -> SchemaRef {
@@ -42,6 +45,7 @@ pub fn writer_properties(
         })
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::Page)
+        .set_data_page_size_limit(PAGE_BYTES_MAX)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
         .set_key_value_metadata(Some(metadata));

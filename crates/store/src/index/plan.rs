@@ -261,7 +261,8 @@ impl Plan {
     ) -> Result<Option<std::ops::Range<usize>>, Error> {
         let Some(newest) = newest else { return Ok(None) };
         let start = arena.len();
-        Ok(self.key(row_key, newest, arena)?.then(|| start..arena.len()))
+        let has_entry = self.key(row_key, newest, arena)?;
+        Ok(has_entry.then_some(start..arena.len()))
     }
 }
 

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! It lies in the partition's space beside the rows and is written with every group. Keys in a partition's
-//! table: `00` the head, `00 01` an empty entry that settles the engine, `00 02` and a partition's id how far a
-//! global index has followed that partition, `00 03` the key values set aside, `01` and a row key for each row, `02`
-//! and an index's id and a key for each entry of a local index.
+//! table: `00` the head, `00 01` an empty entry that settles the engine, `00 02` the key values set aside, `00 03` and
+//! a partition's id how far a global index has followed that partition, `01` and a row key for each row, `02` and an
+//! index's id and a key for each entry of a local index.
 
 use lakeferry_model::Micros;
 
@@ -18,11 +18,11 @@ pub const HEAD_KEY: &[u8] = &[0x00];
 /// Written to learn that nothing is under way in the engine.
 pub const BARRIER_KEY: &[u8] = &[0x00, 0x01];
 /// Where the auto-increment values lie that are set aside.
-pub const SET_ASIDE_KEY: &[u8] = &[0x00, 0x03];
+pub const SET_ASIDE_KEY: &[u8] = &[0x00, 0x02];
 /// Begins the key of every row's entry.
 pub const ROW_TAG: u8 = 0x01;
 /// Begins the key that tells how far a global index has followed a partition.
-pub const FOLLOWED_TAG: [u8; 2] = [0x00, 0x02];
+pub const FOLLOWED_TAG: [u8; 2] = [0x00, 0x03];
 /// Begins the key of every entry of a local index.
 pub const INDEX_TAG: u8 = 0x02;
 /// Greater than every row's key.

@@ -49,6 +49,14 @@ use crate::plain_buffer::WireKeyValue;
 fn key_values(
     key: Vec<(ByteString, WireKeyValue)>,
 ) -> Result<impl Iterator<Item = (ByteString, KeyValue)>, Violation> {
+    check_key_column_count(key.len())?;
+    read_key_values(key)
+}
+
+/// Takes the key of a row that may be an index's, whose keys are longer.
+fn read_key_values(
+    key: Vec<(ByteString, WireKeyValue)>,
+) -> Result<impl Iterator<Item = (ByteString, KeyValue)>, Violation> {
     check_index_key_column_count(key.len())?;
     check_kinds(&key, false)?;
     Ok(key.into_iter().filter_map(|(name, value)| match value {

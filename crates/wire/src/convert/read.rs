@@ -7,7 +7,7 @@ use lakeferry_model::{
     check_key_value, limits,
 };
 
-use super::{enum_value, key_values};
+use super::{enum_value, read_key_values};
 use crate::plain_buffer::{WireKeyValue, decode_row};
 use crate::proto;
 
@@ -195,7 +195,7 @@ fn table_in_batch(table: proto::TableInBatchGetRowRequest) -> Result<BatchTableR
 }
 
 fn key(buffer: &Bytes) -> Result<KeyColumns, Violation> {
-    let key: KeyColumns = key_values(decode_row(buffer)?.key)?.collect();
+    let key: KeyColumns = read_key_values(decode_row(buffer)?.key)?.collect();
     key.iter().try_for_each(|(name, value)| check_key_value(name, value.as_ref()))?;
     Ok(key)
 }
