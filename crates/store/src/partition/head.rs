@@ -5,9 +5,9 @@
 //! ```
 //!
 //! It lies in the partition's space beside the rows and is written with every group. Keys in a partition's
-//! table: `00` the head, `00 01` an empty entry that settles the engine, `00 02` the key values set aside, `00 03`
-//! and a partition's id how far a global index has followed that partition, `01` and a row key for each row, `02` and
-//! an index's id and a key for each entry of a local index.
+//! table: `00` the head, `00 01` an empty entry that settles the engine, `00 02` the key values set aside, `00 03` and
+//! a partition's id how far a global index has followed that partition, `01` and a row key for each row, `02` and an
+//! index's id and a key for each entry of a local index.
 
 use lakeferry_model::Micros;
 
