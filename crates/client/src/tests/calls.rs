@@ -268,6 +268,7 @@ async fn a_table_is_made_listed_described_and_removed() {
         throughput_set_at: 0,
         stream: None,
         split_points: &[KeyValue::Integer(10), KeyValue::Integer(20)],
+        indexes: &[],
         created_at: 5,
     });
     let names = proto::ListTableResponse { table_names: vec!["t".to_owned()] };
