@@ -178,7 +178,7 @@ class TransactionsTest {
     void aTransactionStaysInsideItsKey() {
         String table = newTable(CLIENT);
         String transaction = start(IMPATIENT, table, "g");
-        refused("OTSParameterInvalid", () -> put(transaction, row(table, key("other", 1), "a", 1)));
+        refused("OTSDataOutOfRange", () -> put(transaction, row(table, key("other", 1), "a", 1)));
         abort(transaction);
         assertNull(read(CLIENT, table, key("other", 1)));
     }
