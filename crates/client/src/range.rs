@@ -15,6 +15,9 @@ use crate::row::{Key, Read, Row};
 use crate::rows::{Units, next_token, no_result, units};
 use crate::transport::Client;
 
+/// A bound of a range in one column of the key, with the column's name.
+pub type Bound = (ByteString, KeyBound);
+
 /// A range of rows, from its start, which it includes, to its end, which it does not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {
@@ -97,7 +100,7 @@ impl Range {
     }
 
     /// The bounds, a column name with each: the start, which is included, and the end, which is not.
-    pub fn bounds(&self) -> (&[(ByteString, KeyBound)], &[(ByteString, KeyBound)]) {
+    pub fn bounds(&self) -> (&[Bound], &[Bound]) {
         (&self.start, &self.end)
     }
 

@@ -84,8 +84,11 @@ impl Log {
     pub(super) fn trim(&self, below: Bytes) -> bool {
         let mut extent = self.extent.lock();
         let mut gone = false;
-        while let Some(piece) = extent.pieces.pop_front_if(|piece| piece.last < below) {
+        while let Some(piece) = extent.pieces.front()
+            && piece.last < below
+        {
             extent.bytes -= piece.bytes;
+            extent.pieces.pop_front();
             gone = true;
         }
         if extent.trimmed_below < below {
