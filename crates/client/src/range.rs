@@ -96,9 +96,14 @@ impl Range {
         self
     }
 
-    /// The bounds, a column name with each: the start, which is included, and the end, which is not.
-    pub fn bounds(&self) -> (&[(ByteString, KeyBound)], &[(ByteString, KeyBound)]) {
-        (&self.start, &self.end)
+    /// The start of the walk, which is included: a column name with each bound.
+    pub fn start(&self) -> &[(ByteString, KeyBound)] {
+        &self.start
+    }
+
+    /// The end of the walk, which is not included.
+    pub fn end(&self) -> &[(ByteString, KeyBound)] {
+        &self.end
     }
 
     /// What is read of the rows.

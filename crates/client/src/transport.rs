@@ -212,7 +212,7 @@ impl Client {
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|source| Error::Exchange { endpoint: endpoint(), source })?.to_bytes();
         let received = Received { call, key: &key, status: head.status, headers: &head.headers, body };
-        self.check(received)
+        self.check(&received)
     }
 
     pub(crate) fn sign(&self, call: &Call<'_>) -> Result<(Request<Full<Bytes>>, SigningKey), Error> {
@@ -265,7 +265,7 @@ impl Client {
     }
 
     /// Decides what an answer is: a success, an error, or not the server's at all.
-    fn check(&self, received: Received<'_>) -> Result<Answer, Error> {
+    fn check(&self, received: &Received<'_>) -> Result<Answer, Error> {
         let request_id = received.header(headers::REQUEST_ID).unwrap_or_default().to_owned();
         let trusted = received.check_origin(&self.inner.config.access_key_id, self.inner.clock.now_micros());
         let untrusted = |reason| Error::Untrusted { request_id: request_id.clone(), reason };
