@@ -55,7 +55,7 @@ pub use lakeferry_wire::code::ErrorCode;
 pub use lakeferry_wire::convert::{TaskReport, TimeRange};
 pub use lakeferry_wire::operation::Operation;
 pub use lakeferry_wire::plain_buffer::SequenceInfo;
-pub use range::{Bound, Range, RangePage, RangeRows};
+pub use range::{Range, RangePage, RangeRows};
 pub use record::{Action, ChangeRecord};
 pub use row::{IntoKeyValue, IntoValue, Key, Read, Row};
 pub use rows::{Units, Written};

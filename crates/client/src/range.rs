@@ -15,9 +15,6 @@ use crate::row::{Key, Read, Row};
 use crate::rows::{Units, next_token, no_result, units};
 use crate::transport::Client;
 
-/// A bound of a range in one column of the key, with the column's name.
-pub type Bound = (ByteString, KeyBound);
-
 /// A range of rows, from its start, which it includes, to its end, which it does not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {
@@ -99,9 +96,14 @@ impl Range {
         self
     }
 
-    /// The bounds, a column name with each: the start, which is included, and the end, which is not.
-    pub fn bounds(&self) -> (&[Bound], &[Bound]) {
-        (&self.start, &self.end)
+    /// The start of the walk, which is included: a column name with each bound.
+    pub fn start(&self) -> &[(ByteString, KeyBound)] {
+        &self.start
+    }
+
+    /// The end of the walk, which is not included.
+    pub fn end(&self) -> &[(ByteString, KeyBound)] {
+        &self.end
     }
 
     /// What is read of the rows.

@@ -48,7 +48,7 @@ pub fn run(target: &Target, plan: Plan, memory: Option<&'static PeakAlloc>) -> R
     let end = plan.first.saturating_add(plan.cases);
     for from in (plan.first..end).step_by(usize::try_from(CHUNK).unwrap_or(usize::MAX)) {
         let count = CHUNK.min(end - from);
-        chunk(target, format!("seed {} first {from}", plan.seed), count, memory, |at| {
+        chunk(target, &format!("seed {} first {from}", plan.seed), count, memory, |at| {
             let mut random = Random::of_case(plan.seed, target.name, from + at);
             mutate::mutant(target.shape, &known, &mut random)
         })
@@ -60,7 +60,7 @@ pub fn run(target: &Target, plan: Plan, memory: Option<&'static PeakAlloc>) -> R
 /// Runs so many cases on a thread of their own.
 fn chunk(
     target: &Target,
-    told: String,
+    told: &str,
     count: u64,
     memory: Option<&'static PeakAlloc>,
     input: impl Fn(u64) -> Vec<u8> + Sync,

@@ -211,7 +211,7 @@ impl<R: BufRead> Fields<R> {
         let place = Place { row: 0, line: Some(line) };
         let (mut fields, mut filled, mut is_quoted, mut row_bytes) = (Vec::new(), 0, false, 0);
         loop {
-            let input = self.input.fill_buf().map_err(broken)?;
+            let input = self.input.fill_buf().map_err(|error| broken(&error))?;
             let (result, taken, written) = self.core.read_field(input, &mut self.buffer[filled..]);
             is_quoted |= input[..taken].contains(&b'"');
             self.line += input[..taken].iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -244,7 +244,7 @@ impl<R: BufRead> Fields<R> {
 
     fn skip_line_ends(&mut self) -> Result<(), SourceError> {
         loop {
-            let input = self.input.fill_buf().map_err(broken)?;
+            let input = self.input.fill_buf().map_err(|error| broken(&error))?;
             let ends = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             if ends == 0 {
                 return Ok(());
@@ -256,7 +256,7 @@ impl<R: BufRead> Fields<R> {
     }
 }
 
-fn broken(error: io::Error) -> SourceError {
+fn broken(error: &io::Error) -> SourceError {
     SourceError::fatal(None, format!("read the file: {error}"))
 }
 

@@ -36,8 +36,8 @@ pub type Cells = Vec<(ByteString, Option<Value>)>;
 /// What is wrong with it, and what to write instead.
 pub fn read(line: &str, types: &Types) -> Result<Cells, String> {
     let mut deserializer = serde_json::Deserializer::from_str(line);
-    let entries = deserializer.deserialize_map(Entries).map_err(told)?;
-    deserializer.end().map_err(told)?;
+    let entries = deserializer.deserialize_map(Entries).map_err(|error| told(&error))?;
+    deserializer.end().map_err(|error| told(&error))?;
     let mut cells: Cells = Vec::with_capacity(entries.len());
     for (name, raw) in entries {
         if cells.iter().any(|(earlier, _)| *earlier == *name) {
@@ -54,7 +54,9 @@ fn value(json: &str, column: &str, types: &Types) -> Result<Option<Value>, Strin
     let asked = types.must(column);
     let natural = match json.as_bytes().first() {
         Some(b'n') => return Ok(None),
-        Some(b'"') => Value::String(serde_json::from_str::<String>(json).map_err(told)?.into()),
+        Some(b'"') => {
+            Value::String(serde_json::from_str::<String>(json).map_err(|error| told(&error))?.into())
+        }
         Some(b't' | b'f') => Value::Boolean(json == "true"),
         Some(b'{') => marked(json)?,
         Some(b'[') => return Err("a list is no value of a table; write it as text, in quotes".to_owned()),
@@ -82,7 +84,7 @@ fn marked(json: &str) -> Result<Value, String> {
             .to_owned()
     };
     let mut entries: Vec<(String, &RawValue)> =
-        serde_json::Deserializer::from_str(json).deserialize_map(Entries).map_err(told)?;
+        serde_json::Deserializer::from_str(json).deserialize_map(Entries).map_err(|error| told(&error))?;
     let (Some((name, raw)), true) = (entries.pop(), entries.is_empty()) else { return Err(refused()) };
     let text: String = serde_json::from_str(raw.get()).map_err(|_| refused())?;
     match name.as_str() {
@@ -165,7 +167,7 @@ impl<'de> Visitor<'de> for Entries {
 }
 
 /// What the JSON library says, without the place: it counts lines within the one line that it was given.
-fn told(error: serde_json::Error) -> String {
+fn told(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let end = text.rfind(" at line ").unwrap_or(text.len());
     format!("{}, at column {}", &text[..end], error.column())

@@ -334,9 +334,9 @@ async fn splits_cover_the_whole_table() {
     let splits = client.split_by_size("t", 1, Some(1 << 20), None).await.unwrap();
     let five = |rest| vec![("id".into(), KeyBound::Value(KeyValue::Integer(5))), ("at".into(), rest)];
     assert_eq!(splits.len(), 3);
-    assert_eq!(splits[0].range.bounds().1, five(KeyBound::InfMin));
-    assert_eq!(splits[1].range.bounds().0, five(KeyBound::InfMin));
-    assert!(splits[2].range.bounds().1.iter().all(|(_, bound)| *bound == KeyBound::InfMax));
+    assert_eq!(splits[0].range.end(), five(KeyBound::InfMin));
+    assert_eq!(splits[1].range.start(), five(KeyBound::InfMin));
+    assert!(splits[2].range.end().iter().all(|(_, bound)| *bound == KeyBound::InfMax));
     assert_eq!(splits.iter().map(|split| split.location.as_str()).collect::<Vec<_>>(), ["m", "m", "n"]);
     assert!(client.split_by_size("t", 1, None, None).await.is_err(), "every split lies somewhere");
 }

@@ -44,8 +44,11 @@ enum Script {
     /// They were given, one for each request.
     Answers(VecDeque<Answer>),
     /// They are made when they are asked for.
-    Made(Box<dyn FnMut(&str, Bytes) -> Answer + Send>),
+    Made(Maker),
 }
+
+/// Makes an answer of a request's path and body.
+type Maker = Box<dyn FnMut(&str, Bytes) -> Answer + Send>;
 
 /// A request that arrived, with a good signature.
 #[derive(Debug, Clone, PartialEq)]

@@ -199,8 +199,7 @@ mod tests {
             });
             columns.collect::<Vec<_>>().join(" ")
         };
-        let (start, end) = range.bounds();
-        Ok(format!("{} to {}", shown(start), shown(end)))
+        Ok(format!("{} to {}", shown(range.start()), shown(range.end())))
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Import<'_> {
                 if is_skipped && !error.is_fatal {
                     return true;
                 }
-                return self.refuse(error);
+                return self.refuse(&error);
             }
         };
         let place = record.place;
@@ -123,7 +123,7 @@ impl Import<'_> {
     }
 
     /// A row, or the file, cannot be read.
-    fn refuse(&self, error: crate::rows::SourceError) -> bool {
+    fn refuse(&self, error: &crate::rows::SourceError) -> bool {
         match error.place {
             Some(place) if !error.is_fatal => {
                 let mut tally = self.tally.lock();
