@@ -42,7 +42,7 @@ pub struct Plan {
 pub fn run(target: &Target, plan: Plan, memory: Option<&'static PeakAlloc>) -> Result<(), String> {
     let mut known = target.samples.clone();
     known.extend(corpus::read(target.name)?);
-    chunk(target, "samples and corpus".to_owned(), known.len() as u64, memory, |at| {
+    chunk(target, "samples and corpus", known.len() as u64, memory, |at| {
         known[usize::try_from(at).unwrap_or(usize::MAX)].clone()
     })?;
     let end = plan.first.saturating_add(plan.cases);

@@ -10,6 +10,7 @@ mod server;
 mod signing;
 mod transfer;
 mod tunnel;
+mod writes;
 
 use bytes::Bytes;
 use lakeferry_wire::code::ErrorCode;
