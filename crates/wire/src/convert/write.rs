@@ -456,7 +456,12 @@ mod tests {
         let increment = key_and(&[("n", ValueRef::Integer(1), CellOperation::Increment, None)]);
         assert!(put_message("t", increment.clone()).contains("carries an operation"));
         assert!(put_message("t", bytes(golden::DELETE_ROW)).contains("marker"));
-        assert!(put_message("t", bytes(golden::PUT_AUTO_INCREMENT)).starts_with("VT_AUTO_INCREMENT"));
+        let picked = proto::UpdateRowRequest {
+            table_name: "t".to_owned(),
+            row_change: bytes(golden::PUT_AUTO_INCREMENT),
+            ..Default::default()
+        };
+        assert!(update_row(picked).unwrap_err().message.starts_with("VT_AUTO_INCREMENT"));
         let delete = proto::DeleteRowRequest {
             table_name: "t".to_owned(),
             primary_key: increment,

@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.fail;
 
-import com.alicloud.openservices.tablestore.ClientConfiguration;
 import com.alicloud.openservices.tablestore.InternalClient;
 import com.alicloud.openservices.tablestore.SyncClient;
 import com.alicloud.openservices.tablestore.TableStoreException;
@@ -26,7 +25,6 @@ import com.alicloud.openservices.tablestore.model.PrimaryKeyValue;
 import com.alicloud.openservices.tablestore.model.PutRowRequest;
 import com.alicloud.openservices.tablestore.model.RangeRowQueryCriteria;
 import com.alicloud.openservices.tablestore.model.ReservedThroughput;
-import com.alicloud.openservices.tablestore.model.RetryStrategy;
 import com.alicloud.openservices.tablestore.model.Row;
 import com.alicloud.openservices.tablestore.model.RowDeleteChange;
 import com.alicloud.openservices.tablestore.model.RowPutChange;
@@ -66,30 +64,6 @@ final class Service {
 
     static SyncClient client() {
         return new SyncClient(ENDPOINT, "dev", "dev", INSTANCE);
-    }
-
-    /** A client that hands out every failure at once; others try again where the SDK takes that to be safe. */
-    static SyncClient clientWithoutRetries() {
-        ClientConfiguration configuration = new ClientConfiguration();
-        configuration.setRetryStrategy(new NoRetries());
-        return new SyncClient(ENDPOINT, "dev", "dev", INSTANCE, configuration);
-    }
-
-    private static final class NoRetries implements RetryStrategy {
-        @Override
-        public RetryStrategy clone() {
-            return new NoRetries();
-        }
-
-        @Override
-        public int getRetries() {
-            return 0;
-        }
-
-        @Override
-        public long nextPause(String action, Exception failure) {
-            return 0;
-        }
     }
 
     // Tables.

@@ -57,12 +57,10 @@ import org.junit.jupiter.api.Test;
 class TransactionsTest {
     private static final SyncClient CLIENT = Service.client();
     /** Conflicts are handed out at once. */
-    private static final SyncClient IMPATIENT = Service.clientWithoutRetries();
 
     @AfterAll
     static void shutDown() {
         CLIENT.shutdown();
-        IMPATIENT.shutdown();
     }
 
     private static String start(SyncClient client, String table, String group) {
@@ -73,21 +71,21 @@ class TransactionsTest {
     private static void put(String transaction, RowPutChange row) {
         PutRowRequest request = new PutRowRequest(row);
         request.setTransactionId(transaction);
-        IMPATIENT.putRow(request);
+        CLIENT.putRow(request);
     }
 
     private static Row readIn(String transaction, String table, PrimaryKey key) {
         GetRowRequest request = new GetRowRequest(reading(table, key));
         request.setTransactionId(transaction);
-        return IMPATIENT.getRow(request).getRow();
+        return CLIENT.getRow(request).getRow();
     }
 
     private static void commit(String transaction) {
-        IMPATIENT.commitTransaction(new CommitTransactionRequest(transaction));
+        CLIENT.commitTransaction(new CommitTransactionRequest(transaction));
     }
 
     private static void abort(String transaction) {
-        IMPATIENT.abortTransaction(new AbortTransactionRequest(transaction));
+        CLIENT.abortTransaction(new AbortTransactionRequest(transaction));
     }
 
     private static RowPutChange row(String table, PrimaryKey key, Object... columns) {
@@ -99,18 +97,18 @@ class TransactionsTest {
         String table = newTable(CLIENT);
         write(CLIENT, row(table, key("g", 1), "a", 1));
         write(CLIENT, row(table, key("g", 3), "a", 3));
-        String transaction = start(IMPATIENT, table, "g");
+        String transaction = start(CLIENT, table, "g");
         put(transaction, row(table, key("g", 1), "a", 10));
         UpdateRowRequest change = new UpdateRowRequest(update(table, key("g", 2), "a", 20));
         change.setTransactionId(transaction);
-        IMPATIENT.updateRow(change);
+        CLIENT.updateRow(change);
         DeleteRowRequest deletion = new DeleteRowRequest(new RowDeleteChange(table, key("g", 3)));
         deletion.setTransactionId(transaction);
-        IMPATIENT.deleteRow(deletion);
+        CLIENT.deleteRow(deletion);
         BatchWriteRowRequest batch = new BatchWriteRowRequest();
         batch.addRowChange(row(table, key("g", 4), "a", 40));
         batch.setTransactionId(transaction);
-        assertTrue(IMPATIENT.batchWriteRow(batch).isAllSucceed());
+        assertTrue(CLIENT.batchWriteRow(batch).isAllSucceed());
 
         assertEquals("a=10", columns(readIn(transaction, table, key("g", 1))));
         assertNull(readIn(transaction, table, key("g", 3)));
@@ -120,7 +118,7 @@ class TransactionsTest {
         range.setMaxVersions(1);
         GetRangeRequest inside = new GetRangeRequest(range);
         inside.setTransactionId(transaction);
-        assertEquals("1:a=10 2:a=20 4:a=40", told(IMPATIENT.getRange(inside).getRows()));
+        assertEquals("1:a=10 2:a=20 4:a=40", told(CLIENT.getRange(inside).getRows()));
         assertEquals("1:a=1 3:a=3", told(CLIENT.getRange(new GetRangeRequest(range)).getRows()), "from outside");
         commit(transaction);
         assertEquals("1:a=10 2:a=20 4:a=40", told(CLIENT.getRange(new GetRangeRequest(range)).getRows()));
@@ -138,7 +136,7 @@ class TransactionsTest {
     void anAbortedTransactionLeavesNothing() {
         String table = newTable(CLIENT);
         write(CLIENT, row(table, key("g", 1), "a", 1));
-        String transaction = start(IMPATIENT, table, "g");
+        String transaction = start(CLIENT, table, "g");
         put(transaction, row(table, key("g", 1), "a", 2));
         put(transaction, row(table, key("g", 2), "a", 2));
         abort(transaction);
@@ -151,7 +149,7 @@ class TransactionsTest {
     @Test
     void aConditionSeesWhatTheTransactionWrote() {
         String table = newTable(CLIENT);
-        String transaction = start(IMPATIENT, table, "g");
+        String transaction = start(CLIENT, table, "g");
         RowPutChange once = row(table, key("g", 1), "a", 1);
         once.setCondition(new Condition(RowExistenceExpectation.EXPECT_NOT_EXIST));
         put(transaction, once);
@@ -163,21 +161,21 @@ class TransactionsTest {
     @Test
     void othersAreKeptOffTheLockedKey() {
         String table = newTable(CLIENT);
-        String transaction = start(IMPATIENT, table, "g");
-        refused("OTSRowOperationConflict", () -> start(IMPATIENT, table, "g"));
-        refused("OTSRowOperationConflict", () -> write(IMPATIENT, row(table, key("g", 1), "a", 1)));
-        write(IMPATIENT, row(table, key("other", 1), "a", 1));
-        String other = start(IMPATIENT, table, "h");
+        String transaction = start(CLIENT, table, "g");
+        refused("OTSRowOperationConflict", () -> start(CLIENT, table, "g"));
+        refused("OTSRowOperationConflict", () -> write(CLIENT, row(table, key("g", 1), "a", 1)));
+        write(CLIENT, row(table, key("other", 1), "a", 1));
+        String other = start(CLIENT, table, "h");
         assertFalse(other.equals(transaction));
         abort(other);
         commit(transaction);
-        write(IMPATIENT, row(table, key("g", 1), "a", 1));
+        write(CLIENT, row(table, key("g", 1), "a", 1));
     }
 
     @Test
     void aTransactionStaysInsideItsKey() {
         String table = newTable(CLIENT);
-        String transaction = start(IMPATIENT, table, "g");
+        String transaction = start(CLIENT, table, "g");
         refused("OTSDataOutOfRange", () -> put(transaction, row(table, key("other", 1), "a", 1)));
         abort(transaction);
         assertNull(read(CLIENT, table, key("other", 1)));
@@ -188,20 +186,20 @@ class TransactionsTest {
         String table = newTable(CLIENT);
         invalid("TransactionID is invalid.", () -> commit(""));
         invalid("TransactionID is invalid.", () -> put("no transaction", row(table, key("g", 1), "a", 1)));
-        String finished = start(IMPATIENT, table, "g");
+        String finished = start(CLIENT, table, "g");
         commit(finished);
         fails(404, "OTSSessionNotExist", "Session not exist or may be timeout.", () -> commit(finished));
         fails(404, "OTSSessionNotExist", "Session not exist or may be timeout.", () -> abort(finished));
-        invalid("StartLocalTransaction support only one primary key.", () -> IMPATIENT.startLocalTransaction(
+        invalid("StartLocalTransaction support only one primary key.", () -> CLIENT.startLocalTransaction(
                 new StartLocalTransactionRequest(table, key("g", 1))));
-        Service.missing(() -> start(IMPATIENT, "nowhere", "g"));
+        Service.missing(() -> start(CLIENT, "nowhere", "g"));
 
         String without = newName();
         CreateTableRequest request = creation(meta(without), new TableOptions(-1, 1));
         request.setLocalTxnEnabled(false);
         CLIENT.createTable(request);
         invalid("Try to call method using explicit transaction on explicit-transaction-disabled table.",
-                () -> start(IMPATIENT, without, "g"));
+                () -> start(CLIENT, without, "g"));
     }
 
     /** Eight writers move amounts between the rows of one key; the sum that any reader sees never changes. */
@@ -240,7 +238,7 @@ class TransactionsTest {
     private static boolean transfer(String table, int from, int to, int amount) {
         String transaction;
         try {
-            transaction = start(IMPATIENT, table, "bank");
+            transaction = start(CLIENT, table, "bank");
         } catch (TableStoreException conflict) {
             assertEquals("OTSRowOperationConflict", conflict.getErrorCode());
             return false;
@@ -274,14 +272,14 @@ class TransactionsTest {
         RowPutChange absent = row(table, key("g", 3), "a", 9);
         absent.setCondition(new Condition(RowExistenceExpectation.EXPECT_EXIST));
         failing.addRowChange(absent);
-        assertFalse(IMPATIENT.batchWriteRow(failing).isAllSucceed());
+        assertFalse(CLIENT.batchWriteRow(failing).isAllSucceed());
         assertEquals("a=1 b=2", columns(read(CLIENT, table, key("g", 1))), "nothing of it was applied");
 
         BatchWriteRowRequest wide = new BatchWriteRowRequest();
         wide.setAtomic(true);
         wide.addRowChange(row(table, key("0", 1), "a", 1));
         wide.addRowChange(row(table, key("1", 1), "a", 1));
-        List<BatchWriteRowResponse.RowResult> results = IMPATIENT.batchWriteRow(wide).getRowStatus(table);
+        List<BatchWriteRowResponse.RowResult> results = CLIENT.batchWriteRow(wide).getRowStatus(table);
         for (BatchWriteRowResponse.RowResult result : results) {
             assertEquals("OTSDataOutOfRange", result.getError().getCode());
             assertEquals("Data out of scope of atomic. Atomic PartKey:0. Data PartKey:1",
