@@ -56,7 +56,6 @@ import org.junit.jupiter.api.Test;
 /** Local transactions and atomic batches, alone and under concurrent writers. */
 class TransactionsTest {
     private static final SyncClient CLIENT = Service.client();
-    /** Conflicts are handed out at once. */
 
     @AfterAll
     static void shutDown() {
