@@ -64,6 +64,8 @@ pub(crate) enum Failure {
     Encode(#[from] EncodeError),
     #[error("read a row to encode")]
     Read(#[from] lakeferry_store::Error),
+    #[error("read rows to deliver")]
+    Scan(#[source] lakeferry_store::Error),
 }
 
 /// Encodes records one after the other.

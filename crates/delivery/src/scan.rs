@@ -1,9 +1,9 @@
 //! The full phase: the table as it is, brought into the lake.
 //!
 //! 1. The table's partitions are split into ranges of row keys, which are written down.
-//! 2. Lanes take ranges from a queue and scan them block by block; the next block is read while the present
-//!    one is encoded. Rows whose last change came after the pinned position are left out: that change follows
-//!    in the incremental phase.
+//! 2. Lanes take ranges from a queue. Each reads a block and encodes it on one thread, so that the core that
+//!    read it has it at hand. Rows whose last change came after the pinned position are left out: that change
+//!    follows in the incremental phase.
 //! 3. When an object is full or memory is short, the lane cuts everything it has encoded: names are prepared,
 //!    objects uploaded, and the ranges move on in the commit.
 //! 4. When all ranges are done, the phase moves on.

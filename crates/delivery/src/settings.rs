@@ -17,7 +17,7 @@ pub struct Settings {
     /// Objects that are encoded at one time; each takes a core and, in the full phase, one open object's
     /// memory.
     pub encoders: usize,
-    /// Lanes of the full phase. Each reads ahead while it encodes: two cores for one lane.
+    /// Lanes of the full phase. Each reads and encodes in turn: a core for a lane.
     pub scan_lanes: u32,
     /// Objects of one cut that are encoded and uploaded at one time. Each holds its encoded bytes meanwhile.
     pub uploads_max: usize,
@@ -49,7 +49,7 @@ impl Settings {
             lake_dir: lake_dir.into(),
             memory_bytes: 256 * 1024 * 1024,
             encoders: cores,
-            scan_lanes: u32::try_from(cores.div_ceil(2)).unwrap_or(u32::MAX),
+            scan_lanes: u32::try_from(cores).unwrap_or(u32::MAX),
             uploads_max: 8,
             defaults: Tuning::default(),
             automatic_columns_max: 1024,

@@ -55,6 +55,15 @@ pub(crate) trait Source: Send + Sync + fmt::Debug + 'static {
         bytes_max: usize,
     ) -> Result<RowBlock, Error>;
 
+    /// The same on the caller's own thread, one of the runtime's blocking threads.
+    fn scan_blocking(
+        &self,
+        partition: PartitionId,
+        after: Option<&[u8]>,
+        until: Option<&[u8]>,
+        bytes_max: usize,
+    ) -> Result<RowBlock, Error>;
+
     /// Row keys that split the partition into at most `pieces` ranges of roughly one size: the last key of
     /// each but the last.
     async fn split_keys(&self, partition: PartitionId, pieces: usize) -> Result<Vec<Bytes>, Error>;
@@ -228,6 +237,16 @@ impl Source for StoreTable {
         bytes_max: usize,
     ) -> Result<RowBlock, Error> {
         self.partition(partition).scan(after, until, bytes_max, deadline()).await
+    }
+
+    fn scan_blocking(
+        &self,
+        partition: PartitionId,
+        after: Option<&[u8]>,
+        until: Option<&[u8]>,
+        bytes_max: usize,
+    ) -> Result<RowBlock, Error> {
+        self.partition(partition).scan_blocking(after, until, bytes_max, deadline())
     }
 
     async fn split_keys(&self, partition: PartitionId, pieces: usize) -> Result<Vec<Bytes>, Error> {

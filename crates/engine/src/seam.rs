@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
 /// A store of ordered byte keys, in spaces.
 #[async_trait]
@@ -57,6 +58,15 @@ pub trait Space: Send + Sync + fmt::Debug + 'static {
 
     /// Reads a block of entries. An empty block with `more` unset means that the range is read to its end.
     async fn scan(&self, scan: Scan, deadline: Instant) -> Result<Block, Error>;
+
+    /// The same on the caller's own thread, for work that goes through the block at once: what was read is
+    /// still in the core's cache then. A disk that hangs holds the thread beyond the deadline.
+    ///
+    /// # Panics
+    /// On a thread that must not block: it is for the runtime's blocking threads.
+    fn scan_blocking(&self, scan: Scan, deadline: Instant) -> Result<Block, Error> {
+        Handle::current().block_on(self.scan(scan, deadline))
+    }
 
     /// Writes a batch, all or nothing. Batches of one caller that awaits each are applied in their order.
     async fn write(&self, batch: Batch, deadline: Instant) -> Result<(), WriteError>;

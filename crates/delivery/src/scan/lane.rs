@@ -6,13 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lakeferry_durable::Place;
 use lakeferry_lake::{ManifestRange, ManifestSpan};
-use lakeferry_store::{Error, PartitionId, RowBlock};
+use lakeferry_store::PartitionId;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::Early;
 use crate::builder::{Builder, Piece};
 use crate::cut::LaneTicket;
+use crate::encode::Failure;
 use crate::memory::Lease;
 use crate::space::{CutKind, LaneCounters, PreparedCut, PreparedObject, ScanRange};
 use crate::status::{LaneView, Who};
@@ -20,6 +21,9 @@ use crate::stop::{Stop, Stopped};
 use crate::task::{RunReason, Task};
 use crate::trouble::Trouble;
 use crate::upload::{Content, Delivered, Ended, Upload};
+
+/// Blocks that are read and encoded before the encoder goes to another lane.
+const STRETCH_BLOCKS_MAX: usize = 8;
 
 /// One lane of the full phase.
 pub(super) struct ScanLane {
@@ -43,6 +47,48 @@ struct InFlight {
     moved: BTreeMap<u32, ScanRange>,
     rows: u64,
     _lease: Lease,
+}
+
+/// Some blocks of a range, read and encoded in one go.
+struct Stretch {
+    /// The range, moved on behind what is built.
+    range: ScanRange,
+    builder: Builder,
+    lease: Lease,
+    /// Whether what is built is to be cut.
+    is_full: bool,
+    ended: Result<(), Failure>,
+}
+
+impl Stretch {
+    fn go(&mut self, task: &Task, pin: Option<u64>) {
+        for _ in 0..STRETCH_BLOCKS_MAX {
+            self.ended = self.step(task, pin);
+            if self.ended.is_err() || self.is_full || self.range.is_done {
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self, task: &Task, pin: Option<u64>) -> Result<(), Failure> {
+        let ScanRange { partition, after, until, .. } = &self.range;
+        let block_bytes = task.scan_block_bytes();
+        let block = task
+            .source
+            .scan_blocking(PartitionId(*partition), after.as_deref(), until.as_deref(), block_bytes)
+            .map_err(Failure::Scan)?;
+        let last = block.last_key().map(Bytes::copy_from_slice);
+        let is_done = !block.more();
+        self.builder.take(block, pin)?;
+        self.range.after = last.or(self.range.after.take());
+        self.range.is_done = is_done;
+        let held = self.builder.held_bytes();
+        self.lease.set(held);
+        let has_room = task.account.has_room(2 * block_bytes as u64);
+        let is_full = self.builder.is_full(task.cut_rules().object_bytes_max);
+        self.is_full = is_full || (!has_room && held > 0);
+        Ok(())
+    }
 }
 
 impl ScanLane {
@@ -86,92 +132,64 @@ impl ScanLane {
             book.ranges.get(&number).cloned().ok_or(Early::Again)?
         };
         self.moved_from.insert(number, range.after.clone());
-        let mut ahead = self.read_ahead(&range);
+        let mut failures = 0;
         loop {
-            let block = self.block(&mut ahead, &range).await?;
-            if let Some(last) = block.last_key() {
-                range.after = Some(Bytes::copy_from_slice(last));
-            }
-            range.is_done = !block.more();
-            if !range.is_done {
-                ahead = self.read_ahead(&range);
-            }
-            self.build(block, PartitionId(range.partition)).await?;
+            let (moved, is_full, ended) = self.stretch(range).await?;
+            range = moved;
             self.moved.insert(number, range.clone());
-            if self.must_cut() {
+            if is_full {
                 self.cut().await?;
                 self.moved_from.insert(number, range.after.clone());
             }
+            self.see(ended, &mut failures).await?;
             if range.is_done {
                 return Ok(());
             }
         }
     }
 
-    /// Begins to read the block after the range's position.
-    fn read_ahead(&self, range: &ScanRange) -> JoinHandle<Result<RowBlock, Error>> {
-        let (source, range) = (Arc::clone(&self.task.source), range.clone());
-        let bytes_max = self.task.scan_block_bytes();
-        tokio::spawn(async move {
-            let partition = PartitionId(range.partition);
-            source.scan(partition, range.after.as_deref(), range.until.as_deref(), bytes_max).await
-        })
-    }
-
-    /// The block that was begun, read again and again if it fails.
-    async fn block(
-        &mut self,
-        ahead: &mut JoinHandle<Result<RowBlock, Error>>,
-        range: &ScanRange,
-    ) -> Result<RowBlock, Stopped> {
-        let who = Who::ScanLane(self.ticket.lane);
-        let mut failures = 0;
-        loop {
-            let trouble = match self.stop.or(&mut *ahead).await? {
-                Ok(Ok(block)) => {
-                    if failures > 0 {
-                        self.task.clear_trouble(who);
-                    }
-                    return Ok(block);
-                }
-                Ok(Err(error)) => Trouble::of(&error),
-                Err(error) => Trouble::of(&error),
-            };
-            failures += 1;
-            self.task.wait_in_trouble(who, trouble, failures, &self.stop).await?;
-            *ahead = self.read_ahead(range);
-        }
-    }
-
-    /// Encodes a block's rows, as far as they may be encoded on sight.
-    async fn build(&mut self, block: RowBlock, partition: PartitionId) -> Result<(), Early> {
-        let pin = self.pins.get(&partition).copied();
-        let mut builder = self.builder.take().expect("the builder is here between two blocks");
-        let build = move || {
-            let built = builder.take(block, pin);
-            (builder, built)
-        };
-        let (builder, built) = self.task.env.encoders.run(build).await;
+    /// Has an encoder go on in a range for some blocks: how far it came, whether what is built is to be cut, and
+    /// how it ended.
+    async fn stretch(&mut self, range: ScanRange) -> Result<(ScanRange, bool, Result<(), Failure>), Early> {
+        let pin = self.pins.get(&PartitionId(range.partition)).copied();
+        let builder = self.builder.take().expect("the builder is here between two stretches");
+        let lease = std::mem::replace(&mut self.lease, self.task.account.lease());
+        let mut stretch = Stretch { range, builder, lease, is_full: false, ended: Ok(()) };
+        let task = Arc::clone(&self.task);
+        let work = self.task.env.encoders.run(move || {
+            stretch.go(&task, pin);
+            stretch
+        });
+        // A disk that hangs holds the encoder, but not who says stop.
+        let Stretch { range, builder, lease, is_full, ended } = self.stop.or(work).await?;
         let rows_gathered = builder.rows() + self.in_flight.as_ref().map_or(0, |flight| flight.rows);
         self.task.board.set_lane(self.ticket.lane, LaneView { rows_gathered, next_cut_at: None });
-        let held = builder.held_bytes();
         self.builder = Some(builder);
-        self.lease.set(held);
-        match built {
-            Ok(()) => Ok(()),
+        self.lease = lease;
+        Ok((range, is_full, ended))
+    }
+
+    /// Waits where a stretch ended in trouble.
+    async fn see(&mut self, ended: Result<(), Failure>, failures: &mut u32) -> Result<(), Early> {
+        let who = Who::ScanLane(self.ticket.lane);
+        match ended {
+            Ok(()) => {
+                if std::mem::take(failures) > 0 {
+                    self.task.clear_trouble(who);
+                }
+                Ok(())
+            }
+            // Nothing of the block was taken: it is read again.
+            Err(Failure::Scan(error)) => {
+                *failures += 1;
+                Ok(self.task.wait_in_trouble(who, Trouble::of(&error), *failures, &self.stop).await?)
+            }
+            // What is half-way in an encoder is of no use: everything since the last commit is done again.
             Err(error) => {
-                // What is half-way in an encoder is of no use: everything since the last commit is done again.
-                let who = Who::ScanLane(self.ticket.lane);
                 self.task.wait_in_trouble(who, Trouble::of(&error), 1, &self.stop).await?;
                 Err(Early::Again)
             }
         }
-    }
-
-    fn must_cut(&self) -> bool {
-        let builder = self.builder.as_ref().expect("the builder is here between two blocks");
-        let has_room = self.task.account.has_room(2 * self.task.scan_block_bytes() as u64);
-        builder.is_full(self.task.cut_rules().object_bytes_max) || (!has_room && builder.held_bytes() > 0)
     }
 
     /// Cuts everything that is built, once the cut before it is committed.

@@ -1,4 +1,5 @@
-//! Reading: a few threads answer, so that a slow disk never holds a thread of the async runtime.
+//! Reading: a few threads answer, so that a slow disk never holds a thread of the async runtime. Callers that
+//! may block read on their own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -45,13 +46,7 @@ pub(super) async fn ask<T: Send + 'static>(
         if reply.is_closed() {
             return;
         }
-        let result = shared.opened().and_then(|opened| {
-            let space = opened.space_of(&id, &life)?;
-            // Fjall has assertions about what it reads.
-            catch_unwind(AssertUnwindSafe(|| work(&opened, &space)))
-                .unwrap_or_else(|_| Err(Error::Corrupt("fjall cannot make sense of what it read".into())))
-        });
-        let _ = reply.send(result);
+        let _ = reply.send(here(shared, &id, &life, work));
     });
     shared.jobs.push(job, 1, deadline).await.map_err(|error| match error {
         PushError::Deadline => Error::Deadline,
@@ -62,6 +57,20 @@ pub(super) async fn ask<T: Send + 'static>(
         Ok(Err(_)) => Err(closed()),
         Err(_) => Err(Error::Deadline),
     }
+}
+
+/// Does `work` on a space, on this thread.
+pub(super) fn here<T>(
+    shared: &Shared,
+    id: &SpaceId,
+    life: &Arc<Life>,
+    work: impl FnOnce(&Opened, &SpaceData) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let opened = shared.opened()?;
+    let space = opened.space_of(id, life)?;
+    // Fjall has assertions about what it reads.
+    catch_unwind(AssertUnwindSafe(|| work(&opened, &space)))
+        .unwrap_or_else(|_| Err(Error::Corrupt("fjall cannot make sense of what it read".into())))
 }
 
 /// The values of these keys, all from one state.

@@ -51,6 +51,13 @@ impl Space for FjallSpace {
         .await
     }
 
+    fn scan_blocking(&self, scan: Scan, deadline: Instant) -> Result<Block, Error> {
+        if Instant::now() >= deadline {
+            return Err(Error::Deadline);
+        }
+        reader::here(&self.shared, &self.id, &self.life, |opened, space| reader::scan(opened, space, &scan))
+    }
+
     async fn write(&self, batch: Batch, deadline: Instant) -> Result<(), WriteError> {
         if self.life.is_over() {
             return Err(WriteError::NotWritten(Error::SpaceGone(self.id.clone())));

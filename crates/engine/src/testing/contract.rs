@@ -23,6 +23,7 @@ macro_rules! engine_contract {
             a_large_value_is_written
             a_scan_keeps_to_its_bounds
             a_scan_says_whether_there_is_more
+            a_scan_on_the_callers_thread_reads_the_same
             blocks_follow_each_other_in_both_directions
             a_log_is_read_in_order_in_both_directions
             a_log_entry_is_read_by_its_key
@@ -204,6 +205,34 @@ pub async fn a_scan_says_whether_there_is_more(home: &dyn Home) {
     assert_eq!(scan(9, 7, None).await, (2, true));
     assert_eq!(scan(9, 13, None).await, (3, false));
     assert_eq!(scan(0, 1_000, None).await, (0, true));
+}
+
+pub async fn a_scan_on_the_callers_thread_reads_the_same(home: &dyn Home) {
+    let (engine, space) = open(home).await;
+    write(&*space, "a=1 b=2 c=3 d=4").await;
+    append(&*space, 0..10).await;
+    for (area, from, entries_max, backward) in
+        [(Area::Table, "b", 2, false), (Area::Table, "", 9, true), (Area::Log, "", 4, false)]
+    {
+        let scan = Scan { area, from: from.into(), to: None, backward, entries_max, bytes_max: 1_000 };
+        let expected = space.scan(scan.clone(), soon()).await.unwrap();
+        let space = Arc::clone(&space);
+        let block =
+            tokio::task::spawn_blocking(move || space.scan_blocking(scan, soon())).await.unwrap().unwrap();
+        assert!(!block.is_empty() && block.iter().eq(expected.iter()));
+        assert_eq!(block.more, expected.more);
+    }
+    engine.drop_space(space.id(), soon()).await.unwrap();
+    let scan = Scan {
+        area: Area::Table,
+        from: Bytes::new(),
+        to: None,
+        backward: false,
+        entries_max: 9,
+        bytes_max: 1_000,
+    };
+    let gone = tokio::task::spawn_blocking(move || space.scan_blocking(scan, soon())).await.unwrap();
+    assert!(matches!(gone, Err(Error::SpaceGone(_))), "{gone:?}");
 }
 
 pub async fn blocks_follow_each_other_in_both_directions(home: &dyn Home) {

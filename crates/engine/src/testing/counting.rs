@@ -133,6 +133,13 @@ impl Space for CountingSpace {
         Ok(block)
     }
 
+    fn scan_blocking(&self, scan: Scan, deadline: Instant) -> Result<Block, Error> {
+        add(&self.counters.scans, 1);
+        let block = self.inner.scan_blocking(scan, deadline)?;
+        add(&self.counters.bytes_scanned, block.bytes());
+        Ok(block)
+    }
+
     async fn write(&self, batch: Batch, deadline: Instant) -> Result<(), WriteError> {
         add(&self.counters.writes, 1);
         add(&self.counters.bytes_written, batch.bytes());

@@ -188,6 +188,11 @@ impl Space for FailingSpace {
         self.inner.scan(scan, deadline).await
     }
 
+    fn scan_blocking(&self, scan: Scan, deadline: Instant) -> Result<Block, Error> {
+        FailingEngine::next_read(&self.script)?;
+        self.inner.scan_blocking(scan, deadline)
+    }
+
     async fn write(&self, batch: Batch, deadline: Instant) -> Result<(), WriteError> {
         let (hold, fault) = FailingEngine::next_write(&self.script);
         if let Some(hold) = hold {

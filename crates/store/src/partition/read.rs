@@ -161,8 +161,7 @@ impl Partition {
         for (key, entry) in rows {
             block.push(&self.1.entry_key(key), entry);
         }
-        let now_ms = self.0.times.shared().now() / 1000;
-        RowBlock::new(self.1.info.borrow().clone(), now_ms, self.1.prefix.len(), block)
+        self.rows_as_of_now()(block)
     }
 
     /// Claims a partition key, given by its bytes, for one writer alone.
@@ -185,18 +184,9 @@ impl Partition {
         bytes_max: usize,
         deadline: Instant,
     ) -> Result<RowBlock, Error> {
-        let scan = Scan {
-            area: Area::Table,
-            from: self.1.entry_key(from),
-            to: Some(to.map_or_else(|| self.1.end.clone(), |to| self.1.entry_key(to))),
-            backward,
-            entries_max: rows_max.min(SCAN_ROWS_MAX),
-            bytes_max: bytes_max.min(BLOCK_BYTES_MAX),
-        };
-        let info = self.1.info.borrow().clone();
-        let now_ms = self.0.times.shared().now() / 1000;
-        let block = self.0.space.scan(scan, deadline).await?;
-        Ok(RowBlock::new(info, now_ms, self.1.prefix.len(), block))
+        let scan = self.1.scan_of(from, to, backward, rows_max, bytes_max);
+        let rows = self.rows_as_of_now();
+        Ok(rows(self.0.space.scan(scan, deadline).await?))
     }
 
     /// Reads the next block of rows behind `after` and up to `until` (inclusive; absent: the partition's end).
@@ -210,9 +200,34 @@ impl Partition {
         bytes_max: usize,
         deadline: Instant,
     ) -> Result<RowBlock, Error> {
-        let from = after.map(successor).unwrap_or_default();
-        let to = until.map(successor);
-        self.rows(&from, to.as_deref(), false, SCAN_ROWS_MAX, bytes_max, deadline).await
+        let scan = self.1.scan_behind(after, until, bytes_max);
+        let rows = self.rows_as_of_now();
+        Ok(rows(self.0.space.scan(scan, deadline).await?))
+    }
+
+    /// The same on the caller's own thread, which must be one of the runtime's blocking threads: for work that
+    /// goes through the rows at once.
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub fn scan_blocking(
+        &self,
+        after: Option<&[u8]>,
+        until: Option<&[u8]>,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<RowBlock, Error> {
+        let scan = self.1.scan_behind(after, until, bytes_max);
+        let rows = self.rows_as_of_now();
+        Ok(rows(self.0.space.scan_blocking(scan, deadline)?))
+    }
+
+    /// Makes rows of a block that is read from now on, as the table's options show them now.
+    fn rows_as_of_now(&self) -> impl FnOnce(Block) -> RowBlock {
+        let info = self.1.info.borrow().clone();
+        let now_ms = self.0.times.shared().now() / 1000;
+        let prefix = self.1.prefix.len();
+        move |block| RowBlock::new(info, now_ms, prefix, block)
     }
 
     /// Reads the log behind the sequence `after`, a block at a time.
@@ -299,6 +314,29 @@ impl Partition {
 impl Shown {
     fn entry_key(&self, key: &[u8]) -> Bytes {
         [&self.prefix, key].concat().into()
+    }
+
+    fn scan_behind(&self, after: Option<&[u8]>, until: Option<&[u8]>, bytes_max: usize) -> Scan {
+        let from = after.map(successor).unwrap_or_default();
+        self.scan_of(&from, until.map(successor).as_deref(), false, SCAN_ROWS_MAX, bytes_max)
+    }
+
+    fn scan_of(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        backward: bool,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Scan {
+        Scan {
+            area: Area::Table,
+            from: self.entry_key(from),
+            to: Some(to.map_or_else(|| self.end.clone(), |to| self.entry_key(to))),
+            backward,
+            entries_max: rows_max.min(SCAN_ROWS_MAX),
+            bytes_max: bytes_max.min(BLOCK_BYTES_MAX),
+        }
     }
 }
 
