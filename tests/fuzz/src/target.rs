@@ -1,6 +1,7 @@
 //! The decoders, each with samples of what it takes and with what must hold of everything that it takes.
 
 use bytes::Bytes;
+use lakeferry_model::TransactionId;
 use lakeferry_model::delivery::Tuning;
 use lakeferry_wire::code::ErrorCode;
 use lakeferry_wire::convert::{ChannelToken, ShardIterator};
@@ -215,6 +216,12 @@ macro_rules! bodies {
     };
 }
 
+fn transaction_id(text: &str) {
+    if let Ok(id) = TransactionId::parse(text) {
+        assert_eq!(TransactionId::parse(&id.to_string()), Ok(id));
+    }
+}
+
 /// For messages that are used as they are.
 fn as_it_is<M>(message: M) -> M {
     message
@@ -238,15 +245,15 @@ bodies! {
     BatchGetRow: proto::BatchGetRowRequest => convert::batch_get_row;
     BatchWriteRow: proto::BatchWriteRowRequest => convert::batch_write_row;
     GetRange: proto::GetRangeRequest => convert::get_range;
-    BulkImport: proto::BulkImportRequest => as_it_is;
+    BulkImport: proto::BulkImportRequest => convert::bulk_import;
     BulkExport: proto::BulkExportRequest => convert::bulk_export;
-    StartLocalTransaction: proto::StartLocalTransactionRequest => as_it_is;
-    CommitTransaction: proto::CommitTransactionRequest => as_it_is;
-    AbortTransaction: proto::AbortTransactionRequest => as_it_is;
+    StartLocalTransaction: proto::StartLocalTransactionRequest => |message| convert::start_local_transaction(&message);
+    CommitTransaction: proto::CommitTransactionRequest => |message| transaction_id(&message.transaction_id);
+    AbortTransaction: proto::AbortTransactionRequest => |message| transaction_id(&message.transaction_id);
     ListStream: proto::ListStreamRequest => as_it_is;
     DescribeStream: proto::DescribeStreamRequest => as_it_is;
     GetShardIterator: proto::GetShardIteratorRequest => as_it_is;
-    GetStreamRecord: proto::GetStreamRecordRequest => as_it_is;
+    GetStreamRecord: proto::GetStreamRecordRequest => |message| message.shard_iterator.parse::<ShardIterator>();
     CreateDeliveryTask: proto::CreateDeliveryTaskRequest => |message| convert::task_spec(&message, &Tuning::default());
     DeleteDeliveryTask: proto::DeleteDeliveryTaskRequest => as_it_is;
     DescribeDeliveryTask: proto::DescribeDeliveryTaskRequest => as_it_is;
@@ -260,8 +267,8 @@ bodies! {
     TunnelHeartbeat: tunnel::HeartbeatRequest => as_it_is;
     TunnelShutdown: tunnel::ShutdownRequest => as_it_is;
     TunnelGetCheckpoint: tunnel::GetCheckpointRequest => as_it_is;
-    TunnelReadRecords: tunnel::ReadRecordsRequest => as_it_is;
-    TunnelCheckpoint: tunnel::CheckpointRequest => as_it_is;
+    TunnelReadRecords: tunnel::ReadRecordsRequest => |message| ChannelToken::parse(&message.token);
+    TunnelCheckpoint: tunnel::CheckpointRequest => |message| ChannelToken::parse(&message.checkpoint);
     TunnelGetRpo: tunnel::GetRpoRequest => as_it_is;
     TunnelSchedule: tunnel::ScheduleRequest => as_it_is;
 }

@@ -8,6 +8,8 @@
 //! - Each delivered row is whole: what the model of the row holds after the change.
 //! - The table holds what the model of each row holds at the end.
 //!
+//! Of two puts of one transaction, the lake has both or neither.
+//!
 //! After an unknown change, the next one of that key is a put with a number of its own, so it is never in
 //! doubt which change a delivered row stands for.
 
@@ -29,6 +31,8 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Ledger {
     steps: BTreeMap<Key, Steps>,
+    /// The numbers of two puts of one transaction.
+    together: Vec<[i64; 2]>,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +61,11 @@ impl Ledger {
         self.steps.entry(key).or_default().all.push((change, outcome));
     }
 
+    /// Notes that two puts with these numbers happened both, or neither did.
+    pub fn note_together(&mut self, numbers: [i64; 2]) {
+        self.together.push(numbers);
+    }
+
     /// Whether the key's last change is unknown, or there is none: the next must be a put.
     pub fn wants_put(&self, key: Key) -> bool {
         let last = self.steps.get(&key).and_then(|steps| steps.all.last());
@@ -68,6 +77,8 @@ impl Ledger {
         for steps in self.steps.values_mut() {
             steps.before_task = steps.all.len();
         }
+        // Of what came before, the lake tells the last row of each key alone.
+        self.together.clear();
     }
 
     /// Compares the ledger with what the lake and the table hold at the end.
@@ -76,6 +87,7 @@ impl Ledger {
     /// The first difference.
     pub fn compare(&self, mut lake: Vec<Delivered>, table: &BTreeMap<Key, Row>) -> Result<Report, Failure> {
         no_sequence_twice(&lake)?;
+        self.no_transaction_in_part(&lake)?;
         lake.sort_by_key(|row| row.sequence);
         let mut report = Report { delivered: lake.len(), rows: table.len(), ..Report::default() };
         let mut by_key: BTreeMap<Key, Vec<Delivered>> = BTreeMap::new();
@@ -96,6 +108,17 @@ impl Ledger {
         match by_key.keys().chain(table.keys()).find(|key| !self.steps.contains_key(key)) {
             Some(key) => Err(Failure::Lost(format!("{key:?} was never written"))),
             None => Ok(report),
+        }
+    }
+}
+
+impl Ledger {
+    fn no_transaction_in_part(&self, lake: &[Delivered]) -> Result<(), Failure> {
+        let puts = lake.iter().filter(|row| row.operation == Operation::Put);
+        let delivered: HashSet<i64> = puts.filter_map(|row| row.write).collect();
+        match self.together.iter().find(|[a, b]| delivered.contains(a) != delivered.contains(b)) {
+            Some(pair) => Err(Failure::Lost(format!("of the transaction {pair:?} one put is in the lake"))),
+            None => Ok(()),
         }
     }
 }
@@ -253,6 +276,23 @@ mod tests {
         assert!(twice.is_err());
         let same = check(&[], &[(put(1), Answered)], vec![once.clone(), once], Some(Row::put(1)));
         assert!(same.is_err());
+    }
+
+    #[test]
+    fn a_transaction_is_in_the_lake_whole_or_not_at_all() {
+        let ends = |delivered: Vec<Delivered>| {
+            let mut ledger = Ledger::default();
+            ledger.note(KEY, put(1), Unknown);
+            ledger.note(KEY.twin(), put(2), Unknown);
+            ledger.note_together([1, 2]);
+            let table = delivered.iter().map(|row| (row.key, row.values().unwrap())).collect();
+            ledger.compare(delivered, &table)
+        };
+        let one = row(Operation::Put, 1, Some(Row::put(1)));
+        let other = Delivered::new(KEY.twin(), Operation::Put, 2, Some(Row::put(2)));
+        assert!(ends(vec![]).is_ok());
+        assert!(ends(vec![one.clone(), other]).is_ok());
+        assert!(ends(vec![one]).is_err());
     }
 
     #[test]

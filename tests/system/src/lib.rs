@@ -14,6 +14,7 @@ pub mod gate;
 pub mod kill;
 pub mod lake;
 pub mod ledger;
+pub mod listener;
 pub mod observer;
 pub mod place;
 pub mod powercut;

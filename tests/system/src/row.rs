@@ -12,6 +12,13 @@ pub struct Key {
 /// Where the table is split.
 pub const SPLIT_POINTS: [i64; 3] = [250, 500, 750];
 
+impl Key {
+    /// Another key in the same place, that no writer has among its own.
+    pub fn twin(self) -> Self {
+        Self { item: self.item + 500_000, ..self }
+    }
+}
+
 /// The number of the partition in which a key lies.
 pub fn partition_of(key: Key) -> usize {
     SPLIT_POINTS.iter().filter(|point| key.place >= **point).count()

@@ -3,16 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lakeferry_client::tunnel::{TunnelKind, TunnelStart};
 use lakeferry_client::{
-    Client, ClientConfig, CreateTable, Delete, Error, ErrorCode, Key as ClientKey, Method, Put, Range,
-    RowWrite, TableWrites, Update,
+    Client, ClientConfig, CreateTable, Delete, Error, ErrorCode, Index, Key as ClientKey, Method, Put, Range,
+    Row as ClientRow, RowWrite, TableWrites, Update,
 };
-use lakeferry_model::KeyKind;
+use lakeferry_model::{IndexKind, KeyKind, KeyValue, ValueKind};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::ledger::Outcome;
 use crate::row::{Change, Key, Row, SPLIT_POINTS, text};
+
+/// The indexes of a trial's table, each with its key: of both kinds, by the number of the last write.
+pub const INDEXES: [(&str, IndexKind, [&str; 3]); 2] = [
+    ("rows_by_write", IndexKind::Global, ["write", "place", "item"]),
+    ("rows_in_place", IndexKind::Local, ["place", "write", "item"]),
+];
 
 /// The instance that trials use.
 pub const INSTANCE: &str = "trial";
@@ -53,8 +60,69 @@ impl Target {
     /// # Errors
     /// What the call says.
     pub async fn make_table(&self, table: &str) -> Result<(), Error> {
-        let table = CreateTable::new(table).key("place", KeyKind::Integer).key("item", KeyKind::Integer);
-        exists_is_fine(self.client.create_table(table.split_at(SPLIT_POINTS)).await)
+        let mut table = CreateTable::new(table)
+            .key("place", KeyKind::Integer)
+            .key("item", KeyKind::Integer)
+            .column("write", ValueKind::Integer)
+            .local_transactions(true)
+            .split_at(SPLIT_POINTS);
+        for (name, kind, key) in INDEXES {
+            table = table.index(Index::new(name, kind, key));
+        }
+        exists_is_fine(self.client.create_table(table).await)
+    }
+
+    /// Makes the changes together, in a transaction: they must be of one place. None if it did not come to asking
+    /// for the commit: then nothing has happened.
+    pub async fn write_together(&self, table: &str, changes: &[(Key, Change)]) -> Option<Outcome> {
+        let (first, _) = changes.first()?;
+        let transaction = self.client.begin(table, &ClientKey::new("place", first.place)).await.ok()?;
+        let rows = changes.iter().map(|(key, change)| row_write(*key, *change));
+        let written = transaction.batch_write_row(rows).await.ok()?;
+        if written.iter().any(Result::is_err) {
+            // The row stays closed to others until it is given up, here or by its time.
+            _ = transaction.abort().await;
+            return None;
+        }
+        Some(transaction.commit().await.map_or(Outcome::Unknown, |()| Outcome::Answered))
+    }
+
+    /// Makes a tunnel of rows and changes, if it is not there yet, and gives its id.
+    ///
+    /// # Errors
+    /// What the call says.
+    pub async fn make_tunnel(&self, table: &str, name: &str) -> Result<String, Error> {
+        let made =
+            self.client.create_tunnel(table, name, TunnelKind::BaseAndStream, TunnelStart::Latest).await;
+        match made {
+            Ok(id) => Ok(id),
+            // An answer that was lost may have made it.
+            Err(error) => match self.client.describe_tunnel(table, name).await {
+                Ok(described) => Ok(described.tunnel.id),
+                Err(_) => Err(error),
+            },
+        }
+    }
+
+    /// The number of the last write of each row, as an index tells.
+    ///
+    /// # Errors
+    /// What the call says.
+    pub async fn read_index(&self, index: &str, key: [&str; 3]) -> Result<BTreeMap<Key, i64>, Error> {
+        let mut found = BTreeMap::new();
+        let mut rows = self.client.rows(index, Range::all(key));
+        while let Some(row) = rows.next().await? {
+            let key = Key { place: key_part(&row, "place"), item: key_part(&row, "item") };
+            if let Some(twice) = found.insert(key, key_part(&row, "write")) {
+                panic!("the index {index} has {key:?} twice: with {twice} and {row:?}");
+            }
+        }
+        Ok(found)
+    }
+
+    /// The client, for what only one part of a trial asks.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Writes one change per key; the outcomes come in the order of the changes.
@@ -80,16 +148,12 @@ impl Target {
         let mut found = BTreeMap::new();
         let mut rows = self.client.rows(table, Range::all(["place", "item"]));
         while let Some(row) = rows.next().await? {
-            let part = |name| match row.key.get(name) {
-                Some(lakeferry_model::KeyValue::Integer(value)) => *value,
-                other => panic!("the primary key column `{name}` is an integer, not {other:?}"),
-            };
             let values = Row {
                 write: row.integer("write").unwrap_or_default(),
                 text: row.text("text").map(str::to_owned),
                 count: row.integer("count").unwrap_or_default(),
             };
-            found.insert(Key { place: part("place"), item: part("item") }, values);
+            found.insert(Key { place: key_part(&row, "place"), item: key_part(&row, "item") }, values);
         }
         Ok(found)
     }
@@ -203,6 +267,13 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+fn key_part(row: &ClientRow, name: &str) -> i64 {
+    match row.key.get(name) {
+        Some(KeyValue::Integer(value)) => *value,
+        other => panic!("the primary key column `{name}` is an integer, not {other:?}"),
+    }
 }
 
 fn task_path(table: &str, task: &str, call: &str) -> String {

@@ -1,9 +1,11 @@
 //! A trial: a server that is going to be killed, writers, a BASE_INC task, and the comparison at the end.
 //!
-//! 1. [`Trial::begin`] starts the server, makes the table, puts rows, and makes the task.
+//! 1. [`Trial::begin`] starts the server, makes the table with its indexes, puts rows, and makes a tunnel and the
+//!    task.
 //! 2. Whoever runs the trial lets writers run and has the server die as it likes.
 //! 3. [`Trial::end`] stops the writers, waits until everything is delivered, and compares.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,14 +18,19 @@ use tokio::task::JoinHandle;
 use crate::failure::{Failure, broken};
 use crate::lake::Lake;
 use crate::ledger::{Ledger, Report};
+use crate::listener::Listener;
 use crate::observer::Seen;
 use crate::powercut::PowerCut;
+use crate::row::{Key, Row};
 use crate::server::{Faults, Keeper, Program};
-use crate::target::{Target, TaskState, chain};
+use crate::target::{INDEXES, Target, TaskState, chain};
 use crate::writer::{DEV_KEY, TABLE, Writer};
 
 /// The task's name.
 pub const TASK: &str = "trial";
+
+/// The tunnel's name.
+const TUNNEL: &str = "heard";
 
 /// The file in which a first start leaves the operator's key.
 pub const KEY_FILE: &str = "operator-key.toml";
@@ -62,6 +69,7 @@ pub struct Trial {
     stop_observer: Arc<AtomicBool>,
     writers: Vec<JoinHandle<Result<Writer, Failure>>>,
     observer: JoinHandle<Result<Seen, Failure>>,
+    listener: Listener,
 }
 
 impl Setup {
@@ -112,6 +120,11 @@ impl Trial {
         if setup.faults.life == 2 {
             early_life(&keeper, setup).await?;
         }
+        let tunnel = until_done(&keeper, "make the tunnel", |target| async move {
+            target.make_tunnel(TABLE, TUNNEL).await
+        })
+        .await?;
+        let listener = Listener::start(Arc::clone(&keeper), tunnel);
         ledger.lock().note_task();
         let (prefix, age) = ("data/$yyyy/$MM/$dd/$HH/$mm", setup.object_age_ms);
         until_done(&keeper, "make the task", |target| async move {
@@ -123,8 +136,16 @@ impl Trial {
         let (stop_writers, stop_observer) = (Arc::default(), Arc::default());
         let watched = Seen::watch(TASK, Arc::clone(&lake), Arc::clone(&keeper), Arc::clone(&stop_observer));
         let observer = tokio::spawn(watched);
-        let mut trial =
-            Self { keeper, lake, ledger, stop_writers, stop_observer, writers: Vec::new(), observer };
+        let mut trial = Self {
+            keeper,
+            lake,
+            ledger,
+            stop_writers,
+            stop_observer,
+            writers: Vec::new(),
+            observer,
+            listener,
+        };
         trial.resume(writers);
         Ok(trial)
     }
@@ -177,12 +198,39 @@ impl Trial {
         let objects = self.lake.read()?;
         let run = state.run.to_string();
         let of_run = objects.iter().filter(|object| object.metadata.get("lakeferry.run") == Some(&run));
-        let rows = of_run.flat_map(|object| object.rows.iter().cloned()).collect();
+        let rows: Vec<_> = of_run.flat_map(|object| object.rows.iter().cloned()).collect();
         // What is lost comes first: a sync point that lies is the lesser matter.
-        let report = self.ledger.lock().compare(rows, &table)?;
+        let report = self.ledger.lock().compare(rows.clone(), &table)?;
         seen?.check(&objects)?;
+        indexes_tell(&self.keeper, &table).await?;
+        self.listener.end(&table, &rows, Instant::now() + STEP_MAX).await?;
         Ok(report)
     }
+}
+
+/// Checks that each index holds the table's rows and no others; a global one may come a little later.
+async fn indexes_tell(keeper: &Keeper, table: &BTreeMap<Key, Row>) -> Result<(), Failure> {
+    let wanted: BTreeMap<Key, i64> = table.iter().map(|(key, row)| (*key, row.write)).collect();
+    let end = Instant::now() + STEP_MAX;
+    for (index, _, key) in INDEXES {
+        loop {
+            let read = |target: Target| async move { target.read_index(index, key).await };
+            let found = until_done(keeper, "read an index", read).await?;
+            if found == wanted {
+                break;
+            }
+            if Instant::now() > end {
+                let keys = wanted.keys().chain(found.keys());
+                let key = keys.into_iter().find(|key| found.get(key) != wanted.get(key));
+                let (found, row) = (key.and_then(|key| found.get(key)), key.and_then(|key| table.get(key)));
+                return Err(Failure::Lost(format!(
+                    "the index {index} has {found:?} for {key:?}, the table {row:?}"
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    Ok(())
 }
 
 /// Has another task deliver in the first life. It makes durable what is made once and for all: a bucket that

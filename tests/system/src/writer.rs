@@ -10,7 +10,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::failure::Failure;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Outcome};
 use crate::row::{Change, Key};
 use crate::server::Keeper;
 use crate::target::Target;
@@ -62,8 +62,12 @@ impl Writer {
         let (mut address, mut life) = keeper.life(1).await?;
         let mut target = Target::at(&address, DEV_KEY)?;
         while !stop.load(Ordering::Relaxed) {
-            let keys: Vec<Key> = self.keys.sample(&mut self.random, ROWS_PER_BATCH).copied().collect();
-            let all_answered = self.write(&target, &keys, |random, _| random.random_range(0..10)).await;
+            let all_answered = if self.random.random_ratio(1, 4) {
+                self.write_two_together(&target).await
+            } else {
+                let keys: Vec<Key> = self.keys.sample(&mut self.random, ROWS_PER_BATCH).copied().collect();
+                self.write(&target, &keys, |random, _| random.random_range(0..10)).await
+            };
             if !all_answered {
                 // It was killed, or is being killed: go on with whoever answers then.
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -72,6 +76,20 @@ impl Writer {
             }
         }
         Ok(self)
+    }
+
+    /// Puts a row and its twin, which lies in the same place, in one transaction.
+    async fn write_two_together(&mut self, target: &Target) -> bool {
+        let Some(&key) = self.keys.choose(&mut self.random) else { return true };
+        let number = NEXT.fetch_add(2, Ordering::Relaxed);
+        let changes = [(key, Change::Put(number)), (key.twin(), Change::Put(number + 1))];
+        let Some(outcome) = target.write_together(TABLE, &changes).await else { return false };
+        let mut ledger = self.ledger.lock();
+        for (key, change) in changes {
+            ledger.note(key, change, outcome);
+        }
+        ledger.note_together([number, number + 1]);
+        outcome == Outcome::Answered
     }
 
     /// Changes each key once, as `choose` says: 0 to 4 a put, 5 to 8 an update, 9 a delete.
@@ -96,7 +114,7 @@ impl Writer {
         let mut ledger = self.ledger.lock();
         let mut all_answered = true;
         for ((key, change), outcome) in changes.into_iter().zip(outcomes) {
-            all_answered &= outcome == crate::ledger::Outcome::Answered;
+            all_answered &= outcome == Outcome::Answered;
             ledger.note(key, change, outcome);
         }
         all_answered
