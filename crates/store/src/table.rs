@@ -11,6 +11,7 @@ use lakeferry_model::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::entry::Visibility;
 use crate::error::Error;
 use crate::index::IndexInfo;
 use crate::index::plan::CachedPlans;
@@ -47,12 +48,26 @@ pub struct TableInfo {
     /// Whether rows may hold more versions than the options let readers see.
     #[serde(default)]
     pub surplus_versions: bool,
+    /// Below this timestamp in milliseconds cells stay hidden, however long the options let them live: their rows
+    /// and entries may be reclaimed, some already and some not. It only rises.
+    #[serde(default)]
+    pub hidden_below_ms: Option<i64>,
     /// How its indexes are kept.
     #[serde(skip)]
     pub(crate) plans: CachedPlans,
 }
 
 impl TableInfo {
+    /// What readers see of its rows at `now_ms`, in milliseconds since the epoch.
+    pub fn visibility(&self, now_ms: i64) -> Visibility {
+        Visibility::new(&self.options, now_ms).hiding_below(self.hidden_below_ms)
+    }
+
+    /// What readers see now or may see again under other options. The rest may be reclaimed.
+    pub(crate) fn lasting(&self) -> Visibility {
+        Visibility::for_ever(&self.options).hiding_below(self.hidden_below_ms)
+    }
+
     /// Whether a global index follows its log.
     pub(crate) fn has_global_index(&self) -> bool {
         self.indexes.iter().any(|index| index.spec.kind == IndexKind::Global)

@@ -5,6 +5,7 @@ mod support;
 mod auto_keys;
 mod concurrency;
 mod faults;
+mod index_expiry;
 mod index_model;
 mod index_support;
 mod indexes;

@@ -164,10 +164,9 @@ impl Follower {
         let mut batch = Batch::default();
         for row in block.rows() {
             let (key, row) = row?;
-            if row.is_visible(&block.visibility())? {
-                let newest = newest(row.cells())?;
-                self.put(key, &newest, (row.sequence(), row.commit_time()), &mut batch)?;
-            }
+            // Rows that have expired too: they may be seen again. Until then their entries do not stand.
+            let newest = newest(row.cells())?;
+            self.put(key, &newest, (row.sequence(), row.commit_time()), &mut batch)?;
         }
         let is_last = !block.more();
         if is_last {

@@ -31,6 +31,8 @@ pub struct Rules<'a> {
     pub key_columns: &'a [KeyColumn],
     /// Columns whose old values go into the record.
     pub origin_columns: &'a [String],
+    /// Below this timestamp cells are hidden for good.
+    pub hidden_below_ms: Option<i64>,
     /// The server's time, in milliseconds.
     pub now_ms: i64,
     /// Bytes that an entry may take.
@@ -78,7 +80,7 @@ impl Rules<'_> {
         arena: &mut Vec<u8>,
     ) -> Result<Applied, Error> {
         self.indexes.check(&change.operation)?;
-        let visibility = Visibility::new(self.options, self.now_ms);
+        let visibility = Visibility::new(self.options, self.now_ms).hiding_below(self.hidden_below_ms);
         let old_entry = old;
         let old = old.map(|columns| columns_of(columns, &visibility)).transpose()?.flatten();
         check_condition(change.condition.existence, old.is_some())?;
@@ -197,8 +199,8 @@ impl Rules<'_> {
     fn timestamp(&self, asked: Option<i64>, cell_ms: i64) -> Result<i64, Error> {
         let Some(ms) = asked else { return Ok(cell_ms) };
         let deviation_ms = self.options.deviation_s.saturating_mul(1000);
-        let lived_ms = self.options.time_to_live_s.map_or(i64::MAX, |seconds| i64::from(seconds) * 1000);
-        let oldest_ms = self.now_ms.saturating_sub(deviation_ms.min(lived_ms));
+        let hidden_ms = self.options.expired_below_ms(self.now_ms).max(self.hidden_below_ms);
+        let oldest_ms = self.now_ms.saturating_sub(deviation_ms).max(hidden_ms.unwrap_or(i64::MIN));
         let end_ms = self.now_ms.saturating_add(deviation_ms);
         if !(oldest_ms..end_ms).contains(&ms) {
             let message = format!("Timestamp must be in range [{oldest_ms}, {end_ms}).");
@@ -387,6 +389,7 @@ mod tests {
             options: &options,
             key_columns: &[],
             origin_columns: &[],
+            hidden_below_ms: None,
             now_ms,
             entry_bytes_max: 1 << 20,
             picks_keys: false,

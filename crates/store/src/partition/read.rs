@@ -31,7 +31,7 @@ pub struct RowBlock {
 
 impl RowBlock {
     pub(crate) fn new(info: Arc<TableInfo>, now_ms: i64, prefix: usize, block: Block) -> Self {
-        let visibility = Visibility::new(&info.options, now_ms);
+        let visibility = info.visibility(now_ms);
         Self { info, visibility, prefix, block }
     }
 

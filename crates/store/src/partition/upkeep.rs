@@ -134,9 +134,9 @@ impl Partition {
         Ok(self.0.space.read(Area::Table, vec![key], deadline).await?.pop().flatten())
     }
 
-    /// What readers see of rows now.
-    pub(crate) fn visibility(&self) -> Visibility {
-        Visibility::new(&self.0.info.borrow().options, self.0.times.shared().now() / 1000)
+    /// What of rows and entries must not be reclaimed now.
+    pub(crate) fn lasting(&self) -> Visibility {
+        self.0.info.borrow().lasting()
     }
 
     /// How the indexes of its table are kept now.

@@ -198,6 +198,7 @@ impl Partition {
             options: &info.options,
             key_columns: &info.schema.primary_key,
             origin_columns: &info.plans().origin_columns,
+            hidden_below_ms: info.hidden_below_ms,
             now_ms,
             entry_bytes_max: inner.row_bytes_max,
             picks_keys: info.schema.auto_increment().is_some(),
