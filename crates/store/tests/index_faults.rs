@@ -126,7 +126,10 @@ async fn crash_while_dropping(kind: IndexKind, fault: Fault, nth: u64) -> bool {
     let cleared = async {
         loop {
             let records = site.store.catalog().tables();
-            if records.iter().all(|record| record.dropped_indexes.is_empty() && record.info.indexes.is_empty()) {
+            if records
+                .iter()
+                .all(|record| record.dropped_indexes.is_empty() && record.info.indexes.is_empty())
+            {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -6,6 +6,7 @@ mod auto_keys;
 mod concurrency;
 mod faults;
 mod index_expiry;
+mod index_faults;
 mod index_model;
 mod index_support;
 mod indexes;

@@ -70,15 +70,9 @@ impl ReadyWhenAll {
         if !self.all.iter().all(|progress| progress.caught_up()) {
             return;
         }
-        loop {
-            let Some(store) = self.store.upgrade() else { return };
-            match store.index_is_ready(self.table, self.index).await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(index = self.index.0, %error, "an index cannot be opened yet"),
-            }
-            drop(store);
-            tokio::time::sleep(PAUSE).await;
-        }
+        let (table, index) = (self.table, self.index);
+        let open = |store: Store| async move { store.index_is_ready(table, index).await };
+        until_done(&self.store, index, "an index cannot be opened yet", open).await;
     }
 }
 
@@ -107,7 +101,10 @@ impl Store {
         if matches!(written, Err(Error::NotWritten(_))) {
             return written;
         }
-        self.open_index(&table, &index).await?;
+        if let Err(error) = self.open_index(&table, &index).await {
+            self.give_up(&table, index).await;
+            return Err(error);
+        }
         written
     }
 
@@ -123,17 +120,37 @@ impl Store {
     ) -> Result<(), Error> {
         let _changing = self.0.changing.lock().await;
         let table = self.table(instance, table)?;
-        let mut info = (*table.info()).clone();
-        let found = info.indexes.iter().position(|known| known.spec.name == *index);
-        let dropped = info.indexes.remove(found.ok_or_else(|| Error::NoSuchIndex(index.clone()))?);
-        let gone = dropped.clone();
-        let written = self.put_info(&table, info, |record| record.dropped_indexes.push(gone)).await;
+        let info = table.info();
+        let dropped = info.indexes.iter().find(|known| known.spec.name == *index);
+        let dropped = dropped.ok_or_else(|| Error::NoSuchIndex(index.clone()))?;
+        let written = self.put_dropped(&table, dropped).await;
         if matches!(written, Err(Error::NotWritten(_))) {
             return written;
         }
         self.0.indexes.forget(instance, index);
-        self.clear_in_background(table.id(), dropped);
+        self.clear_in_background(table.id(), dropped.clone());
         written
+    }
+
+    /// Drops an index whose making has failed halfway. If that cannot be written now, its name is taken until it
+    /// can be.
+    async fn give_up(&self, table: &Table, index: IndexInfo) {
+        self.0.indexes.forget(&table.info().instance, &index.spec.name);
+        if let Err(error) = self.put_dropped(table, &index).await {
+            tracing::warn!(index = index.id.0, %error, "an index that could not be made is still there");
+        }
+        self.clear_in_background(table.id(), index);
+    }
+
+    /// Moves an index among those dropped, if it is not there yet.
+    async fn put_dropped(&self, table: &Table, index: &IndexInfo) -> Result<(), Error> {
+        let mut info = (*table.info()).clone();
+        info.indexes.retain(|known| known.id != index.id);
+        let drop = |record: &mut TableRecord| {
+            record.dropped_indexes.retain(|dropped| dropped.id != index.id);
+            record.dropped_indexes.push(index.clone());
+        };
+        self.put_info(table, info, drop).await
     }
 
     /// A table, or an index to be read as one.
@@ -173,14 +190,14 @@ impl Store {
     pub async fn index_reports(&self, table: &Table, deadline: Instant) -> Result<Vec<IndexReport>, Error> {
         let info = table.info();
         let mut reports = Vec::with_capacity(info.indexes.len());
-        for index in &info.indexes {
+        for (index, open) in self.open_indexes(&info) {
             let mut report = IndexReport {
                 spec: index.spec.clone(),
                 phase: index.phase,
                 behind_changes: 0,
                 behind_micros: 0,
             };
-            if let Some(open) = self.0.indexes.find(&info.instance, &index.spec.name) {
+            if let Some(open) = open {
                 for (partition, progress) in table.partitions().iter().zip(&open.progress) {
                     let position = progress.position();
                     let behind = partition.head().sequence.saturating_sub(position);
@@ -206,9 +223,7 @@ impl Store {
         }
         let mut low: HashMap<PartitionId, u64> =
             table.partitions().iter().map(|partition| (partition.id(), u64::MAX)).collect();
-        for index in info.indexes.iter().filter(|index| index.spec.kind == IndexKind::Global) {
-            let open =
-                self.0.indexes.find(&info.instance, &index.spec.name).filter(|open| open.id == index.id);
+        for (_, open) in self.open_indexes(&info).filter(|(index, _)| index.spec.kind == IndexKind::Global) {
             for (partition, low) in &mut low {
                 let progress = open.iter().flat_map(|open| &open.progress);
                 let position = progress.clone().find(|progress| progress.partition == *partition);
@@ -241,6 +256,9 @@ impl Store {
     }
 
     /// Opens an index of an open table, and lets it follow.
+    ///
+    /// # Errors
+    /// If the engine does not answer. Part of it may be open then, and is the caller's to forget.
     pub(crate) async fn open_index(&self, table: &Table, index: &IndexInfo) -> Result<(), Error> {
         let deadline = Instant::now() + self.0.settings.table_call;
         let base_info = table.info();
@@ -279,7 +297,6 @@ impl Store {
             return Ok(());
         }
         let plan = Arc::new(plan);
-        let mut begun = Ok(());
         for (base, progress) in table.partitions().iter().zip(&progress) {
             let mut follower = Follower {
                 base: base.clone(),
@@ -288,16 +305,14 @@ impl Store {
                 progress: progress.clone(),
                 ready: is_building.then(ready),
                 with_rows: is_building,
-                begun: false,
                 entered: None,
                 target: 0,
             };
             // Before anybody is told that there is an index: what is changed from then on is carried into it.
-            // One that cannot begin now goes on trying.
-            begun = begun.and(follower.begin(deadline).await);
+            follower.begin(deadline).await?;
             open.tasks.lock().push(Task(tokio::spawn(follower.run())));
         }
-        begun
+        Ok(())
     }
 
     /// Forgets the open indexes of a table that is being deleted.
@@ -326,8 +341,8 @@ impl Store {
         let written = self.0.catalog.put_table(record).await;
         // A change that may be written is written again with the next one: it counts as made.
         if !matches!(written, Err(Error::NotWritten(_))) {
-            for index in &info.indexes {
-                if let Some(open) = self.0.indexes.find(&info.instance, &index.spec.name) {
+            for (index, open) in self.open_indexes(&info) {
+                if let Some(open) = open {
                     open.table.set_info(index.table_info(&info)?);
                 }
             }
@@ -339,11 +354,19 @@ impl Store {
     /// The partitions of a table's global indexes.
     pub(crate) fn global_indexes(&self, table: &Table) -> Vec<Partition> {
         let info = table.info();
-        let open = info.indexes.iter().filter_map(|index| {
-            let open = self.0.indexes.find(&info.instance, &index.spec.name)?;
-            open.table.partitions().first().filter(|_| index.partition.is_some()).cloned()
-        });
-        open.collect()
+        let global = self.open_indexes(&info).filter(|(index, _)| index.partition.is_some());
+        global.filter_map(|(_, open)| open?.table.partitions().first().cloned()).collect()
+    }
+
+    /// A table's indexes, each with what is open of it.
+    fn open_indexes<'a>(
+        &'a self,
+        info: &'a TableInfo,
+    ) -> impl Iterator<Item = (&'a IndexInfo, Option<Arc<Index>>)> {
+        info.indexes.iter().map(|index| {
+            let open = self.0.indexes.find(&info.instance, &index.spec.name);
+            (index, open.filter(|open| open.id == index.id))
+        })
     }
 
     async fn index_is_ready(&self, table: TableId, index: TableId) -> Result<(), Error> {
@@ -358,22 +381,28 @@ impl Store {
     fn clear_in_background(&self, table: TableId, index: IndexInfo) {
         let weak = self.downgrade();
         self.spawn_background(async move {
-            loop {
-                let Some(store) = weak.upgrade() else { return };
-                match store.clear_index(table, &index).await {
-                    Ok(()) => return,
-                    Err(error) => {
-                        tracing::warn!(index = index.id.0, %error, "a dropped index is still there")
-                    }
-                }
-                drop(store);
-                tokio::time::sleep(PAUSE).await;
-            }
+            let clear = |store: Store| {
+                let index = index.clone();
+                async move { store.clear_index(table, &index).await }
+            };
+            until_done(&weak, index.id, "a dropped index is still there", clear).await;
         });
     }
 
+    /// The table, once it is known to be written that the index is dropped: a table that may still have it at the
+    /// next start must have its entries then. `None` if the table is gone.
+    async fn be_dropped(&self, table: TableId, index: &IndexInfo) -> Result<Option<Table>, Error> {
+        let _changing = self.0.changing.lock().await;
+        let Some(table) = self.table_by_id(table) else { return Ok(None) };
+        let is_known = self.record(&table)?.dropped_indexes.iter().any(|dropped| dropped.id == index.id);
+        if !is_known {
+            self.put_dropped(&table, index).await?;
+        }
+        Ok(Some(table))
+    }
+
     async fn clear_index(&self, table: TableId, index: &IndexInfo) -> Result<(), Error> {
-        let Some(table) = self.table_by_id(table) else { return Ok(()) };
+        let Some(table) = self.be_dropped(table, index).await? else { return Ok(()) };
         let soon = || Instant::now() + self.0.settings.table_call;
         match index.partition {
             Some(partition) => {
@@ -398,6 +427,20 @@ impl Store {
             |record: &mut TableRecord| record.dropped_indexes.retain(|dropped| dropped.id != index.id);
         let info = (*table.info()).clone();
         self.put_info(&table, info, forget).await
+    }
+}
+
+/// Tries once and again until it is done, or the store is gone.
+async fn until_done<F: Future<Output = Result<(), Error>>>(
+    store: &WeakStore,
+    index: TableId,
+    warning: &str,
+    attempt: impl Fn(Store) -> F,
+) {
+    while let Some(store) = store.upgrade() {
+        let Err(error) = attempt(store).await else { return };
+        tracing::warn!(index = index.0, %error, "{warning}");
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
