@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use lakeferry_model::{
-    IndexKind, InstanceName, KeyRange, Micros, PrimaryKey, ReservedThroughput, RowChange, StreamSpec,
-    TableOptions, TableSchema, Violation,
+    IndexKind, IndexSpec, InstanceName, KeyRange, Micros, PrimaryKey, ReservedThroughput, RowChange,
+    StreamSpec, TableOptions, TableSchema, Violation,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -66,6 +66,21 @@ impl TableInfo {
     /// What readers see now or may see again under other options. The rest may be reclaimed.
     pub(crate) fn lasting(&self) -> Visibility {
         Visibility::for_ever(&self.options).hiding_below(self.hidden_below_ms)
+    }
+
+    /// Whether changes come to the same rows, records and entries of indexes under both. How far an index has come,
+    /// and what is hidden for good, changes nothing of that.
+    pub(crate) fn writes_alike(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        Arc::ptr_eq(self, other)
+            || (self.id == other.id
+                && self.schema == other.schema
+                && self.options == other.options
+                && self.plans().origin_columns == other.plans().origin_columns
+                && self.index_specs().eq(other.index_specs()))
+    }
+
+    fn index_specs(&self) -> impl Iterator<Item = (TableId, &IndexSpec)> {
+        self.indexes.iter().map(|index| (index.id, &index.spec))
     }
 
     /// Whether a global index follows its log.
@@ -137,7 +152,7 @@ impl RowBuf {
     }
 
     /// What readers see of it.
-    pub fn visibility(&self) -> crate::entry::Visibility {
+    pub fn visibility(&self) -> Visibility {
         self.block.visibility()
     }
 }

@@ -43,7 +43,8 @@ async fn short_lived(site: &Site, has_indexes: bool) -> Table {
 async fn compare_for_ever(site: &Site, what: &str) {
     live(site, None).await;
     site.compare_indexes(what).await;
-    let again = [("ann", 1), ("ann", 2), ("bob", 3), ("zoe", 4)].map(|(user, n)| put(user, n, &[("a", 9), ("b", 9)]));
+    let again =
+        [("ann", 1), ("ann", 2), ("bob", 3), ("zoe", 4)].map(|(user, n)| put(user, n, &[("a", 9), ("b", 9)]));
     write_all(&site.same_table(), again.to_vec()).await;
     site.compare_indexes(&format!("{what}, and put again")).await;
 }

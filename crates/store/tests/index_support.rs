@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lakeferry_model::{
-    Cell, Clock, DefinedColumn, DefinedKind, IndexKind, IndexSpec, KeyBound, KeyRange, KeyValue, PrimaryKey, Row,
-    RowChange, RowOperation, TableSchema, Value, ValueKind,
+    Cell, Clock, DefinedColumn, DefinedKind, IndexKind, IndexSpec, KeyBound, KeyRange, KeyValue, PrimaryKey,
+    Row, RowChange, RowOperation, TableSchema, Value, ValueKind,
 };
 use lakeferry_store::{IndexPhase, RangeLimits, Table, TableSpec};
 

@@ -202,6 +202,8 @@ async fn a_value_that_cannot_be_in_an_indexs_key_is_refused_before_it_is_written
     assert_eq!(wrong.to_string(), "Invalid column type for column b expect VT_STRING actual VT_INTEGER");
     let long = write(&table, update("ann", 1, set_text(&"x".repeat(1025)))).await.unwrap_err();
     assert!(long.to_string().contains("exceeds the MaxLength:1024"), "{long}");
+    let number = write(&table, update("ann", 1, vec![add("b", 1)])).await.unwrap_err();
+    assert_eq!(number.to_string(), "Invalid column type for column b expect VT_STRING actual VT_INTEGER");
     write(&table, update("ann", 1, set_text(&"x".repeat(1024)))).await.unwrap();
     site.indexes_are_even().await;
     assert_eq!(rows_in(&site.index("by_b")).await.len(), 1);
@@ -378,4 +380,32 @@ async fn entries_expire_with_their_rows_and_are_reclaimed() {
     assert_eq!(entries, expected, "nothing is stored that nobody sees");
     site.crash().await;
     site.compare_indexes("after a crash").await;
+}
+
+#[tokio::test]
+async fn a_transaction_outlives_what_does_not_concern_its_rows() {
+    let site = Site::new().await;
+    let table = site.table_of(declared()).await;
+    write(&table, put("ann", 1, &[("a", 1), ("b", 1)])).await.unwrap();
+    // Behind the index's id and the table's entry: the build waits for what was queued before it.
+    let building = site.engine.hold_write(3);
+    let by_a = index("user_by_a", IndexKind::Local, &["user", "a"], &["b"]);
+    site.store.create_index(&instance(), &table_name("t"), by_a, true).await.unwrap();
+    building.has_come().await;
+
+    let key = KeyValue::String("ann".into());
+    let id = site.store.start_transaction(&table, key, soon()).await.unwrap();
+    let transaction = site.store.transaction(&instance(), id).unwrap();
+    let wrote = async |change| transaction.write(vec![change], soon()).await.pop().unwrap();
+    let throughput = lakeferry_model::ReservedThroughput { read: 1, write: 1 };
+    wrote(update("ann", 1, vec![set("a", 2)])).await.unwrap();
+    let change = TableUpdate { throughput: Some(throughput), ..TableUpdate::default() };
+    site.store.update_table(&instance(), &table_name("t"), change).await.unwrap();
+    wrote(update("ann", 1, vec![add("b", 1)])).await.unwrap();
+    building.release();
+    site.indexes_are_even().await;
+    site.store.reclaim_now(&table).await.unwrap();
+    transaction.commit(soon()).await.unwrap();
+    site.compare_indexes("after the commit").await;
+    assert_eq!(told(&site.index("user_by_a")).await, ["ann/2/1 b=2"]);
 }

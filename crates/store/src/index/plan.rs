@@ -122,7 +122,12 @@ impl Plans {
             return Ok(());
         }
         for cell in operation.cells() {
-            let ColumnUpdate::Put(value, _) = &cell.update else { continue };
+            // Where there is no cell, an increment is itself the value.
+            let value = match &cell.update {
+                ColumnUpdate::Put(value, _) => value.as_ref(),
+                ColumnUpdate::Increment(by) => ValueRef::Integer(*by),
+                ColumnUpdate::DeleteVersion(_) | ColumnUpdate::DeleteAll => continue,
+            };
             for (name, kind) in &self.key_columns {
                 if *name != *cell.name {
                     continue;
@@ -131,7 +136,7 @@ impl Plans {
                 if expected != actual {
                     return Err(wrong_type(name, expected, actual));
                 }
-                check_key_value(name, value.as_ref())?;
+                check_key_value(name, value)?;
             }
         }
         Ok(())
