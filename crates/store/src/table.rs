@@ -216,17 +216,11 @@ impl Table {
 
     /// Writes to all partitions concerned at once.
     async fn write_apart(&self, keyed: Vec<Keyed<'_>>, deadline: Instant) -> Vec<Result<Written, Error>> {
-        let mut parts: Vec<(Vec<usize>, Vec<Keyed<'_>>)> = vec![Default::default(); self.partitions().len()];
         let count = keyed.len();
-        for (place, change) in keyed.into_iter().enumerate() {
-            let (places, part) = &mut parts[self.partition_of(&change.0)];
-            places.push(place);
-            part.push(change);
-        }
-        let writes = self.partitions().iter().zip(&parts).filter(|(_, (places, _))| !places.is_empty());
-        let writes = writes.map(|(partition, (places, part))| async move {
-            (places, partition.write(part, deadline).await)
-        });
+        let parts = self.apart(keyed, |(key, _)| key);
+        let writes = parts
+            .iter()
+            .map(|(partition, places, part)| async move { (places, partition.write(part, deadline).await) });
         let mut outcomes: Vec<Option<Result<Written, Error>>> = (0..count).map(|_| None).collect();
         for (places, part) in futures::future::join_all(writes).await {
             for (place, outcome) in places.iter().zip(part) {
@@ -241,28 +235,13 @@ impl Table {
     /// # Errors
     /// If the engine does not answer, or an entry is damaged.
     pub async fn get(&self, keys: &[PrimaryKey], deadline: Instant) -> Result<Vec<Option<RowBuf>>, Error> {
-        let encoded: Vec<Bytes> = keys
-            .iter()
-            .map(|key| {
-                let mut bytes = Vec::with_capacity(32);
-                key::encode(key, &mut bytes);
-                bytes.into()
-            })
-            .collect();
-        let mut parts: Vec<(Vec<usize>, Vec<Bytes>)> = vec![Default::default(); self.partitions().len()];
-        for (place, key) in encoded.iter().enumerate() {
-            let (places, part) = &mut parts[self.partition_of(key)];
-            places.push(place);
-            part.push(key.clone());
-        }
+        let encoded: Vec<Bytes> = keys.iter().map(|key| key::encoded(key).into()).collect();
         let mut rows: Vec<Option<RowBuf>> = vec![None; keys.len()];
-        for (partition, (places, part)) in self.partitions().iter().zip(&parts) {
-            if places.is_empty() {
-                continue;
-            }
-            for (place, entry) in places.iter().zip(partition.get(part, deadline).await?) {
+        for (partition, places, part) in self.apart(encoded, |key| key) {
+            let entries = partition.get(&part, deadline).await?;
+            for ((place, key), entry) in places.into_iter().zip(&part).zip(entries) {
                 let Some(entry) = entry else { continue };
-                rows[*place] = RowBuf::visible(partition, &encoded[*place], &entry)?;
+                rows[place] = RowBuf::visible(partition, key, &entry)?;
             }
         }
         Ok(rows)
@@ -304,7 +283,7 @@ impl Table {
                 if range.backward {
                     to = last
                 } else {
-                    from = after(last)
+                    from = key::successor(&last)
                 }
                 let more = block.more();
                 page.blocks.push(block);
@@ -314,6 +293,20 @@ impl Table {
             }
         }
         Ok(page)
+    }
+
+    /// What concerns single rows, by partition: each with its places in the whole. Partitions that nothing concerns
+    /// are left out.
+    fn apart<T>(&self, whole: Vec<T>, key: impl Fn(&T) -> &Bytes) -> Vec<(&Partition, Vec<usize>, Vec<T>)> {
+        let mut parts: Vec<_> =
+            self.partitions().iter().map(|partition| (partition, Vec::new(), Vec::new())).collect();
+        for (place, one) in whole.into_iter().enumerate() {
+            let (_, places, part) = &mut parts[self.partition_of(key(&one))];
+            places.push(place);
+            part.push(one);
+        }
+        parts.retain(|(_, places, _)| !places.is_empty());
+        parts
     }
 
     fn partition_of(&self, key: &[u8]) -> usize {
@@ -362,15 +355,10 @@ pub(crate) fn ends_of(range: &KeyRange) -> (Vec<u8>, Vec<u8>) {
     let (start, end) = (key::encode_bound(&range.start), key::encode_bound(&range.end));
     if range.backward {
         // Backward, the start belongs to the range and the end does not: both move by a hair.
-        (after(end), after(start))
+        (key::successor(&end), key::successor(&start))
     } else {
         (start, end)
     }
-}
-
-fn after(mut key: Vec<u8>) -> Vec<u8> {
-    key.push(0);
-    key
 }
 
 impl RangePage {

@@ -22,4 +22,6 @@ mod tables;
 mod together;
 mod transaction_model;
 mod transactions;
+mod tunnel_places;
+mod tunnel_support;
 mod tunnels;

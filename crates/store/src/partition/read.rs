@@ -9,6 +9,7 @@ use lakeferry_engine::{Area, Block, Scan};
 use super::{LogHead, Partition, Shown};
 use crate::entry::{RowView, Visibility};
 use crate::error::Error;
+use crate::key;
 use crate::record::{RecordView, log_key};
 use crate::table::TableInfo;
 
@@ -67,7 +68,7 @@ impl RowBlock {
 
     /// The bytes of all keys and entries, in the order of the scan.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.block.iter().map(|(key, entry)| (&key[1..], entry))
+        self.block.iter().map(|(key, entry)| (&key[self.prefix..], entry))
     }
 
     /// The bytes of a row's key, and its entry, in the order of the scan.
@@ -210,8 +211,8 @@ impl Partition {
         bytes_max: usize,
         deadline: Instant,
     ) -> Result<RowBlock, Error> {
-        let from = after.map(successor).unwrap_or_default();
-        let to = until.map(successor);
+        let from = after.map(key::successor).unwrap_or_default();
+        let to = until.map(key::successor);
         self.rows(&from, to.as_deref(), false, SCAN_ROWS_MAX, bytes_max, deadline).await
     }
 
@@ -300,14 +301,6 @@ impl Shown {
     fn entry_key(&self, key: &[u8]) -> Bytes {
         [&self.prefix, key].concat().into()
     }
-}
-
-/// The smallest key behind this one.
-fn successor(key: &[u8]) -> Vec<u8> {
-    let mut next = Vec::with_capacity(key.len() + 1);
-    next.extend_from_slice(key);
-    next.push(0);
-    next
 }
 
 /// Bytes at `piece / pieces` of the way between two keys, by the eight bytes behind what they share.
