@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use lakeferry_engine::testing::Fault;
-use lakeferry_model::TableOptions;
+use lakeferry_model::{IndexKind, TableOptions};
 use lakeferry_store::{Table, TableUpdate};
 
-use crate::index_support::{all_kinds, declared, put_at, told, write_all};
-use crate::support::{Site, instance, put, table_name, write};
+use crate::index_support::{all_kinds, declared, index, put_at, told, write_all};
+use crate::support::{Site, instance, put, soon, table_name, with_stream, write};
 
 const DAY: u64 = 86_400;
 
@@ -105,6 +105,24 @@ async fn a_longer_life_after_indexes_were_built_shows_the_entries_of_rows_that_w
     live(&site, None).await;
     site.compare_indexes("under the long life").await;
     assert_eq!(told(&site.index("by_a")).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_stream_tells_no_expired_value_on_account_of_an_index() {
+    let site = Site::new().await;
+    let mut spec = declared();
+    spec.options = living(Some(86_400));
+    spec.stream = with_stream(&["b", "c"]).stream;
+    let by_a = vec![index("by_a", IndexKind::Global, &["a"], &[])];
+    let table = site.store.create_indexed_table(&instance(), spec, by_a).await.unwrap();
+    write(&table, put_at(&site, "ann", 1, &[("a", 1, 0), ("b", 1, 0), ("c", 1, 80_000)])).await.unwrap();
+    site.clock.advance(Duration::from_secs(DAY + 1));
+    write(&table, put("ann", 1, &[("a", 2)])).await.unwrap();
+    let block = table.partitions()[0].read_log(1, 1 << 20, soon()).await.unwrap();
+    let (record, _) = block.record(0).unwrap();
+    let told: Vec<&str> = record.origin().unwrap().map(|cell| cell.unwrap().name).collect();
+    assert_eq!(told, ["a", "c"], "the index needs the one, the stream's reader still saw the other");
+    site.compare_indexes("after it was put again").await;
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod rows;
 mod split_points;
 mod tables;
 mod together;
+mod transaction_ends;
 mod transaction_model;
 mod transactions;
 mod tunnel_places;

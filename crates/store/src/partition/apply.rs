@@ -103,11 +103,11 @@ impl Rules<'_> {
             }
             RowOperation::Delete => (Action::Delete, None, Vec::new()),
         };
-        let hidden = match old_entry {
-            Some(entry) if self.indexes.tell_hidden => columns_of(entry, &Visibility::ALL)?,
+        let stored = match old_entry {
+            Some(entry) if !self.indexes.followed_columns.is_empty() => columns_of(entry, &Visibility::ALL)?,
             _ => None,
         };
-        let origin = self.origin(hidden.as_deref().or(old.as_deref()));
+        let origin = self.origin(old.as_deref(), stored.as_deref());
         let returned = returned(change, new.as_deref())?;
 
         let start = arena.len();
@@ -250,10 +250,19 @@ impl Rules<'_> {
         }
     }
 
-    fn origin<'a>(&self, old: Option<&[Column<'a>]>) -> Vec<Column<'a>> {
-        let Some(old) = old.filter(|_| !self.origin_columns.is_empty()) else { return Vec::new() };
-        let asked = |column: &&Column<'a>| self.origin_columns.iter().any(|name| name == column.name);
-        old.iter().filter(asked).cloned().collect()
+    /// What the record tells of the row before the change: of what was visible, and for followers of what was stored.
+    fn origin<'a>(&self, old: Option<&[Column<'a>]>, stored: Option<&[Column<'a>]>) -> Vec<Column<'a>> {
+        if self.origin_columns.is_empty() {
+            return Vec::new();
+        }
+        let is_among = |names: &[String], column: &Column<'a>| names.iter().any(|name| name == column.name);
+        let is_followed = |column: &&Column<'a>| is_among(&self.indexes.followed_columns, column);
+        let is_asked = |column: &&Column<'a>| is_among(self.origin_columns, column);
+        let seen = old.unwrap_or_default().iter().filter(is_asked).filter(|column| !is_followed(column));
+        let stored = stored.unwrap_or_default().iter().filter(is_followed);
+        let mut origin: Vec<Column<'a>> = seen.chain(stored).cloned().collect();
+        origin.sort_unstable_by_key(|column| column.name);
+        origin
     }
 }
 
