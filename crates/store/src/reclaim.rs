@@ -248,12 +248,16 @@ impl Store {
     /// Notes that what has expired by now is hidden for good.
     async fn hide_expired(&self, table: &Table) -> Result<(), Error> {
         let _changing = self.0.changing.lock().await;
-        let mut info = (*table.info()).clone();
-        let expired = info.options.expired_below_ms(self.time().now() / 1000);
-        if expired <= info.hidden_below_ms || self.table_by_id(table.id()).is_none() {
+        if self.table_by_id(table.id()).is_none() {
             return Ok(());
         }
-        info.hidden_below_ms = expired;
+        let mut info = (*table.info()).clone();
+        let expired = info.options.expired_below_ms(self.time().now() / 1000);
+        info.hidden_below_ms = info.hidden_below_ms.max(expired);
+        // What the catalog tells is known to be written; what the table shows may be only half of that.
+        if info.hidden_below_ms == self.record(table)?.info.hidden_below_ms {
+            return Ok(());
+        }
         self.put_info(table, info, |_| ()).await
     }
 
