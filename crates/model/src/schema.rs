@@ -88,6 +88,14 @@ pub struct TableOptions {
     pub local_transactions: bool,
 }
 
+impl TableOptions {
+    /// Below this timestamp cells have expired at `now_ms`, both in milliseconds since the epoch; `None` if they live
+    /// for ever.
+    pub fn expired_below_ms(&self, now_ms: i64) -> Option<i64> {
+        self.time_to_live_s.map(|seconds| now_ms.saturating_sub(i64::from(seconds) * 1000))
+    }
+}
+
 /// Tables of before the option allow what those allow that do not name it.
 fn allowed() -> bool {
     true

@@ -232,6 +232,19 @@ async fn a_stream_is_read_from_a_time_on() {
         assert_eq!(answer.next_token, None);
         assert_eq!(read(&server, &answer.shard_iterator).await.stream_records.len(), expected, "{timestamp}");
     }
+    // A time to come is waited for.
+    let in_an_hour = second + 3_600_000_000;
+    let request =
+        proto::GetShardIteratorRequest { timestamp: Some(in_an_hour), ..iterator_of(&stream, &shard) };
+    let answer = server.call("GetShardIterator", &request).await;
+    let iterator = answer.ok::<proto::GetShardIteratorResponse>().shard_iterator;
+    put_row(&server, "t", 3, 3).await;
+    let early = read(&server, &iterator).await;
+    assert_eq!(early.stream_records.len(), 0);
+    assert_eq!(
+        read(&server, early.next_shard_iterator()).await.next_shard_iterator(),
+        early.next_shard_iterator()
+    );
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::index::IndexInfo;
+use crate::key;
 use crate::partition::PartitionId;
 use crate::table::{TableId, TableInfo};
 
@@ -134,7 +135,7 @@ impl Catalog {
                 entries.take(key, value)?;
             }
             let Some(last) = block.last_key().filter(|_| block.more) else { break };
-            from = [last, &[0]].concat().into();
+            from = key::successor(last).into();
         }
         Ok(Self { space, entries: RwLock::new(entries), writing: tokio::sync::Mutex::default() })
     }

@@ -144,7 +144,7 @@ impl CellRef<'_> {
     }
 }
 
-/// Which cells readers see: time to live and maximum versions.
+/// Which cells readers see: time to live, what is hidden for good, and maximum versions.
 #[derive(Debug, Clone, Copy)]
 pub struct Visibility {
     oldest_ms: i64,
@@ -154,11 +154,18 @@ pub struct Visibility {
 impl Visibility {
     /// What a table's options show at `now_ms`, in milliseconds since the epoch.
     pub fn new(options: &TableOptions, now_ms: i64) -> Self {
-        let lived_ms = options.time_to_live_s.map(|seconds| i64::from(seconds) * 1000);
-        Self {
-            oldest_ms: lived_ms.map_or(i64::MIN, |ms| now_ms.saturating_sub(ms)),
-            versions_max: usize::try_from(options.versions_max).unwrap_or(usize::MAX),
-        }
+        Self::for_ever(options).hiding_below(options.expired_below_ms(now_ms))
+    }
+
+    /// What a table's options show however old it is.
+    pub fn for_ever(options: &TableOptions) -> Self {
+        let versions_max = usize::try_from(options.versions_max).unwrap_or(usize::MAX);
+        Self { oldest_ms: i64::MIN, versions_max }
+    }
+
+    /// The same without cells below this timestamp in milliseconds.
+    pub fn hiding_below(self, ms: Option<i64>) -> Self {
+        Self { oldest_ms: self.oldest_ms.max(ms.unwrap_or(i64::MIN)), ..self }
     }
 
     /// Every cell, as in a change record, to which nobody applies expiry.

@@ -34,6 +34,21 @@ pub fn encode(key: &PrimaryKey, out: &mut Vec<u8>) {
     }
 }
 
+/// A primary key's bytes.
+pub fn encoded(key: &PrimaryKey) -> Vec<u8> {
+    let mut out = Vec::with_capacity(32);
+    encode(key, &mut out);
+    out
+}
+
+/// The smallest key behind this one.
+pub fn successor(key: &[u8]) -> Vec<u8> {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next
+}
+
 /// A bound's bytes: of all row keys, exactly those of rows at or beyond the bound are greater or equal.
 pub fn encode_bound(bound: &[KeyBound]) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);

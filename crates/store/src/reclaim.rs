@@ -6,6 +6,10 @@
 //! and commit time stay, and no change record is made: what expires in the table stays in the lake. A row that is
 //! being changed is left to the next walk.
 //!
+//! Before anything goes, the walk writes down a mark: what has expired by now stays hidden for good. Only cells below
+//! the mark are taken for expired, in rows and in entries of indexes alike. So a longer life, whenever it comes, and
+//! a walk that ends halfway show an index what they show its table.
+//!
 //! A table whose cells live for ever is walked only after its versions were made fewer. A walk that is cut short by
 //! a restart begins again.
 
@@ -80,6 +84,9 @@ fn is_due(table: &Table, walked_at: Option<Micros>, now: Micros) -> bool {
 }
 
 async fn walk(store: &WeakStore, table: &Table, pause: Duration) -> Result<(), Error> {
+    if let Some(store) = store.upgrade() {
+        store.hide_expired(table).await?;
+    }
     let options = table.info().options.clone();
     for partition in table.partitions() {
         // Rows that were made under older options may still wait to be committed.
@@ -97,7 +104,7 @@ async fn walk(store: &WeakStore, table: &Table, pause: Duration) -> Result<(), E
         }
     }
     let indexes = store.upgrade().map(|store| store.global_indexes(table)).unwrap_or_default();
-    for index in indexes.iter().filter(|_| options.time_to_live_s.is_some()) {
+    for index in indexes.iter().filter(|_| table.info().hidden_below_ms.is_some()) {
         reclaim_entries(index, pause).await?;
     }
     let Some(store) = store.upgrade() else { return Ok(()) };
@@ -105,32 +112,32 @@ async fn walk(store: &WeakStore, table: &Table, pause: Duration) -> Result<(), E
 }
 
 async fn reclaim_block(partition: &Partition, block: &RowBlock) -> Result<(), Error> {
-    let visibility = block.visibility();
+    let lasting = partition.lasting();
     let mut keys = Vec::new();
     for row in block.rows() {
         let (key, row) = row?;
-        if Choice::of(&row, &visibility)? != Choice::Leave {
+        if Choice::of(&row, &lasting)? != Choice::Leave {
             keys.push(Bytes::copy_from_slice(key));
         }
     }
     for portion in keys.chunks(HELD_MAX) {
         let make = |key: &[u8], entry: &[u8], batch: &mut Batch| {
             // By the options of now: what they show again since the block was read stays.
-            let visibility = partition.visibility();
-            reclaim_row(&partition.row_entry_key(key), entry, &visibility, batch)?;
-            reclaim_beside(&partition.plans(), key, entry, &visibility, batch)
+            let lasting = partition.lasting();
+            reclaim_row(&partition.row_entry_key(key), entry, &lasting, batch)?;
+            reclaim_beside(&partition.plans(), key, entry, &lasting, batch)
         };
         partition.upkeep_rows(portion.to_vec(), make, Instant::now() + CALL).await?;
     }
     Ok(())
 }
 
-fn reclaim_row(key: &Bytes, entry: &[u8], visibility: &Visibility, batch: &mut Batch) -> Result<(), Error> {
+fn reclaim_row(key: &Bytes, entry: &[u8], lasting: &Visibility, batch: &mut Batch) -> Result<(), Error> {
     let row = RowView::new(entry)?;
-    match Choice::of(&row, visibility)? {
+    match Choice::of(&row, lasting)? {
         Choice::Leave => {}
         Choice::Remove => batch.delete(key.clone()),
-        Choice::Rewrite => batch.put(key.clone(), shown(&row, visibility)?),
+        Choice::Rewrite => batch.put(key.clone(), shown(&row, lasting)?),
     }
     Ok(())
 }
@@ -140,7 +147,7 @@ fn reclaim_beside(
     plans: &Plans,
     key: &[u8],
     entry: &[u8],
-    visibility: &Visibility,
+    lasting: &Visibility,
     batch: &mut Batch,
 ) -> Result<(), Error> {
     if plans.local.is_empty() {
@@ -149,7 +156,7 @@ fn reclaim_beside(
     let newest = newest_of_entry(&entry[entry::HEAD_BYTES..])?;
     for plan in &plans.local {
         let mut entry_key = Vec::new();
-        let stands = visibility.shows_version(0, plan.stands_ms(&newest));
+        let stands = lasting.shows_version(0, plan.stands_ms(&newest));
         if !stands && plan.key(key, &newest, &mut entry_key)? {
             batch.delete(entry_key);
         }
@@ -165,13 +172,13 @@ async fn reclaim_entries(index: &Partition, pause: Duration) -> Result<(), Error
         let mut keys = Vec::new();
         for row in block.rows() {
             let (key, row) = row?;
-            if row.stands(&block.visibility()) == Some(false) {
+            if row.stands(&index.lasting()) == Some(false) {
                 keys.push(Bytes::copy_from_slice(key));
             }
         }
         for portion in keys.chunks(HELD_MAX) {
             let remove = |key: &[u8], entry: &[u8], batch: &mut Batch| {
-                if RowView::new(entry)?.stands(&index.visibility()) == Some(false) {
+                if RowView::new(entry)?.stands(&index.lasting()) == Some(false) {
                     batch.delete(index.row_entry_key(key));
                 }
                 Ok(())
@@ -196,12 +203,12 @@ enum Choice {
 }
 
 impl Choice {
-    fn of(row: &RowView<'_>, visibility: &Visibility) -> Result<Self, Error> {
+    fn of(row: &RowView<'_>, lasting: &Visibility) -> Result<Self, Error> {
         let (mut hidden, mut seen, mut any) = (0, 0, false);
         for cell in row.raw_cells() {
             let cell = cell?;
             let bytes = cell.value.size() + 2;
-            if visibility.shows_version(cell.version, cell.timestamp_ms) {
+            if lasting.shows_version(cell.version, cell.timestamp_ms) {
                 seen += bytes + cell.name.len();
                 any = true;
             } else {
@@ -218,11 +225,11 @@ impl Choice {
 }
 
 /// The row's entry with what is seen of it alone.
-fn shown(row: &RowView<'_>, visibility: &Visibility) -> Result<Vec<u8>, Error> {
+fn shown(row: &RowView<'_>, lasting: &Visibility) -> Result<Vec<u8>, Error> {
     let mut columns: Vec<Column<'_>> = Vec::new();
     for cell in row.cells() {
         let cell = cell?;
-        if !visibility.shows(&cell) {
+        if !lasting.shows(&cell) {
             continue;
         }
         let version = (cell.timestamp_ms, cell.value);
@@ -238,6 +245,22 @@ fn shown(row: &RowView<'_>, visibility: &Visibility) -> Result<Vec<u8>, Error> {
 }
 
 impl Store {
+    /// Notes that what has expired by now is hidden for good.
+    async fn hide_expired(&self, table: &Table) -> Result<(), Error> {
+        let _changing = self.0.changing.lock().await;
+        if self.table_by_id(table.id()).is_none() {
+            return Ok(());
+        }
+        let mut info = (*table.info()).clone();
+        let expired = info.options.expired_below_ms(self.time().now() / 1000);
+        info.hidden_below_ms = info.hidden_below_ms.max(expired);
+        // What the catalog tells is known to be written; what the table shows may be only half of that.
+        if info.hidden_below_ms == self.record(table)?.info.hidden_below_ms {
+            return Ok(());
+        }
+        self.put_info(table, info, |_| ()).await
+    }
+
     /// Notes that a walk under these options has left no surplus versions.
     async fn no_surplus_any_more(&self, table: &Table, options: &TableOptions) -> Result<(), Error> {
         if !table.info().surplus_versions {
@@ -268,7 +291,7 @@ mod tests {
         entry
     }
 
-    fn visibility(versions_max: u32) -> Visibility {
+    fn lasting(versions_max: u32) -> Visibility {
         let options = TableOptions { versions_max, time_to_live_s: Some(1), ..TableOptions::default() };
         Visibility::new(&options, 10_000)
     }
@@ -276,7 +299,7 @@ mod tests {
     #[test]
     fn a_row_is_written_again_only_if_enough_is_hidden() {
         let choice = |versions: &[(i64, i64)], max| {
-            Choice::of(&RowView::new(&entry(versions)).unwrap(), &visibility(max)).unwrap()
+            Choice::of(&RowView::new(&entry(versions)).unwrap(), &lasting(max)).unwrap()
         };
         assert_eq!(choice(&[(9_500, 1)], 1), Choice::Leave);
         assert_eq!(choice(&[(9_500, 2), (9_400, 1)], 1), Choice::Rewrite);
@@ -288,7 +311,7 @@ mod tests {
     #[test]
     fn what_is_left_keeps_its_place_in_the_order_of_changes() {
         let before = entry(&[(9_500, 3), (9_400, 2), (8_000, 1)]);
-        let after = shown(&RowView::new(&before).unwrap(), &visibility(5)).unwrap();
+        let after = shown(&RowView::new(&before).unwrap(), &lasting(5)).unwrap();
         assert_eq!(after, entry(&[(9_500, 3), (9_400, 2)]));
     }
 }

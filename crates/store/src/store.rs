@@ -442,6 +442,7 @@ impl Store {
             created_at: now,
             indexes: Vec::new(),
             surplus_versions: false,
+            hidden_below_ms: None,
             plans: CachedPlans::default(),
         };
         Ok(TableRecord { info, partitions, deleting: false, dropped_indexes: Vec::new() })

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use lakeferry_model::{
-    IndexKind, InstanceName, KeyRange, Micros, PrimaryKey, ReservedThroughput, RowChange, StreamSpec,
-    TableOptions, TableSchema, Violation,
+    IndexKind, IndexSpec, InstanceName, KeyRange, Micros, PrimaryKey, ReservedThroughput, RowChange,
+    StreamSpec, TableOptions, TableSchema, Violation,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::entry::Visibility;
 use crate::error::Error;
 use crate::index::IndexInfo;
 use crate::index::plan::CachedPlans;
@@ -47,12 +48,41 @@ pub struct TableInfo {
     /// Whether rows may hold more versions than the options let readers see.
     #[serde(default)]
     pub surplus_versions: bool,
+    /// Below this timestamp in milliseconds cells stay hidden, however long the options let them live: their rows
+    /// and entries may be reclaimed, some already and some not. It only rises.
+    #[serde(default)]
+    pub hidden_below_ms: Option<i64>,
     /// How its indexes are kept.
     #[serde(skip)]
     pub(crate) plans: CachedPlans,
 }
 
 impl TableInfo {
+    /// What readers see of its rows at `now_ms`, in milliseconds since the epoch.
+    pub fn visibility(&self, now_ms: i64) -> Visibility {
+        Visibility::new(&self.options, now_ms).hiding_below(self.hidden_below_ms)
+    }
+
+    /// What readers see now or may see again under other options. The rest may be reclaimed.
+    pub(crate) fn lasting(&self) -> Visibility {
+        Visibility::for_ever(&self.options).hiding_below(self.hidden_below_ms)
+    }
+
+    /// Whether changes come to the same rows, records and entries of indexes under both. How far an index has come,
+    /// and what is hidden for good, changes nothing of that.
+    pub(crate) fn writes_alike(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        Arc::ptr_eq(self, other)
+            || (self.id == other.id
+                && self.schema == other.schema
+                && self.options == other.options
+                && self.plans().origin_columns == other.plans().origin_columns
+                && self.index_specs().eq(other.index_specs()))
+    }
+
+    fn index_specs(&self) -> impl Iterator<Item = (TableId, &IndexSpec)> {
+        self.indexes.iter().map(|index| (index.id, &index.spec))
+    }
+
     /// Whether a global index follows its log.
     pub(crate) fn has_global_index(&self) -> bool {
         self.indexes.iter().any(|index| index.spec.kind == IndexKind::Global)
@@ -122,7 +152,7 @@ impl RowBuf {
     }
 
     /// What readers see of it.
-    pub fn visibility(&self) -> crate::entry::Visibility {
+    pub fn visibility(&self) -> Visibility {
         self.block.visibility()
     }
 }
@@ -186,17 +216,11 @@ impl Table {
 
     /// Writes to all partitions concerned at once.
     async fn write_apart(&self, keyed: Vec<Keyed<'_>>, deadline: Instant) -> Vec<Result<Written, Error>> {
-        let mut parts: Vec<(Vec<usize>, Vec<Keyed<'_>>)> = vec![Default::default(); self.partitions().len()];
         let count = keyed.len();
-        for (place, change) in keyed.into_iter().enumerate() {
-            let (places, part) = &mut parts[self.partition_of(&change.0)];
-            places.push(place);
-            part.push(change);
-        }
-        let writes = self.partitions().iter().zip(&parts).filter(|(_, (places, _))| !places.is_empty());
-        let writes = writes.map(|(partition, (places, part))| async move {
-            (places, partition.write(part, deadline).await)
-        });
+        let parts = self.apart(keyed, |(key, _)| key);
+        let writes = parts
+            .iter()
+            .map(|(partition, places, part)| async move { (places, partition.write(part, deadline).await) });
         let mut outcomes: Vec<Option<Result<Written, Error>>> = (0..count).map(|_| None).collect();
         for (places, part) in futures::future::join_all(writes).await {
             for (place, outcome) in places.iter().zip(part) {
@@ -211,28 +235,13 @@ impl Table {
     /// # Errors
     /// If the engine does not answer, or an entry is damaged.
     pub async fn get(&self, keys: &[PrimaryKey], deadline: Instant) -> Result<Vec<Option<RowBuf>>, Error> {
-        let encoded: Vec<Bytes> = keys
-            .iter()
-            .map(|key| {
-                let mut bytes = Vec::with_capacity(32);
-                key::encode(key, &mut bytes);
-                bytes.into()
-            })
-            .collect();
-        let mut parts: Vec<(Vec<usize>, Vec<Bytes>)> = vec![Default::default(); self.partitions().len()];
-        for (place, key) in encoded.iter().enumerate() {
-            let (places, part) = &mut parts[self.partition_of(key)];
-            places.push(place);
-            part.push(key.clone());
-        }
+        let encoded: Vec<Bytes> = keys.iter().map(|key| key::encoded(key).into()).collect();
         let mut rows: Vec<Option<RowBuf>> = vec![None; keys.len()];
-        for (partition, (places, part)) in self.partitions().iter().zip(&parts) {
-            if places.is_empty() {
-                continue;
-            }
-            for (place, entry) in places.iter().zip(partition.get(part, deadline).await?) {
+        for (partition, places, part) in self.apart(encoded, |key| key) {
+            let entries = partition.get(&part, deadline).await?;
+            for ((place, key), entry) in places.into_iter().zip(&part).zip(entries) {
                 let Some(entry) = entry else { continue };
-                rows[*place] = RowBuf::visible(partition, &encoded[*place], &entry)?;
+                rows[place] = RowBuf::visible(partition, key, &entry)?;
             }
         }
         Ok(rows)
@@ -274,7 +283,7 @@ impl Table {
                 if range.backward {
                     to = last
                 } else {
-                    from = after(last)
+                    from = key::successor(&last)
                 }
                 let more = block.more();
                 page.blocks.push(block);
@@ -284,6 +293,20 @@ impl Table {
             }
         }
         Ok(page)
+    }
+
+    /// What concerns single rows, by partition: each with its places in the whole. Partitions that nothing concerns
+    /// are left out.
+    fn apart<T>(&self, whole: Vec<T>, key: impl Fn(&T) -> &Bytes) -> Vec<(&Partition, Vec<usize>, Vec<T>)> {
+        let mut parts: Vec<_> =
+            self.partitions().iter().map(|partition| (partition, Vec::new(), Vec::new())).collect();
+        for (place, one) in whole.into_iter().enumerate() {
+            let (_, places, part) = &mut parts[self.partition_of(key(&one))];
+            places.push(place);
+            part.push(one);
+        }
+        parts.retain(|(_, places, _)| !places.is_empty());
+        parts
     }
 
     fn partition_of(&self, key: &[u8]) -> usize {
@@ -332,15 +355,10 @@ pub(crate) fn ends_of(range: &KeyRange) -> (Vec<u8>, Vec<u8>) {
     let (start, end) = (key::encode_bound(&range.start), key::encode_bound(&range.end));
     if range.backward {
         // Backward, the start belongs to the range and the end does not: both move by a hair.
-        (after(end), after(start))
+        (key::successor(&end), key::successor(&start))
     } else {
         (start, end)
     }
-}
-
-fn after(mut key: Vec<u8>) -> Vec<u8> {
-    key.push(0);
-    key
 }
 
 impl RangePage {

@@ -11,8 +11,8 @@ use lakeferry_store::{ErrorKind, Settings, Table};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Memory, START, Site, add, all_rows, if_row, keep_log, let_others_run, log, log_after, newest, put, read,
-    row_key, seed, soon, spec, split_at, update, versions, with_options, write,
+    Memory, START, Site, add, all_rows, if_row, instance, keep_log, let_others_run, log, log_after, newest,
+    put, read, row_key, seed, soon, spec, split_at, update, versions, with_options, write,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -273,6 +273,35 @@ async fn a_request_larger_than_all_that_may_wait_is_taken_alone() {
 }
 
 #[tokio::test]
+async fn the_old_rows_that_an_index_needs_count_as_bytes_that_wait() {
+    use crate::index_support::{declared, index};
+    let settings = Settings { waiting_bytes_max: 1 << 20, ..Settings::default() };
+    let site = Site::at(Memory::default(), settings).await;
+    let indexes = vec![index("user_by_b", lakeferry_model::IndexKind::Local, &["user", "b"], &[])];
+    let table = site.store.create_indexed_table(&instance(), declared(), indexes).await.unwrap();
+    let large = Value::String("x".repeat(1 << 19).into());
+    for n in 0..4 {
+        let cell = crate::support::cell("text", lakeferry_model::ColumnUpdate::Put(large.clone(), None));
+        write(&table, update("ann", n, vec![cell])).await.unwrap();
+    }
+    write(&table, put("ann", 0, &[("b", 0)])).await.unwrap();
+    let held = site.engine.hold_write(1);
+    let mut writers = JoinSet::new();
+    let put_over = |n| {
+        let table = table.clone();
+        async move { write(&table, put("ann", n, &[("b", n)])).await }
+    };
+    writers.spawn(put_over(1));
+    held.has_come().await;
+    let reads = site.engine.calls().1;
+    writers.spawn(put_over(2));
+    let_others_run().await;
+    assert_eq!(site.engine.calls().1, reads, "the second row is not read while the first one waits");
+    held.release();
+    assert!(writers.join_all().await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
 async fn a_request_that_reads_large_rows_comes_through_in_pieces() {
     let site = Site::new().await;
     let table = site.table().await;
@@ -361,7 +390,7 @@ async fn successive_writes_of_one_row_each_make_a_version() {
     site.reopen().await;
     write(&site.same_table(), update("ann", 1, vec![crate::support::set("a", 5)])).await.unwrap();
     assert_eq!(newest(&site.same_table(), "ann", 1, "a").await, Some(5));
-    assert_eq!(site.store.tables(&crate::support::instance()), [spec("t").schema.name]);
+    assert_eq!(site.store.tables(&instance()), [spec("t").schema.name]);
 }
 
 fn spawn_write(

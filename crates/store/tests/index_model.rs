@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakeferry_engine::testing::{Chance, Fault, Home};
-use lakeferry_model::Clock;
-use lakeferry_store::Settings;
+use lakeferry_model::{Clock, TableOptions};
+use lakeferry_store::{Settings, TableUpdate};
 
 use crate::index_support::{all_kinds, declared};
 use crate::random_rows::any_batch;
@@ -63,6 +63,7 @@ impl Walk {
                 2 => self.drop_and_make_again().await,
                 3 => self.site.compare_indexes(&self.what).await,
                 4 if self.expires => self.hours_go_by().await,
+                5 if self.expires => self.live_otherwise().await,
                 _ => self.write_at_once().await,
             }
         }
@@ -103,6 +104,15 @@ impl Walk {
         // With an injected failure in the way either may not happen; at the end the index is there.
         drop(store.drop_index(&instance(), &table_name("t"), &spec.name).await);
         drop(store.create_index(&instance(), &table_name("t"), spec, true).await);
+    }
+
+    /// Lets rows live longer, for ever, or for a day again.
+    async fn live_otherwise(&mut self) {
+        let time_to_live_s = [Some(86_400), Some(2 * 86_400), None][self.chance.index(3)];
+        let options = TableOptions { time_to_live_s, ..self.site.same_table().info().options.clone() };
+        let update = TableUpdate { options: Some(options), ..TableUpdate::default() };
+        // With an injected failure in the way it may not happen.
+        drop(self.site.store.update_table(&instance(), &table_name("t"), update).await);
     }
 
     /// Lets some rows expire, and maybe be reclaimed.

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use lakeferry_model::{
-    Cell, DefinedColumn, DefinedKind, IndexKind, IndexSpec, KeyBound, KeyRange, KeyValue, PrimaryKey, Row,
-    TableSchema, Value, ValueKind,
+    Cell, Clock, DefinedColumn, DefinedKind, IndexKind, IndexSpec, KeyBound, KeyRange, KeyValue, PrimaryKey,
+    Row, RowChange, RowOperation, TableSchema, Value, ValueKind,
 };
 use lakeferry_store::{IndexPhase, RangeLimits, Table, TableSpec};
 
-use crate::support::{Site, instance, rows_of, soon, split_at, table_name};
+use crate::support::{Site, change, instance, rows_of, set_at, soon, split_at, table_name};
 
 /// A table in three partitions with the integers `a`, `b` and `c` declared.
 pub fn declared() -> TableSpec {
@@ -46,6 +46,42 @@ pub async fn rows_in(table: &Table) -> Vec<Row> {
     let page = table.range(&range, limits, soon()).await.unwrap();
     assert_eq!(page.next, None);
     rows_of(&page.blocks)
+}
+
+/// The keys of an index, and the newest integers that it carries, as text.
+pub async fn told(table: &Table) -> Vec<String> {
+    let value = |value: &KeyValue| match value {
+        KeyValue::Integer(value) => value.to_string(),
+        KeyValue::String(text) => text.to_string(),
+        KeyValue::Binary(bytes) => format!("{bytes:?}"),
+    };
+    let rows = rows_in(table).await;
+    let row = |row: &Row| {
+        let key: Vec<String> = row.primary_key.values().iter().map(value).collect();
+        let cells: Vec<String> = row
+            .cells
+            .iter()
+            .map(|cell| match &cell.value {
+                Value::Integer(value) => format!("{}={value}", cell.name),
+                other => format!("{}={other:?}", cell.name),
+            })
+            .collect();
+        [key.join("/"), cells.join(" ")].join(" ").trim_end().to_owned()
+    };
+    rows.iter().map(row).collect()
+}
+
+pub async fn write_all(table: &Table, changes: Vec<RowChange>) {
+    for outcome in table.write(changes, soon()).await {
+        outcome.unwrap();
+    }
+}
+
+/// Cells put with timestamps: seconds from now on.
+pub fn put_at(site: &Site, user: &str, n: i64, cells: &[(&str, i64, i64)]) -> RowChange {
+    let now_ms = site.clock.now_micros() / 1000;
+    let cells = cells.iter().map(|(name, value, seconds)| set_at(name, *value, now_ms + seconds * 1000));
+    change(user, n, RowOperation::Put(cells.collect()))
 }
 
 /// What an index must hold if the table holds these rows.

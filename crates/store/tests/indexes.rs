@@ -7,42 +7,13 @@ use lakeferry_engine::Area;
 use lakeferry_model::{
     CellChange, ColumnUpdate, IndexKind, KeyBound, KeyRange, KeyValue, PrimaryKey, TableOptions, Value,
 };
-use lakeferry_store::{Error, ErrorKind, IndexPhase, RangeLimits, Table, TableUpdate};
+use lakeferry_store::{Error, ErrorKind, IndexPhase, RangeLimits, TableUpdate};
 
-use crate::index_support::{all_kinds, declared, index, rows_in};
+use crate::index_support::{all_kinds, declared, index, put_at, rows_in, told, write_all};
 use crate::support::{
     Site, add, cell, delete, instance, keep_log, put, row_key, rows_of, set, set_at, soon, table_name,
     update, write,
 };
-
-async fn write_all(table: &Table, changes: Vec<lakeferry_model::RowChange>) {
-    for outcome in table.write(changes, soon()).await {
-        outcome.unwrap();
-    }
-}
-
-/// The keys of an index, and the newest integers that it carries, as text.
-async fn told(table: &Table) -> Vec<String> {
-    let value = |value: &KeyValue| match value {
-        KeyValue::Integer(value) => value.to_string(),
-        KeyValue::String(text) => text.to_string(),
-        KeyValue::Binary(bytes) => format!("{bytes:?}"),
-    };
-    let rows = rows_in(table).await;
-    let row = |row: &lakeferry_model::Row| {
-        let key: Vec<String> = row.primary_key.values().iter().map(value).collect();
-        let cells: Vec<String> = row
-            .cells
-            .iter()
-            .map(|cell| match &cell.value {
-                Value::Integer(value) => format!("{}={value}", cell.name),
-                other => format!("{}={other:?}", cell.name),
-            })
-            .collect();
-        [key.join("/"), cells.join(" ")].join(" ").trim_end().to_owned()
-    };
-    rows.iter().map(row).collect()
-}
 
 #[tokio::test]
 async fn a_local_index_is_right_as_soon_as_the_write_is_answered() {
@@ -231,6 +202,8 @@ async fn a_value_that_cannot_be_in_an_indexs_key_is_refused_before_it_is_written
     assert_eq!(wrong.to_string(), "Invalid column type for column b expect VT_STRING actual VT_INTEGER");
     let long = write(&table, update("ann", 1, set_text(&"x".repeat(1025)))).await.unwrap_err();
     assert!(long.to_string().contains("exceeds the MaxLength:1024"), "{long}");
+    let number = write(&table, update("ann", 1, vec![add("b", 1)])).await.unwrap_err();
+    assert_eq!(number.to_string(), "Invalid column type for column b expect VT_STRING actual VT_INTEGER");
     write(&table, update("ann", 1, set_text(&"x".repeat(1024)))).await.unwrap();
     site.indexes_are_even().await;
     assert_eq!(rows_in(&site.index("by_b")).await.len(), 1);
@@ -369,14 +342,6 @@ async fn an_index_and_a_delivery_share_a_log() {
     assert_eq!(keys, [row_key("ann", 1), row_key("ann", 2)]);
 }
 
-/// Cells put with timestamps: seconds from now on.
-fn put_at(site: &Site, user: &str, n: i64, cells: &[(&str, i64, i64)]) -> lakeferry_model::RowChange {
-    use lakeferry_model::{Clock, RowOperation};
-    let now_ms = site.clock.now_micros() / 1000;
-    let cells = cells.iter().map(|(name, value, seconds)| set_at(name, *value, now_ms + seconds * 1000));
-    crate::support::change(user, n, RowOperation::Put(cells.collect()))
-}
-
 #[tokio::test]
 async fn entries_expire_with_their_rows_and_are_reclaimed() {
     let mut site = Site::new().await;
@@ -418,20 +383,29 @@ async fn entries_expire_with_their_rows_and_are_reclaimed() {
 }
 
 #[tokio::test]
-async fn a_longer_life_shows_no_entry_of_a_row_that_is_another_now() {
+async fn a_transaction_outlives_what_does_not_concern_its_rows() {
     let site = Site::new().await;
-    let mut spec = declared();
-    let options =
-        TableOptions { time_to_live_s: Some(86_400), allow_update: false, ..TableOptions::default() };
-    spec.options = options.clone();
-    let table = site.store.create_indexed_table(&instance(), spec, all_kinds()).await.unwrap();
-    write(&table, put("ann", 1, &[("a", 1), ("b", 1), ("c", 1)])).await.unwrap();
-    site.clock.advance(Duration::from_secs(86_401));
-    write(&table, put("ann", 1, &[("a", 2), ("b", 2)])).await.unwrap();
-    site.compare_indexes("under the short life").await;
-    let options = TableOptions { time_to_live_s: None, ..options };
-    let update = TableUpdate { options: Some(options), ..TableUpdate::default() };
-    site.store.update_table(&instance(), &table_name("t"), update).await.unwrap();
-    site.compare_indexes("under the long life").await;
-    assert_eq!(told(&site.index("by_a")).await, ["2/ann/1 b=2"]);
+    let table = site.table_of(declared()).await;
+    write(&table, put("ann", 1, &[("a", 1), ("b", 1)])).await.unwrap();
+    // Behind the index's id and the table's entry: the build waits for what was queued before it.
+    let building = site.engine.hold_write(3);
+    let by_a = index("user_by_a", IndexKind::Local, &["user", "a"], &["b"]);
+    site.store.create_index(&instance(), &table_name("t"), by_a, true).await.unwrap();
+    building.has_come().await;
+
+    let key = KeyValue::String("ann".into());
+    let id = site.store.start_transaction(&table, key, soon()).await.unwrap();
+    let transaction = site.store.transaction(&instance(), id).unwrap();
+    let wrote = async |change| transaction.write(vec![change], soon()).await.pop().unwrap();
+    let throughput = lakeferry_model::ReservedThroughput { read: 1, write: 1 };
+    wrote(update("ann", 1, vec![set("a", 2)])).await.unwrap();
+    let change = TableUpdate { throughput: Some(throughput), ..TableUpdate::default() };
+    site.store.update_table(&instance(), &table_name("t"), change).await.unwrap();
+    wrote(update("ann", 1, vec![add("b", 1)])).await.unwrap();
+    building.release();
+    site.indexes_are_even().await;
+    site.store.reclaim_now(&table).await.unwrap();
+    transaction.commit(soon()).await.unwrap();
+    site.compare_indexes("after the commit").await;
+    assert_eq!(told(&site.index("user_by_a")).await, ["ann/2/1 b=2"]);
 }

@@ -22,7 +22,8 @@ pub async fn answer(
     let enabled_at = found.stream.enabled_at;
     // The log may be older than the stream, kept on account of delivery.
     let time = request.timestamp.map_or(enabled_at, |timestamp| timestamp.max(enabled_at));
+    let since = (time > call.shared.store.clock().now_micros()).then_some(time);
     let after = shard.position_before(time, call.deadline).await?;
-    let iterator = ShardIterator { table: found.table.id().0, shard: shard.id().0, enabled_at, after };
+    let iterator = ShardIterator { table: found.table.id().0, shard: shard.id().0, enabled_at, after, since };
     Ok(GetShardIteratorResponse { shard_iterator: iterator.to_string(), next_token: None })
 }

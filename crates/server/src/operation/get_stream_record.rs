@@ -29,14 +29,14 @@ pub async fn answer(
         return Err(ApiError::parameter(format!("Invalid stream id: '{}'.", found.stream.id)));
     }
     let shard = found.shard(&iterator.shard.to_string())?;
-    let read = shard.read_records(iterator.after, limit, RANGE_BYTES_MAX, call.deadline).await;
-    let block = read.map_err(|error| match error {
+    let since = iterator.since.unwrap_or(i64::MIN);
+    let read = shard.read_records_since(iterator.after, since, limit, RANGE_BYTES_MAX, call.deadline).await;
+    let (mut after, block) = read.map_err(|error| match error {
         Error::LogTrimmed { .. } => ApiError::new(ErrorCode::TrimmedDataAccess, message::STREAM_TRIMMED),
         error => error.into(),
     })?;
     let info = found.table.info();
     let mut stream_records = Vec::with_capacity(block.len());
-    let mut after = iterator.after;
     for record in block.records() {
         let record = record?;
         after = record.sequence();
@@ -47,12 +47,14 @@ pub async fn answer(
             origin_record: record.origin,
         });
     }
+    // Behind a record that was told there are only later ones.
+    let since = iterator.since.filter(|_| block.is_empty());
     Ok(GetStreamRecordResponse {
         // A page that is as long as it may be says that there may be more, whether there is or not: clients know
         // it so.
         may_more_record: Some(block.more() || block.len() == limit),
         stream_records,
-        next_shard_iterator: Some(ShardIterator { after, ..iterator }.to_string()),
+        next_shard_iterator: Some(ShardIterator { after, since, ..iterator }.to_string()),
         consumed: Some(capacity::read(block.bytes())),
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lakeferry_engine::WriteError;
-use lakeferry_model::{PrimaryKey, TableName, TableSchema, Violation};
+use lakeferry_model::{TableName, TableSchema, Violation};
 use lakeferry_store::tunnel::{
     ChannelReport, ChannelStatus, Error, Position, Stage, StartAt, Tunnel, TunnelDescription, TunnelId,
     TunnelKind,
@@ -65,17 +65,11 @@ pub fn position(token: &str, schema: &TableSchema) -> Result<Position, Violation
     Ok(match ChannelToken::parse(token)? {
         ChannelToken::Rows { after, count } => {
             let after = after.map(|columns| schema.key(columns)).transpose()?;
-            Position::Rows { after: after.as_ref().map(key_bytes), count }
+            Position::Rows { after: after.as_ref().map(key::encoded), count }
         }
         ChannelToken::Log { after, time, count } => Position::Log { after, time, count },
         ChannelToken::Finished => Position::Finished,
     })
-}
-
-fn key_bytes(primary_key: &PrimaryKey) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(32);
-    key::encode(primary_key, &mut bytes);
-    bytes
 }
 
 /// A tunnel as answers tell it.

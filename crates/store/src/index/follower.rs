@@ -81,8 +81,6 @@ pub(crate) struct Follower {
     pub ready: Option<ReadyWhenAll>,
     /// Whether rows that are there already are to be entered first.
     pub with_rows: bool,
-    /// Whether it has begun.
-    pub begun: bool,
     /// The last row that was entered.
     pub entered: Option<Bytes>,
     /// The head to reach before it has caught up.
@@ -109,7 +107,6 @@ impl Follower {
         self.target = self.base.head().sequence;
         self.progress.scanned.store(scanned, Ordering::SeqCst);
         self.progress.position.store(position, Ordering::SeqCst);
-        self.begun = true;
         Ok(())
     }
 
@@ -133,9 +130,6 @@ impl Follower {
     }
 
     async fn step(&mut self) -> Result<(), Error> {
-        if !self.begun {
-            return self.begin(Instant::now() + CALL).await;
-        }
         if !self.progress.scanned.load(Ordering::SeqCst) {
             return self.enter_some().await;
         }
@@ -164,10 +158,9 @@ impl Follower {
         let mut batch = Batch::default();
         for row in block.rows() {
             let (key, row) = row?;
-            if row.is_visible(&block.visibility())? {
-                let newest = newest(row.cells())?;
-                self.put(key, &newest, (row.sequence(), row.commit_time()), &mut batch)?;
-            }
+            // Rows that have expired too: they may be seen again. Until then their entries do not stand.
+            let newest = newest(row.cells())?;
+            self.put(key, &newest, (row.sequence(), row.commit_time()), &mut batch)?;
         }
         let is_last = !block.more();
         if is_last {

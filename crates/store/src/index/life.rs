@@ -1,11 +1,11 @@
-//! The life of indexes: made with a table or on one that has rows, opened again after a restart, dropped.
+//! The life of indexes: made with a table or on one that has rows, opened again after a restart, and read.
 //!
-//! What indexes a table has stands in the table's own catalog entry, so making and dropping one is one write. An
-//! index that is dropped stays there, among those that are, until its entries are removed; its id is never used again.
+//! What indexes a table has stands in the table's own catalog entry, so making one is one write. One whose making
+//! fails halfway is [dropped](super::dropping) at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lakeferry_model::{
     IndexKind, IndexSpec, InstanceName, TableName, check_index_count, check_index_options,
@@ -15,18 +15,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::building::build;
+use super::dropping::until_done;
 use super::follower::{Follower, Progress};
 use super::plan::{Plan, local_prefix};
 use super::{IndexInfo, IndexPhase, IndexReport};
 use crate::catalog::{Number, TableRecord};
 use crate::error::Error;
-use crate::partition::head::LogKeeper;
 use crate::partition::{Partition, PartitionId};
 use crate::store::{Store, WeakStore};
 use crate::table::{Table, TableId, TableInfo};
-
-/// The pause before what failed in the background is tried again.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// The indexes of all tables, by instance and name.
 #[derive(Debug, Default)]
@@ -70,15 +67,9 @@ impl ReadyWhenAll {
         if !self.all.iter().all(|progress| progress.caught_up()) {
             return;
         }
-        loop {
-            let Some(store) = self.store.upgrade() else { return };
-            match store.index_is_ready(self.table, self.index).await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(index = self.index.0, %error, "an index cannot be opened yet"),
-            }
-            drop(store);
-            tokio::time::sleep(PAUSE).await;
-        }
+        let (table, index) = (self.table, self.index);
+        let open = |store: Store| async move { store.index_is_ready(table, index).await };
+        until_done(&self.store, index, "an index cannot be opened yet", open).await;
     }
 }
 
@@ -107,32 +98,10 @@ impl Store {
         if matches!(written, Err(Error::NotWritten(_))) {
             return written;
         }
-        self.open_index(&table, &index).await?;
-        written
-    }
-
-    /// Drops an index. Its name is free at once; its entries are removed in the background.
-    ///
-    /// # Errors
-    /// If there is no such table or index, or it cannot be written.
-    pub async fn drop_index(
-        &self,
-        instance: &InstanceName,
-        table: &TableName,
-        index: &TableName,
-    ) -> Result<(), Error> {
-        let _changing = self.0.changing.lock().await;
-        let table = self.table(instance, table)?;
-        let mut info = (*table.info()).clone();
-        let found = info.indexes.iter().position(|known| known.spec.name == *index);
-        let dropped = info.indexes.remove(found.ok_or_else(|| Error::NoSuchIndex(index.clone()))?);
-        let gone = dropped.clone();
-        let written = self.put_info(&table, info, |record| record.dropped_indexes.push(gone)).await;
-        if matches!(written, Err(Error::NotWritten(_))) {
-            return written;
+        if let Err(error) = self.open_index(&table, &index).await {
+            self.give_up(&table, index).await;
+            return Err(error);
         }
-        self.0.indexes.forget(instance, index);
-        self.clear_in_background(table.id(), dropped);
         written
     }
 
@@ -173,14 +142,14 @@ impl Store {
     pub async fn index_reports(&self, table: &Table, deadline: Instant) -> Result<Vec<IndexReport>, Error> {
         let info = table.info();
         let mut reports = Vec::with_capacity(info.indexes.len());
-        for index in &info.indexes {
+        for (index, open) in self.open_indexes(&info) {
             let mut report = IndexReport {
                 spec: index.spec.clone(),
                 phase: index.phase,
                 behind_changes: 0,
                 behind_micros: 0,
             };
-            if let Some(open) = self.0.indexes.find(&info.instance, &index.spec.name) {
+            if let Some(open) = open {
                 for (partition, progress) in table.partitions().iter().zip(&open.progress) {
                     let position = progress.position();
                     let behind = partition.head().sequence.saturating_sub(position);
@@ -206,9 +175,7 @@ impl Store {
         }
         let mut low: HashMap<PartitionId, u64> =
             table.partitions().iter().map(|partition| (partition.id(), u64::MAX)).collect();
-        for index in info.indexes.iter().filter(|index| index.spec.kind == IndexKind::Global) {
-            let open =
-                self.0.indexes.find(&info.instance, &index.spec.name).filter(|open| open.id == index.id);
+        for (_, open) in self.open_indexes(&info).filter(|(index, _)| index.spec.kind == IndexKind::Global) {
             for (partition, low) in &mut low {
                 let progress = open.iter().flat_map(|open| &open.progress);
                 let position = progress.clone().find(|progress| progress.partition == *partition);
@@ -241,6 +208,9 @@ impl Store {
     }
 
     /// Opens an index of an open table, and lets it follow.
+    ///
+    /// # Errors
+    /// If the engine does not answer. Part of it may be open then, and is the caller's to forget.
     pub(crate) async fn open_index(&self, table: &Table, index: &IndexInfo) -> Result<(), Error> {
         let deadline = Instant::now() + self.0.settings.table_call;
         let base_info = table.info();
@@ -279,7 +249,6 @@ impl Store {
             return Ok(());
         }
         let plan = Arc::new(plan);
-        let mut begun = Ok(());
         for (base, progress) in table.partitions().iter().zip(&progress) {
             let mut follower = Follower {
                 base: base.clone(),
@@ -288,29 +257,20 @@ impl Store {
                 progress: progress.clone(),
                 ready: is_building.then(ready),
                 with_rows: is_building,
-                begun: false,
                 entered: None,
                 target: 0,
             };
             // Before anybody is told that there is an index: what is changed from then on is carried into it.
-            // One that cannot begin now goes on trying.
-            begun = begun.and(follower.begin(deadline).await);
+            follower.begin(deadline).await?;
             open.tasks.lock().push(Task(tokio::spawn(follower.run())));
         }
-        begun
+        Ok(())
     }
 
     /// Forgets the open indexes of a table that is being deleted.
     pub(crate) fn forget_indexes(&self, info: &TableInfo) {
         for index in &info.indexes {
             self.0.indexes.forget(&info.instance, &index.spec.name);
-        }
-    }
-
-    /// Goes on removing the entries of indexes that were dropped.
-    pub(crate) fn clear_dropped_indexes(&self, record: &TableRecord) {
-        for index in &record.dropped_indexes {
-            self.clear_in_background(record.info.id, index.clone());
         }
     }
 
@@ -326,8 +286,8 @@ impl Store {
         let written = self.0.catalog.put_table(record).await;
         // A change that may be written is written again with the next one: it counts as made.
         if !matches!(written, Err(Error::NotWritten(_))) {
-            for index in &info.indexes {
-                if let Some(open) = self.0.indexes.find(&info.instance, &index.spec.name) {
+            for (index, open) in self.open_indexes(&info) {
+                if let Some(open) = open {
                     open.table.set_info(index.table_info(&info)?);
                 }
             }
@@ -339,11 +299,19 @@ impl Store {
     /// The partitions of a table's global indexes.
     pub(crate) fn global_indexes(&self, table: &Table) -> Vec<Partition> {
         let info = table.info();
-        let open = info.indexes.iter().filter_map(|index| {
-            let open = self.0.indexes.find(&info.instance, &index.spec.name)?;
-            open.table.partitions().first().filter(|_| index.partition.is_some()).cloned()
-        });
-        open.collect()
+        let global = self.open_indexes(&info).filter(|(index, _)| index.partition.is_some());
+        global.filter_map(|(_, open)| open?.table.partitions().first().cloned()).collect()
+    }
+
+    /// A table's indexes, each with what is open of it.
+    fn open_indexes<'a>(
+        &'a self,
+        info: &'a TableInfo,
+    ) -> impl Iterator<Item = (&'a IndexInfo, Option<Arc<Index>>)> {
+        info.indexes.iter().map(|index| {
+            let open = self.0.indexes.find(&info.instance, &index.spec.name);
+            (index, open.filter(|open| open.id == index.id))
+        })
     }
 
     async fn index_is_ready(&self, table: TableId, index: TableId) -> Result<(), Error> {
@@ -353,51 +321,6 @@ impl Store {
         let Some(known) = info.indexes.iter_mut().find(|known| known.id == index) else { return Ok(()) };
         known.phase = IndexPhase::Ready;
         self.put_info(&table, info, |_| ()).await
-    }
-
-    fn clear_in_background(&self, table: TableId, index: IndexInfo) {
-        let weak = self.downgrade();
-        self.spawn_background(async move {
-            loop {
-                let Some(store) = weak.upgrade() else { return };
-                match store.clear_index(table, &index).await {
-                    Ok(()) => return,
-                    Err(error) => {
-                        tracing::warn!(index = index.id.0, %error, "a dropped index is still there")
-                    }
-                }
-                drop(store);
-                tokio::time::sleep(PAUSE).await;
-            }
-        });
-    }
-
-    async fn clear_index(&self, table: TableId, index: &IndexInfo) -> Result<(), Error> {
-        let Some(table) = self.table_by_id(table) else { return Ok(()) };
-        let soon = || Instant::now() + self.0.settings.table_call;
-        match index.partition {
-            Some(partition) => {
-                let _changing = self.0.changing.lock().await;
-                let kept = table.info().has_global_index();
-                for partition in table.partitions() {
-                    partition.keep_log(LogKeeper::Indexes, kept, soon()).await?;
-                }
-                self.0.engine.drop_space(&partition.space(), soon()).await?;
-            }
-            None => {
-                for partition in table.partitions() {
-                    // What was queued for the index is written before it is removed.
-                    partition.settle(soon()).await?;
-                    while partition.remove_some(&local_prefix(index.id), soon()).await? {}
-                }
-            }
-        }
-        let _changing = self.0.changing.lock().await;
-        let Some(table) = self.table_by_id(table.id()) else { return Ok(()) };
-        let forget =
-            |record: &mut TableRecord| record.dropped_indexes.retain(|dropped| dropped.id != index.id);
-        let info = (*table.info()).clone();
-        self.put_info(&table, info, forget).await
     }
 }
 
@@ -422,7 +345,7 @@ impl Indexes {
         self.0.write().insert((instance.clone(), name.clone()), index);
     }
 
-    fn forget(&self, instance: &InstanceName, name: &TableName) {
+    pub(super) fn forget(&self, instance: &InstanceName, name: &TableName) {
         if let Some(index) = self.0.write().remove(&(instance.clone(), name.clone())) {
             index.close();
         }

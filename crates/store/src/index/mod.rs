@@ -4,7 +4,7 @@
 //! - A *local* index lies in the table's partitions. Its entries change in the batch of their row.
 //! - A *global* index is a partition of its own. [`follower`]s carry every change there, one for each partition of
 //!   the table, soon after it is committed; they hold the log back until they have it.
-//! - [`life`]: made, filled from the rows that are there ([`building`]), dropped.
+//! - [`life`]: made, filled from the rows that are there ([`building`]), [dropped](dropping).
 //!
 //! An entry is made from what the row was and is: the old one goes where the key differs, the new one is put. A
 //! row's changes come in their order from one log, so carrying them again ends in the same entries. That is all a
@@ -15,6 +15,7 @@
 //! was switched on every record tells them.
 
 mod building;
+mod dropping;
 mod follower;
 mod life;
 pub(crate) mod plan;

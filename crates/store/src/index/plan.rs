@@ -30,10 +30,10 @@ pub(crate) type Newest<'a> = SmallVec<[(&'a str, i64, ValueRef<'a>); 16]>;
 pub(crate) struct Plans {
     /// Of its local indexes.
     pub local: Vec<Plan>,
-    /// Whether a global index needs to know what a change replaces, though nobody saw it any more.
-    pub tell_hidden: bool,
-    /// Columns whose values before a change go into its record: those of the stream, and those that keys of
-    /// global indexes are made of.
+    /// Columns that keys of global indexes are made of. Followers must know what a change replaces, though nobody
+    /// saw it any more.
+    pub followed_columns: Vec<String>,
+    /// Columns whose values before a change go into its record: those of the stream, and those that are followed.
     pub origin_columns: Vec<String>,
     /// Columns that are in the key of any index, with the type that they must have there.
     key_columns: Vec<(String, KeyKind)>,
@@ -92,17 +92,17 @@ impl Plans {
         let of = |kind| info.indexes.iter().filter(move |index| index.spec.kind == kind);
         let mut plans = Self {
             local: of(IndexKind::Local).map(|index| Plan::new(info, index)).collect(),
-            tell_hidden: info.has_global_index(),
             ..Self::default()
         };
         if let Some(stream) = &info.stream {
             plans.origin_columns.clone_from(&stream.spec.origin_columns);
         }
         for part in of(IndexKind::Global).flat_map(|index| Plan::new(info, index).key) {
-            if let Part::Attribute(name, _) = part
-                && !plans.origin_columns.contains(&name)
-            {
-                plans.origin_columns.push(name);
+            let Part::Attribute(name, _) = part else { continue };
+            for columns in [&mut plans.followed_columns, &mut plans.origin_columns] {
+                if !columns.contains(&name) {
+                    columns.push(name.clone());
+                }
             }
         }
         for part in info.indexes.iter().flat_map(|index| Plan::new(info, index).key) {
@@ -122,7 +122,12 @@ impl Plans {
             return Ok(());
         }
         for cell in operation.cells() {
-            let ColumnUpdate::Put(value, _) = &cell.update else { continue };
+            // Where there is no cell, an increment is itself the value.
+            let value = match &cell.update {
+                ColumnUpdate::Put(value, _) => value.as_ref(),
+                ColumnUpdate::Increment(by) => ValueRef::Integer(*by),
+                ColumnUpdate::DeleteVersion(_) | ColumnUpdate::DeleteAll => continue,
+            };
             for (name, kind) in &self.key_columns {
                 if *name != *cell.name {
                     continue;
@@ -131,7 +136,7 @@ impl Plans {
                 if expected != actual {
                     return Err(wrong_type(name, expected, actual));
                 }
-                check_key_value(name, value.as_ref())?;
+                check_key_value(name, value)?;
             }
         }
         Ok(())

@@ -31,6 +31,8 @@ pub struct Rules<'a> {
     pub key_columns: &'a [KeyColumn],
     /// Columns whose old values go into the record.
     pub origin_columns: &'a [String],
+    /// Below this timestamp cells are hidden for good.
+    pub hidden_below_ms: Option<i64>,
     /// The server's time, in milliseconds.
     pub now_ms: i64,
     /// Bytes that an entry may take.
@@ -78,7 +80,7 @@ impl Rules<'_> {
         arena: &mut Vec<u8>,
     ) -> Result<Applied, Error> {
         self.indexes.check(&change.operation)?;
-        let visibility = Visibility::new(self.options, self.now_ms);
+        let visibility = Visibility::new(self.options, self.now_ms).hiding_below(self.hidden_below_ms);
         let old_entry = old;
         let old = old.map(|columns| columns_of(columns, &visibility)).transpose()?.flatten();
         check_condition(change.condition.existence, old.is_some())?;
@@ -101,11 +103,11 @@ impl Rules<'_> {
             }
             RowOperation::Delete => (Action::Delete, None, Vec::new()),
         };
-        let hidden = match old_entry {
-            Some(entry) if self.indexes.tell_hidden => columns_of(entry, &Visibility::ALL)?,
+        let stored = match old_entry {
+            Some(entry) if !self.indexes.followed_columns.is_empty() => columns_of(entry, &Visibility::ALL)?,
             _ => None,
         };
-        let origin = self.origin(hidden.as_deref().or(old.as_deref()));
+        let origin = self.origin(old.as_deref(), stored.as_deref());
         let returned = returned(change, new.as_deref())?;
 
         let start = arena.len();
@@ -197,8 +199,8 @@ impl Rules<'_> {
     fn timestamp(&self, asked: Option<i64>, cell_ms: i64) -> Result<i64, Error> {
         let Some(ms) = asked else { return Ok(cell_ms) };
         let deviation_ms = self.options.deviation_s.saturating_mul(1000);
-        let lived_ms = self.options.time_to_live_s.map_or(i64::MAX, |seconds| i64::from(seconds) * 1000);
-        let oldest_ms = self.now_ms.saturating_sub(deviation_ms.min(lived_ms));
+        let hidden_ms = self.options.expired_below_ms(self.now_ms).max(self.hidden_below_ms);
+        let oldest_ms = self.now_ms.saturating_sub(deviation_ms).max(hidden_ms.unwrap_or(i64::MIN));
         let end_ms = self.now_ms.saturating_add(deviation_ms);
         if !(oldest_ms..end_ms).contains(&ms) {
             let message = format!("Timestamp must be in range [{oldest_ms}, {end_ms}).");
@@ -248,10 +250,19 @@ impl Rules<'_> {
         }
     }
 
-    fn origin<'a>(&self, old: Option<&[Column<'a>]>) -> Vec<Column<'a>> {
-        let Some(old) = old.filter(|_| !self.origin_columns.is_empty()) else { return Vec::new() };
-        let asked = |column: &&Column<'a>| self.origin_columns.iter().any(|name| name == column.name);
-        old.iter().filter(asked).cloned().collect()
+    /// What the record tells of the row before the change: of what was visible, and for followers of what was stored.
+    fn origin<'a>(&self, old: Option<&[Column<'a>]>, stored: Option<&[Column<'a>]>) -> Vec<Column<'a>> {
+        if self.origin_columns.is_empty() {
+            return Vec::new();
+        }
+        let is_among = |names: &[String], column: &Column<'a>| names.iter().any(|name| name == column.name);
+        let is_followed = |column: &&Column<'a>| is_among(&self.indexes.followed_columns, column);
+        let is_asked = |column: &&Column<'a>| is_among(self.origin_columns, column);
+        let seen = old.unwrap_or_default().iter().filter(is_asked).filter(|column| !is_followed(column));
+        let stored = stored.unwrap_or_default().iter().filter(is_followed);
+        let mut origin: Vec<Column<'a>> = seen.chain(stored).cloned().collect();
+        origin.sort_unstable_by_key(|column| column.name);
+        origin
     }
 }
 
@@ -387,6 +398,7 @@ mod tests {
             options: &options,
             key_columns: &[],
             origin_columns: &[],
+            hidden_below_ms: None,
             now_ms,
             entry_bytes_max: 1 << 20,
             picks_keys: false,

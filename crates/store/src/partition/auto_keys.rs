@@ -105,9 +105,7 @@ impl Partition {
             let change =
                 RowChange { primary_key: with_value(&change.primary_key, at, value), ..(*change).clone() };
             value += 1;
-            let mut key = Vec::with_capacity(key.len());
-            key::encode(&change.primary_key, &mut key);
-            (key.into(), change)
+            (key::encoded(&change.primary_key).into(), change)
         });
         Ok(Some(Completed(changes.collect())))
     }

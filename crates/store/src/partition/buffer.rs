@@ -166,7 +166,7 @@ impl Partition {
         let filled = self.fill(changes, true, None, Some(before), deadline).await?;
         let filled = filled.ok_or(Error::NoSuchTransaction)?;
         match (&before.made_for, &filled.buffer.made_for) {
-            (Some(before), Some(now)) if !Arc::ptr_eq(before, now) => Err(Error::NoSuchTransaction),
+            (Some(before), Some(now)) if !before.writes_alike(now) => Err(Error::NoSuchTransaction),
             _ => Ok(filled),
         }
     }
@@ -208,7 +208,7 @@ impl Partition {
             let unwritten = Unwritten { held, buffers: [before, Some(&filled.buffer)] };
             let rest = &changes[filled.outcomes.len()..];
             let piece = self.piece(rest, repeats, &unwritten, deadline).await?;
-            if filled.buffer.made_for.as_ref().is_some_and(|made_for| !Arc::ptr_eq(made_for, &piece.info)) {
+            if filled.buffer.made_for.as_ref().is_some_and(|made_for| !made_for.writes_alike(&piece.info)) {
                 return Ok(None);
             }
             filled.add(piece);

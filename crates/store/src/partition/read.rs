@@ -9,6 +9,7 @@ use lakeferry_engine::{Area, Block, Scan};
 use super::{LogHead, Partition, Shown};
 use crate::entry::{RowView, Visibility};
 use crate::error::Error;
+use crate::key;
 use crate::record::{RecordView, log_key};
 use crate::table::TableInfo;
 
@@ -31,7 +32,7 @@ pub struct RowBlock {
 
 impl RowBlock {
     pub(crate) fn new(info: Arc<TableInfo>, now_ms: i64, prefix: usize, block: Block) -> Self {
-        let visibility = Visibility::new(&info.options, now_ms);
+        let visibility = info.visibility(now_ms);
         Self { info, visibility, prefix, block }
     }
 
@@ -67,7 +68,7 @@ impl RowBlock {
 
     /// The bytes of all keys and entries, in the order of the scan.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.block.iter().map(|(key, entry)| (&key[1..], entry))
+        self.block.iter().map(|(key, entry)| (&key[self.prefix..], entry))
     }
 
     /// The bytes of a row's key, and its entry, in the order of the scan.
@@ -317,8 +318,8 @@ impl Shown {
     }
 
     fn scan_behind(&self, after: Option<&[u8]>, until: Option<&[u8]>, bytes_max: usize) -> Scan {
-        let from = after.map(successor).unwrap_or_default();
-        self.scan_of(&from, until.map(successor).as_deref(), false, SCAN_ROWS_MAX, bytes_max)
+        let from = after.map(key::successor).unwrap_or_default();
+        self.scan_of(&from, until.map(key::successor).as_deref(), false, SCAN_ROWS_MAX, bytes_max)
     }
 
     fn scan_of(
@@ -338,14 +339,6 @@ impl Shown {
             bytes_max: bytes_max.min(BLOCK_BYTES_MAX),
         }
     }
-}
-
-/// The smallest key behind this one.
-fn successor(key: &[u8]) -> Vec<u8> {
-    let mut next = Vec::with_capacity(key.len() + 1);
-    next.extend_from_slice(key);
-    next.push(0);
-    next
 }
 
 /// Bytes at `piece / pieces` of the way between two keys, by the eight bytes behind what they share.

@@ -16,6 +16,7 @@
 mod claims;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -30,8 +31,6 @@ use crate::error::Error;
 #[derive(Debug, Default)]
 pub struct Rows {
     state: Mutex<State>,
-    /// Told when rows are given back or are no longer pending, while a claim waits for that.
-    quieter: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -43,8 +42,9 @@ struct State {
     unsettled: bool,
     /// Partition keys that transactions have claimed.
     claims: HashSet<Bytes, RandomState>,
-    /// Claims that wait for the writers that were there before them.
-    claiming: usize,
+    /// Claims that wait for the writers that were there before them, by partition key. Told when rows under it are
+    /// given back or are no longer pending.
+    claiming: HashMap<Bytes, Arc<Notify>, RandomState>,
 }
 
 #[derive(Debug, Default)]
@@ -134,9 +134,9 @@ impl Rows {
                 if !row.locked {
                     state.rows.remove(key);
                 }
+                state.tell_claim(key);
             }
         }
-        self.tell_claims(&state);
     }
 
     /// Forgets everything pending, and refuses whoever has looked at it. If the outcome is not known, nobody may
@@ -149,14 +149,14 @@ impl Rows {
             row.pending = None;
             row.locked
         });
-        self.tell_claims(&state);
+        state.tell_all_claims();
     }
 
     /// What the engine shows is what is: rows may be looked at again.
     pub fn settle(&self) {
         let mut state = self.state.lock();
         state.unsettled = false;
-        self.tell_claims(&state);
+        state.tell_all_claims();
     }
 
     /// Whether what a request saw in that epoch still holds.
@@ -232,8 +232,8 @@ impl Drop for Held<'_> {
         }
         for key in &self.keys[..self.count] {
             state.release(key);
+            state.tell_claim(key);
         }
-        self.rows.tell_claims(&state);
     }
 }
 
@@ -256,7 +256,6 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;

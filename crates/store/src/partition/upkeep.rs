@@ -52,7 +52,7 @@ impl Partition {
     /// are being changed are passed over, and so are those that are not there. `keys` are sorted and distinct.
     ///
     /// # Errors
-    /// If the engine does not answer, `make` fails, or the write does.
+    /// If the engine does not answer, `make` fails, the write does, or the change of a row that was passed over.
     pub(crate) async fn upkeep_rows(
         &self,
         keys: Vec<Bytes>,
@@ -62,6 +62,7 @@ impl Partition {
         let held = self.0.rows.hold(keys.clone(), Holder::Upkeep, deadline).await?;
         let place = held.place()?;
         let pending = held.pending(keys.iter());
+        let is_any_passed_over = pending.iter().any(Option::is_some);
         let settled = keys.into_iter().zip(pending).filter(|(_, pending)| pending.is_none());
         let keys: Vec<Bytes> = settled.map(|(key, _)| key).collect();
         let entries = self.get(&keys, deadline).await?;
@@ -70,6 +71,10 @@ impl Partition {
             if let Some(entry) = entry {
                 make(key, &entry, &mut batch)?;
             }
+        }
+        // A change that waits may fail. What is queued behind it fails then too, and the row is not left out.
+        if is_any_passed_over && batch.is_empty() {
+            batch = barrier();
         }
         self.queue_upkeep(place, batch, held, deadline).await
     }
@@ -134,9 +139,9 @@ impl Partition {
         Ok(self.0.space.read(Area::Table, vec![key], deadline).await?.pop().flatten())
     }
 
-    /// What readers see of rows now.
-    pub(crate) fn visibility(&self) -> Visibility {
-        Visibility::new(&self.0.info.borrow().options, self.0.times.shared().now() / 1000)
+    /// What of rows and entries must not be reclaimed now.
+    pub(crate) fn lasting(&self) -> Visibility {
+        self.0.info.borrow().lasting()
     }
 
     /// How the indexes of its table are kept now.

@@ -150,15 +150,10 @@ impl Partition {
 
     /// Bytes of the changes, and of the old rows that they may need.
     fn budget_for(&self, changes: &[Keyed<'_>]) -> usize {
-        let inner = &*self.0;
-        let needs_old = |(_, change): &&Keyed<'_>| {
-            change.condition.is_any() || matches!(change.operation, RowOperation::Update(_))
-        };
-        let old = changes
-            .iter()
-            .filter(needs_old)
-            .count()
-            .saturating_mul(inner.old_row_bytes.load(Ordering::Relaxed));
+        let info = self.table();
+        let rules = self.rules(&info);
+        let needing_old = changes.iter().filter(|(_, change)| rules.need_old(change)).count();
+        let old = needing_old.saturating_mul(self.0.old_row_bytes.load(Ordering::Relaxed));
         // Of the old rows, a piece is in memory at a time; of each, the new entry and the record too.
         room_for(changes) + 3 * old.min(OLD_BYTES_MAX)
     }
@@ -192,17 +187,9 @@ impl Partition {
         deadline: Instant,
     ) -> Result<Piece, Error> {
         let inner = &*self.0;
-        let info = inner.info.borrow().clone();
-        let now_ms = inner.times.shared().now() / 1000;
-        let rules = Rules {
-            options: &info.options,
-            key_columns: &info.schema.primary_key,
-            origin_columns: &info.plans().origin_columns,
-            now_ms,
-            entry_bytes_max: inner.row_bytes_max,
-            picks_keys: info.schema.auto_increment().is_some(),
-            indexes: info.plans(),
-        };
+        let info = self.table();
+        let rules = self.rules(&info);
+        let now_ms = rules.now_ms;
         if !changes.iter().any(|(_, change)| rules.need_old(change)) {
             let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
             return Ok(apply_all(&rules, changes, OldRows::default(), false, &cell_ms, &info));
@@ -211,6 +198,20 @@ impl Partition {
         let changes = &changes[..count];
         let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
         Ok(apply_all(&rules, changes, old, repeats, &cell_ms, &info))
+    }
+
+    /// By which changes of the table are applied now.
+    fn rules<'a>(&self, info: &'a TableInfo) -> Rules<'a> {
+        Rules {
+            options: &info.options,
+            key_columns: &info.schema.primary_key,
+            origin_columns: &info.plans().origin_columns,
+            hidden_below_ms: info.hidden_below_ms,
+            now_ms: self.0.times.shared().now() / 1000,
+            entry_bytes_max: self.0.row_bytes_max,
+            picks_keys: info.schema.auto_increment().is_some(),
+            indexes: info.plans(),
+        }
     }
 
     /// The rows of the first changes as they are before them, and how many changes these are: at least one, and
@@ -300,7 +301,7 @@ impl Partition {
         }
         let queue = self.0.queue.lock();
         let queue = queue.as_ref().ok_or_else(closed)?;
-        if !Arc::ptr_eq(made_for, &self.0.info.borrow()) {
+        if !made_for.writes_alike(&self.0.info.borrow()) {
             return Ok(None);
         }
         held.leave(place, rows.iter().map(|row| (&row.key, &row.entry)));

@@ -25,8 +25,7 @@ pub(super) async fn get(
     let buffer = session.look(deadline).await?;
     let mut rows = session.table().get(keys, deadline).await?;
     for (row, primary_key) in rows.iter_mut().zip(keys) {
-        let mut bytes = Vec::with_capacity(32);
-        key::encode(primary_key, &mut bytes);
+        let bytes = key::encoded(primary_key);
         let Some(own) = buffer.row(&bytes) else { continue };
         *row = match own {
             Some(columns) => {
@@ -67,13 +66,11 @@ fn lay_over(
 ) -> Result<RangePage, Error> {
     // The first row that the committed page does not tell lies at the end of what this one tells.
     if let Some(next) = &page.next {
-        let mut bytes = Vec::with_capacity(32);
-        key::encode(next, &mut bytes);
+        let next = key::encoded(next);
         if backward {
-            bytes.push(0);
-            from = bytes;
+            from = key::successor(&next);
         } else {
-            to = bytes;
+            to = next;
         }
     }
     let mut own: Vec<OwnRow<'_>> = Vec::new();

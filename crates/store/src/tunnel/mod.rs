@@ -262,7 +262,8 @@ async fn channels(
                 Some(time) => partition.position_before(time, deadline).await?,
                 None => partition.head().sequence,
             };
-            let start = Position::Log { after, time: from.unwrap_or(now), count: 0 };
+            let time = from.map_or(now, |from| from.min(now));
+            let start = Position::Log { after, time, count: 0 };
             let id = ChannelId::new(format!("Stream_{}", partition.id().0));
             channels.insert(id, ChannelEntry::new(partition.id(), Source::Log, start));
         }

@@ -1,7 +1,9 @@
 //! Reads a channel behind a position, a page at a time.
 //!
 //! Rows are read in key order within the channel's range; at its end the channel is finished. The log is read in
-//! sequence order and never finished, unless the tunnel has an end and everything before it is read.
+//! sequence order, from the tunnel's start time on, and never finished, unless the tunnel has an end and everything
+//! before it is read. It may show a record before the partition's head does; that one is left to the next page, since
+//! a position behind it would be taken for a made-up one.
 
 use std::time::Instant;
 
@@ -9,6 +11,7 @@ use lakeferry_model::{Micros, Violation};
 
 use super::entry::{Position, Source};
 use crate::error::Error;
+use crate::key;
 use crate::partition::{LogBlock, Partition, RowBlock};
 
 /// Rows or records of a page at most.
@@ -39,6 +42,15 @@ pub enum Read {
     Log(LogBlock, usize),
     /// Nothing: the channel is finished.
     Nothing,
+}
+
+/// The commit times that a tunnel reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// Changes of before are not read.
+    pub(super) start: Micros,
+    /// Changes of this time or later are not read.
+    pub(super) end: Option<Micros>,
 }
 
 /// Checks that a position is one of the channel's.
@@ -75,7 +87,7 @@ pub(super) async fn read(
     position: Position,
     source: &Source,
     partition: &Partition,
-    end: Option<Micros>,
+    times: Times,
     deadline: Instant,
 ) -> Result<Page, Error> {
     match (source, position) {
@@ -84,7 +96,7 @@ pub(super) async fn read(
             read_rows(partition, after, until.as_deref(), count, deadline).await
         }
         (Source::Log, Position::Log { after, time, count }) => {
-            read_log(partition, (after, time, count), end, deadline).await
+            read_log(partition, (after, time, count), times, deadline).await
         }
         (_, Position::Finished | Position::Rows { .. } | Position::Log { .. }) => {
             Ok(Page { read: Read::Nothing, next: Position::Finished, count: 0, more: false })
@@ -99,8 +111,8 @@ async fn read_rows(
     count: u64,
     deadline: Instant,
 ) -> Result<Page, Error> {
-    let from = after.as_deref().map(successor).unwrap_or_default();
-    let to = until.map(successor);
+    let from = after.as_deref().map(key::successor).unwrap_or_default();
+    let to = until.map(key::successor);
     let block = partition.rows(&from, to.as_deref(), false, PAGE_COUNT_MAX, PAGE_BYTES_MAX, deadline).await?;
     let mut count = count;
     for record in block.records() {
@@ -118,16 +130,21 @@ async fn read_rows(
 async fn read_log(
     partition: &Partition,
     (after, time, count): (u64, Micros, u64),
-    end: Option<Micros>,
+    Times { start, end }: Times,
     deadline: Instant,
 ) -> Result<Page, Error> {
     // Before the log: what is committed at or below it is in what is read next.
     let closed = end.map(|_| partition.closed_time());
-    let block = partition.read_records(after, PAGE_COUNT_MAX, PAGE_BYTES_MAX, deadline).await?;
-    let end = end.unwrap_or(Micros::MAX);
-    let (mut last, mut taken, mut at_end) = ((after, time), 0, false);
+    let read = partition.read_records_since(after, start, PAGE_COUNT_MAX, PAGE_BYTES_MAX, deadline);
+    let (after, block) = read.await?;
+    let (end, head) = (end.unwrap_or(Micros::MAX), partition.head().sequence);
+    let (mut last, mut taken, mut at_end, mut more) = ((after, time), 0, false, block.more());
     for record in block.records() {
         let record = record?;
+        if record.sequence() > head {
+            more = true;
+            break;
+        }
         at_end = record.commit_time() >= end;
         if at_end {
             break;
@@ -135,14 +152,9 @@ async fn read_log(
         last = (record.sequence(), record.commit_time());
         taken += 1;
     }
-    let is_finished = at_end || (!block.more() && closed.is_some_and(|closed| closed >= end - 1));
+    let is_finished = at_end || (!more && closed.is_some_and(|closed| closed >= end - 1));
     let count = count + taken as u64;
     let next =
         if is_finished { Position::Finished } else { Position::Log { after: last.0, time: last.1, count } };
-    Ok(Page { more: block.more() && !is_finished, read: Read::Log(block, taken), next, count })
-}
-
-/// The smallest key behind this one.
-fn successor(key: &[u8]) -> Vec<u8> {
-    [key, &[0]].concat()
+    Ok(Page { more: more && !is_finished, read: Read::Log(block, taken), next, count })
 }

@@ -7,11 +7,11 @@ use lakeferry_model::Micros;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::entry::{ChannelEntry, ClientEntry, TunnelEntry};
-use super::page::{self, Page};
+use super::page::{self, Page, Times};
 use super::space::{TunnelSpace, Writes};
 use super::state::{Client, State};
 use super::{
-    CLIENTS_MAX, ChannelId, ChannelReport, ChannelStatus, ClientId, Error, Position, TAG_CHARS_MAX,
+    CLIENTS_MAX, ChannelId, ChannelReport, ChannelStatus, ClientId, Error, Position, StartAt, TAG_CHARS_MAX,
     TIMEOUT_S, TIMEOUT_S_MAX, TunnelId, TunnelKind, TunnelSpec, new_id,
 };
 use crate::partition::Partition;
@@ -32,7 +32,7 @@ pub struct Tunnel {
 #[derive(Debug)]
 struct Kept {
     state: State,
-    /// Whether more may be written than is known. It is written over with the next change.
+    /// Whether more may be written than is known, or less: a deletion. It is written over with the next change.
     unsettled: bool,
     deleted: bool,
 }
@@ -253,8 +253,8 @@ impl Tunnel {
         let entry = self.held(client, channel, deadline).await?;
         self.check_position(&position, &entry)?;
         self.check_stream()?;
-        let end = self.entry.spec.end;
-        let page = match page::read(position, &entry.source, self.partition(&entry)?, end, deadline).await {
+        let read = page::read(position, &entry.source, self.partition(&entry)?, self.times(), deadline);
+        let page = match read.await {
             Err(crate::Error::LogTrimmed { .. }) => return Err(Error::Expired(self.entry.id.clone())),
             other => other?,
         };
@@ -286,7 +286,7 @@ impl Tunnel {
         let mut kept = self.hold(deadline).await?;
         let mut writes = Writes::default();
         writes.remove(&self.entry, &kept.state);
-        self.space.write(writes, deadline).await.map_err(Error::Write)?;
+        self.write(&mut kept, writes, deadline).await?;
         kept.deleted = true;
         Ok(())
     }
@@ -303,22 +303,26 @@ impl Tunnel {
         let mut writes = Writes::default();
         writes.put_changes(&self.entry.id, &kept.state, &next);
         if kept.unsettled {
+            writes.put_tunnel(&self.entry);
             writes.put_state(&self.entry.id, &next);
         }
         if !writes.is_empty() {
-            let was_unsettled = std::mem::replace(&mut kept.unsettled, true);
-            match self.space.write(writes, deadline).await {
-                Ok(()) => kept.unsettled = false,
-                Err(error) => {
-                    if matches!(error, WriteError::NotWritten(_)) {
-                        kept.unsettled = was_unsettled;
-                    }
-                    return Err(Error::Write(error));
-                }
-            }
+            self.write(&mut kept, writes, deadline).await?;
         }
         kept.state = next;
         Ok(answer)
+    }
+
+    /// Writes, and keeps in mind whether more may be written than is known: also if the caller goes away meanwhile.
+    async fn write(&self, kept: &mut Kept, writes: Writes, deadline: Instant) -> Result<(), Error> {
+        let was_unsettled = std::mem::replace(&mut kept.unsettled, true);
+        let written = self.space.write(writes, deadline).await;
+        match written {
+            Ok(()) => kept.unsettled = false,
+            Err(WriteError::NotWritten(_)) => kept.unsettled = was_unsettled,
+            Err(WriteError::Unknown(_)) => {}
+        }
+        written.map_err(Error::Write)
     }
 
     async fn hold(&self, deadline: Instant) -> Result<MutexGuard<'_, Kept>, Error> {
@@ -336,6 +340,16 @@ impl Tunnel {
     ) -> Result<ChannelEntry, Error> {
         let now = self.store.clock().monotonic();
         self.hold(deadline).await?.state.held(client, channel, now).cloned()
+    }
+
+    fn times(&self) -> Times {
+        let TunnelSpec { kind, start, end, .. } = self.entry.spec;
+        // Only of a time to come there can be earlier changes behind the place where the channel began.
+        let start = match start {
+            StartAt::Time(time) if kind == TunnelKind::Stream => time,
+            StartAt::Time(_) | StartAt::Latest | StartAt::Earliest => Micros::MIN,
+        };
+        Times { start, end }
     }
 
     fn check_position(&self, position: &Position, entry: &ChannelEntry) -> Result<(), Error> {

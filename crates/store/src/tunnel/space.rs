@@ -13,6 +13,7 @@ use super::entry::{ChannelEntry, ClientEntry, FORMAT, TunnelEntry};
 use super::error::Error;
 use super::state::State;
 use super::{ChannelId, ClientId, TunnelId};
+use crate::key;
 use crate::table::TableId;
 
 const PREFIX: &str = "tunnels-";
@@ -104,7 +105,7 @@ impl TunnelSpace {
                 entries.push((key, value.to_vec()));
             }
             match block.last_key() {
-                Some(last) if block.more => from = [last, &[0]].concat().into(),
+                Some(last) if block.more => from = key::successor(last).into(),
                 _ => return Ok(entries),
             }
         }

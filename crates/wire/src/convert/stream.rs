@@ -9,7 +9,7 @@ use lakeferry_model::{Micros, Violation};
 /// that whether they have read to the end.
 ///
 /// ```text
-/// iterator = "1" "-" table "-" shard "-" enabled_at "-" after
+/// iterator = "1" "-" table "-" shard "-" enabled_at "-" after [ "-" since ]
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardIterator {
@@ -22,6 +22,9 @@ pub struct ShardIterator {
     pub enabled_at: Micros,
     /// The sequence of the last record before the position.
     pub after: u64,
+    /// Records of before this time, in microseconds since the epoch, are passed over. Left out once there cannot be
+    /// such any more.
+    pub since: Option<Micros>,
 }
 
 /// The format that this code writes.
@@ -29,8 +32,9 @@ const FORMAT: &str = "1";
 
 impl fmt::Display for ShardIterator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, shard, enabled_at, after } = self;
-        write!(f, "{FORMAT}-{table}-{shard}-{enabled_at}-{after}")
+        let Self { table, shard, enabled_at, after, since } = self;
+        write!(f, "{FORMAT}-{table}-{shard}-{enabled_at}-{after}")?;
+        since.map_or(Ok(()), |since| write!(f, "-{since}"))
     }
 }
 
@@ -46,8 +50,9 @@ impl FromStr for ShardIterator {
         }
         let mut number = || part()?.parse::<u64>().map_err(|_| invalid());
         let (table, shard, enabled_at, after) = (number()?, number()?, number()?, number()?);
-        let enabled_at = Micros::try_from(enabled_at).map_err(|_| invalid())?;
-        let iterator = Self { table, shard, enabled_at, after };
+        let time = |number: u64| Micros::try_from(number).map_err(|_| invalid());
+        let since = parts.next().map(|since| time(since.parse().map_err(|_| invalid())?)).transpose()?;
+        let iterator = Self { table, shard, enabled_at: time(enabled_at)?, after, since };
         // Also refuses what another text stands for, such as leading zeros.
         if iterator.to_string() == text { Ok(iterator) } else { Err(invalid()) }
     }
@@ -59,14 +64,26 @@ mod tests {
 
     #[test]
     fn an_iterator_comes_back_as_it_was() {
-        let iterator =
-            ShardIterator { table: 3, shard: 17, enabled_at: 1_704_067_200_000_000, after: u64::MAX };
-        assert_eq!(iterator.to_string().parse(), Ok(iterator));
+        for since in [None, Some(1_704_067_200_000_001)] {
+            let enabled_at = 1_704_067_200_000_000;
+            let iterator = ShardIterator { table: 3, shard: 17, enabled_at, after: u64::MAX, since };
+            assert_eq!(iterator.to_string().parse(), Ok(iterator));
+        }
     }
 
     #[test]
     fn what_is_no_iterator_is_refused() {
-        for text in ["", "1", "1-2-3-4", "2-1-1-1-1", "1-1-1-1-1-1", "1-01-1-1-1", "1-1-1-x-1", "1-1-1--1"] {
+        for text in [
+            "",
+            "1",
+            "1-2-3-4",
+            "2-1-1-1-1",
+            "1-1-1-1-1-01",
+            "1-1-1-1-1-1-1",
+            "1-01-1-1-1",
+            "1-1-1-x-1",
+            "1-1-1--1",
+        ] {
             let refused = text.parse::<ShardIterator>().unwrap_err();
             assert_eq!(refused.message, format!("Invalid shard iterator: '{text}'."));
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use super::{Holder, Rows, State};
 use crate::error::Error;
@@ -48,14 +49,13 @@ impl Rows {
             return Err(Error::Conflict);
         }
         let claim = Claim { rows: self.clone(), key };
-        let _waiting = Waiting::begin(self);
+        let waiting = Waiting::begin(&claim);
         loop {
-            // Before the look: what changes after it is told.
-            let quieter = self.quieter.notified();
             if self.state.lock().is_quiet(&claim) {
                 return Ok(claim);
             }
-            if tokio::time::timeout_at(deadline.into(), quieter).await.is_err() {
+            // What was told since the look is not lost.
+            if tokio::time::timeout_at(deadline.into(), waiting.quieter.notified()).await.is_err() {
                 return Err(Error::Conflict);
             }
         }
@@ -65,12 +65,6 @@ impl Rows {
     pub fn claimed<'k>(&self, keys: impl Iterator<Item = &'k Bytes>) -> Vec<bool> {
         let state = self.state.lock();
         keys.map(|key| state.is_claimed(key)).collect()
-    }
-
-    pub(super) fn tell_claims(&self, state: &State) {
-        if state.claiming > 0 {
-            self.quieter.notify_waiters();
-        }
     }
 }
 
@@ -88,30 +82,51 @@ impl State {
         }
     }
 
+    /// Tells the claim that may wait for this row.
+    pub(super) fn tell_claim(&self, row_key: &[u8]) {
+        if !self.claiming.is_empty()
+            && let Some(quieter) = self.claiming.get(partition_key(row_key))
+        {
+            quieter.notify_one();
+        }
+    }
+
+    /// Tells all claims that wait.
+    pub(super) fn tell_all_claims(&self) {
+        self.claiming.values().for_each(|quieter| quieter.notify_one());
+    }
+
     /// Whether nobody holds rows under the claim, none waits to be committed, and the engine shows what is.
     fn is_quiet(&self, claim: &Claim) -> bool {
         !self.unsettled && !self.rows.keys().any(|row_key| claim.covers(row_key))
     }
 }
 
-/// Counts a claim that waits, as long as it does.
-struct Waiting<'a>(&'a Rows);
+/// A claim that waits, told as long as it does.
+struct Waiting {
+    rows: Arc<Rows>,
+    key: Bytes,
+    quieter: Arc<Notify>,
+}
 
-impl<'a> Waiting<'a> {
-    fn begin(rows: &'a Rows) -> Self {
-        rows.state.lock().claiming += 1;
-        Self(rows)
+impl Waiting {
+    fn begin(claim: &Claim) -> Self {
+        let quieter = Arc::new(Notify::new());
+        claim.rows.state.lock().claiming.insert(claim.key.clone(), quieter.clone());
+        Self { rows: claim.rows.clone(), key: claim.key.clone(), quieter }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.state.lock().claiming -= 1;
+        self.rows.state.lock().claiming.remove(&self.key);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
     use std::time::Duration;
 
     use lakeferry_model::{KeyValue, PrimaryKey};
@@ -192,6 +207,36 @@ mod tests {
         drop(held);
         rows.hold(vec![row("ann", 1)], Holder::Anybody, soon()).await.unwrap();
         let state = rows.state.lock();
-        assert_eq!((state.claims.len(), state.claiming), (0, 0));
+        assert_eq!((state.claims.len(), state.claiming.len()), (0, 0));
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_woken_for_rows_of_its_own_key_alone() {
+        let rows = Arc::new(Rows::default());
+        let own = rows.hold(vec![row("ann", 1)], Holder::Anybody, soon()).await.unwrap();
+        let other = rows.hold(vec![row("bob", 1)], Holder::Anybody, soon()).await.unwrap();
+        let mut claim = Box::pin(rows.claim(user("ann"), soon()));
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut context = Context::from_waker(&waker);
+        assert!(claim.as_mut().poll(&mut context).is_pending());
+        let place = other.place().unwrap();
+        other.leave(place, [(&row("bob", 1), &None)].into_iter());
+        drop(other);
+        rows.committed(place.ticket, [&row("bob", 1)].into_iter());
+        assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+        drop(own);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert!(claim.as_mut().poll(&mut context).is_ready());
     }
 }
