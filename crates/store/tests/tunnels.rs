@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lakeferry_engine::testing::Fault;
 use lakeferry_model::{Cell, Clock, ColumnUpdate, KeyValue, PrimaryKey, StreamSpec};
@@ -433,6 +433,35 @@ async fn a_tunnel_begins_where_it_is_told_to() {
         worker.drain().await.unwrap();
         assert_eq!(worker.told, told, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_tunnel_made_after_a_failed_switch_misses_no_change() {
+    for fault in [Fault::NotWritten, Fault::UnknownWritten, Fault::UnknownLost] {
+        for nth in 1..=3 {
+            let site = Site::new().await;
+            let table = site.table_of(split_at(&["m"])).await;
+            site.engine.fail_write(nth, fault);
+            set_stream(&site).await.unwrap_err();
+            // As whoever makes a tunnel does: a table that shows its stream has it.
+            let until = soon();
+            while table.info().stream.is_none() {
+                assert!(Instant::now() < until, "the switch never succeeds");
+                let _ = set_stream(&site).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let tunnel = make(&site, &table, of_kind(TunnelKind::Stream)).await;
+            write_rows(&table, 0..3).await;
+            let mut worker = Worker::connect(&tunnel).await;
+            worker.drain().await.unwrap();
+            assert_eq!(worker.view, view(&table).await, "{fault:?} at {nth}");
+        }
+    }
+}
+
+async fn set_stream(site: &Site) -> Result<Table, lakeferry_store::Error> {
+    let update = TableUpdate { stream: Some(with_stream(&[]).stream), ..TableUpdate::default() };
+    site.store.update_table(&instance(), &table_name("t"), update).await
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ impl Store {
         let index = self.new_index(spec, phase).await?;
         info.indexes.push(index.clone());
         let written = self.put_info(&table, info, |_| ()).await;
-        if matches!(written, Err(Error::NotWritten(_))) {
+        if matches!(&written, Err(error) if !error.may_be_written()) {
             return written;
         }
         self.open_index(&table, &index).await?;
@@ -128,7 +128,7 @@ impl Store {
         let dropped = info.indexes.remove(found.ok_or_else(|| Error::NoSuchIndex(index.clone()))?);
         let gone = dropped.clone();
         let written = self.put_info(&table, info, |record| record.dropped_indexes.push(gone)).await;
-        if matches!(written, Err(Error::NotWritten(_))) {
+        if matches!(&written, Err(error) if !error.may_be_written()) {
             return written;
         }
         self.0.indexes.forget(instance, index);
@@ -325,7 +325,7 @@ impl Store {
         change(&mut record);
         let written = self.0.catalog.put_table(record).await;
         // A change that may be written is written again with the next one: it counts as made.
-        if !matches!(written, Err(Error::NotWritten(_))) {
+        if written.as_ref().map_or_else(Error::may_be_written, |()| true) {
             for index in &info.indexes {
                 if let Some(open) = self.0.indexes.find(&info.instance, &index.spec.name) {
                     open.table.set_info(index.table_info(&info)?);
