@@ -66,7 +66,7 @@ async fn a_write_that_waits_at_its_deadline_is_never_done() {
 }
 
 #[tokio::test]
-async fn at_the_reserve_the_engine_says_so_and_at_the_floor_it_refuses() {
+async fn at_the_reserve_the_engine_says_so_and_at_the_floor_it_takes_notes_alone() {
     let disk = Arc::new(ScriptedDisk(Mutex::new(1_000)));
     let (_home, engine) = open(&disk);
     let space = engine.open_space(&SpaceId::new("s"), soon()).await.unwrap();
@@ -80,8 +80,11 @@ async fn at_the_reserve_the_engine_says_so_and_at_the_floor_it_refuses() {
 
     *disk.0.lock() = 249;
     tokio::time::sleep(SAID).await;
-    let outcome = space.write(put("3"), soon()).await;
+    let mut large = put("3");
+    large.put("beside", vec![7; 100_000]);
+    let outcome = space.write(large, soon()).await;
     assert!(matches!(outcome, Err(WriteError::NotWritten(Error::Unavailable(_)))), "{outcome:?}");
+    space.write(put("note"), soon()).await.unwrap();
     space.trim("x".into(), soon()).await.unwrap();
 
     *disk.0.lock() = 1_000;
@@ -90,6 +93,7 @@ async fn at_the_reserve_the_engine_says_so_and_at_the_floor_it_refuses() {
     space.write(put("4"), soon()).await.unwrap();
     assert!(has(&*space, "2").await);
     assert!(!has(&*space, "3").await);
+    assert!(has(&*space, "note").await);
 }
 
 #[tokio::test]

@@ -372,6 +372,23 @@ async fn a_tunnel_makes_the_stream_that_it_needs_and_tells_the_values_before_a_c
     assert_eq!(page.may_more_record, Some(false));
 }
 
+#[tokio::test]
+async fn a_tunnel_that_is_refused_leaves_its_table_without_a_stream() {
+    let server = TestServer::start().await;
+    table_of(&server, &[]).await;
+    make(&server, "t", TunnelType::BaseData).await;
+    let refused = [
+        (create("t", "tunnel", TunnelType::Stream), "OTSTunnelExist"),
+        (create("t", "", TunnelType::BaseAndStream), "OTSParameterInvalid"),
+    ];
+    for (request, code) in refused {
+        assert_eq!(server.call("tunnel/create", &request).await.error().0, code);
+        let described: tables::DescribeTableResponse =
+            server.call("DescribeTable", &tables::DescribeTableRequest { table_name: "t".into() }).await.ok();
+        assert!(described.stream_details.is_none_or(|stream| !stream.enable_stream), "{code}");
+    }
+}
+
 fn is_stream_token(token: &str) -> bool {
     matches!(ChannelToken::parse(token).unwrap(), ChannelToken::Log { .. })
 }

@@ -19,7 +19,7 @@ use lakeferry_engine::{Area, Batch, Engine, Scan, Space, SpaceId, WriteError};
 use lakeferry_model::{
     AccessKey, BucketEntry, BucketName, InstanceEntry, InstanceName, Micros, RoleEntry, RoleName,
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -39,13 +39,12 @@ const READ_ENTRIES: usize = 4096;
 pub struct Catalog {
     space: Arc<dyn Space>,
     entries: RwLock<Entries>,
+    /// Changes of which nobody knows whether they were written. They are written again with the next one, so that
+    /// what is in memory and what is on disk agree again.
+    unsettled: Mutex<Vec<Change>>,
     // One write at a time: what is written is what is then seen, in the same order.
-    writing: tokio::sync::Mutex<Unsettled>,
+    writing: tokio::sync::Mutex<()>,
 }
-
-/// Changes of which nobody knows whether they were written. They are written again with the next one, so that
-/// what is in memory and what is on disk agree again.
-type Unsettled = Vec<Change>;
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -137,7 +136,12 @@ impl Catalog {
             let Some(last) = block.last_key().filter(|_| block.more) else { break };
             from = key::successor(last).into();
         }
-        Ok(Self { space, entries: RwLock::new(entries), writing: tokio::sync::Mutex::default() })
+        Ok(Self {
+            space,
+            entries: RwLock::new(entries),
+            unsettled: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+        })
     }
 
     /// All instances, by name.
@@ -150,9 +154,40 @@ impl Catalog {
         self.entries.read().instances.contains_key(name)
     }
 
-    /// All tables, those being deleted too.
+    /// All tables, those being deleted too. As they may be on disk: a record that is made of one of these must not
+    /// take back what may be written already.
     pub fn tables(&self) -> Vec<TableRecord> {
-        self.entries.read().tables.values().cloned().collect()
+        let unsettled = self.unsettled.lock();
+        let mut tables = self.entries.read().tables.clone();
+        for change in &*unsettled {
+            match change {
+                Change::Table(record) => drop(tables.insert(record.info.id, (**record).clone())),
+                Change::RemoveTable(id) => drop(tables.remove(id)),
+                _ => {}
+            }
+        }
+        tables.into_values().collect()
+    }
+
+    /// A table as it may be on disk.
+    pub fn table(&self, id: TableId) -> Option<TableRecord> {
+        let unsettled = self.unsettled.lock();
+        let last = unsettled.iter().rev().find_map(|change| match change {
+            Change::Table(record) if record.info.id == id => Some(Some((**record).clone())),
+            Change::RemoveTable(removed) if *removed == id => Some(None),
+            _ => None,
+        });
+        last.unwrap_or_else(|| self.entries.read().tables.get(&id).cloned())
+    }
+
+    /// Whether a table's record, as [`Self::table`] gives it, is known to be on disk.
+    pub fn is_settled(&self, id: TableId) -> bool {
+        let unsettled = self.unsettled.lock();
+        !unsettled.iter().any(|change| match change {
+            Change::Table(record) => record.info.id == id,
+            Change::RemoveTable(removed) => *removed == id,
+            _ => false,
+        })
     }
 
     /// A bucket.
@@ -293,9 +328,9 @@ impl Catalog {
             Number::Partition => "partition",
             Number::Task => "task",
         };
-        let mut writing = self.writing.lock().await;
+        let _writing = self.writing.lock().await;
         let last = self.entries.read().numbers.get(name).copied().unwrap_or(0);
-        self.write(&mut writing, vec![Change::Number(name.to_owned(), last + count)]).await?;
+        self.write(vec![Change::Number(name.to_owned(), last + count)]).await?;
         Ok(last + 1)
     }
 
@@ -304,10 +339,11 @@ impl Catalog {
     /// # Errors
     /// If it cannot be written.
     pub async fn burn(&self, numbers: Vec<(String, u64)>) -> Result<(), Error> {
-        let mut writing = self.writing.lock().await;
+        let _writing = self.writing.lock().await;
+        let unsettled = self.unsettled.lock().clone();
         // What may be written already is never written over by less.
         let maybe = |text: &str| {
-            let burned = writing.iter().filter_map(|change| match change {
+            let burned = unsettled.iter().filter_map(|change| match change {
                 Change::Burned(of, number) if of == text => Some(*number),
                 _ => None,
             });
@@ -319,7 +355,7 @@ impl Catalog {
         let numbers = numbers.into_iter().filter(greater);
         let changes: Vec<Change> =
             numbers.map(|(text, number)| Change::Burned(text.clone(), number.max(maybe(&text)))).collect();
-        if changes.is_empty() { Ok(()) } else { self.write(&mut writing, changes).await }
+        if changes.is_empty() { Ok(()) } else { self.write(changes).await }
     }
 
     /// Raises the floor of closed times.
@@ -331,8 +367,8 @@ impl Catalog {
     }
 
     async fn change(&self, changes: Vec<Change>) -> Result<(), Error> {
-        let mut writing = self.writing.lock().await;
-        self.write(&mut writing, changes).await
+        let _writing = self.writing.lock().await;
+        self.write(changes).await
     }
 
     async fn change_if(
@@ -340,14 +376,15 @@ impl Catalog {
         check: impl FnOnce(&Entries) -> Result<(), Error>,
         changes: impl FnOnce() -> Vec<Change>,
     ) -> Result<(), Error> {
-        let mut writing = self.writing.lock().await;
+        let _writing = self.writing.lock().await;
         check(&self.entries.read())?;
-        self.write(&mut writing, changes()).await
+        self.write(changes()).await
     }
 
-    /// Writes, then shows.
-    async fn write(&self, unsettled: &mut Unsettled, changes: Vec<Change>) -> Result<(), Error> {
-        let mut all = unsettled.clone();
+    /// Writes, then shows. Whoever calls holds `writing`.
+    async fn write(&self, changes: Vec<Change>) -> Result<(), Error> {
+        let settled = self.unsettled.lock().clone();
+        let mut all = settled.clone();
         all.extend(changes);
         let mut batch = Batch::default();
         for change in &all {
@@ -358,9 +395,10 @@ impl Catalog {
             }
         }
         // A caller that goes away in the middle leaves an outcome that nobody knows, too.
-        let settled = std::mem::replace(unsettled, all);
+        *self.unsettled.lock() = all;
         match self.space.write(batch, Instant::now() + Duration::from_secs(WRITE_S_MAX)).await {
             Ok(()) => {
+                let mut unsettled = self.unsettled.lock();
                 let mut entries = self.entries.write();
                 for change in unsettled.drain(..) {
                     entries.apply(change);
@@ -368,7 +406,7 @@ impl Catalog {
                 Ok(())
             }
             Err(WriteError::NotWritten(error)) => {
-                *unsettled = settled;
+                *self.unsettled.lock() = settled;
                 Err(WriteError::NotWritten(error).into())
             }
             Err(error) => Err(error.into()),

@@ -149,6 +149,11 @@ impl Error {
             Self::LogTrimmed { .. } => ErrorKind::NotFound,
         }
     }
+
+    /// Whether a write that ended so may have happened: then it holds, since it is written again with the next one.
+    pub(crate) fn may_be_written(&self) -> bool {
+        !matches!(self, Self::NotWritten(_))
+    }
 }
 
 impl From<lakeferry_engine::Error> for Error {

@@ -14,6 +14,7 @@
 //! Deliberately absent: the wire, the lake, and who reads the log ([`LogReaders`] tells how far they are).
 
 pub mod catalog;
+mod clearing;
 mod defined_columns;
 pub mod entry;
 mod error;

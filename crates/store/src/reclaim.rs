@@ -14,6 +14,7 @@
 //! a restart begins again.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -26,7 +27,7 @@ use crate::error::Error;
 use crate::index::plan::{Plans, newest_of_entry};
 use crate::partition::{Partition, RowBlock};
 use crate::store::{Store, WeakStore};
-use crate::table::{Table, TableId};
+use crate::table::{Table, TableId, TableInfo};
 
 /// Bytes of rows that are looked through at a time.
 const BLOCK_BYTES: usize = 512 * 1024;
@@ -39,25 +40,29 @@ const ROUND: Duration = Duration::from_secs(10);
 /// The time between two walks over a table whose cells expire: a part of what they live, within bounds.
 const WALK_EVERY: std::ops::RangeInclusive<Micros> = 600_000_000..=6 * 3_600_000_000;
 const WALKS_PER_LIFE: i64 = 24;
+/// The pause before a walk that failed is tried again: other tables have their turn meanwhile.
+const AGAIN_AFTER: Micros = 60_000_000;
 /// A row is written again if at least one byte in so many is hidden.
 const WORTH: usize = 4;
 const CALL: Duration = Duration::from_secs(30);
 
 /// Walks over all tables that may hide something, until the store is gone.
 pub(crate) async fn reclaim(store: WeakStore) {
-    let mut walked: HashMap<TableId, Micros> = HashMap::new();
+    let mut walks = Walks::default();
     loop {
         tokio::time::sleep(ROUND).await;
         let Some(strong) = store.upgrade() else { return };
         let tables = strong.all_tables();
-        walked.retain(|id, _| tables.iter().any(|table| table.id() == *id));
+        walks.0.retain(|id, _| tables.iter().any(|table| table.id() == *id));
         let now = strong.time().now();
-        let due = tables.into_iter().find(|table| is_due(table, walked.get(&table.id()).copied(), now));
+        let due = walks.choose(tables.iter().map(|table| (table.id(), table.info())), now);
+        let due = due.and_then(|id| tables.into_iter().find(|table| table.id() == id));
         drop(strong);
         let Some(table) = due else { continue };
-        match walk(&store, &table, BLOCK_PAUSE).await {
-            Ok(()) => _ = walked.insert(table.id(), now),
-            Err(error) => tracing::debug!(table = table.id().0, %error, "a walk was cut short"),
+        let outcome = walk(&store, &table, BLOCK_PAUSE).await;
+        walks.note(table.id(), outcome.is_ok(), now);
+        if let Err(error) = outcome {
+            tracing::debug!(table = table.id().0, %error, "a walk was cut short");
         }
     }
 }
@@ -72,15 +77,53 @@ impl Store {
     }
 }
 
-fn is_due(table: &Table, walked_at: Option<Micros>, now: Micros) -> bool {
-    let info = table.info();
-    if info.surplus_versions {
-        return true;
+/// When tables were walked.
+#[derive(Debug, Default)]
+struct Walks(HashMap<TableId, Walk>);
+
+#[derive(Debug, Default)]
+struct Walk {
+    /// When the last one began that came to its end.
+    done_at: Option<Micros>,
+    /// When the last one began.
+    tried_at: Micros,
+    /// Whether that one failed.
+    failed: bool,
+}
+
+impl Walks {
+    /// The table to walk next: of those that are due, the one whose last walk is the longest ago.
+    fn choose(
+        &self,
+        tables: impl Iterator<Item = (TableId, Arc<TableInfo>)>,
+        now: Micros,
+    ) -> Option<TableId> {
+        let due = tables.filter(|(id, info)| self.is_due(*id, info, now));
+        due.map(|(id, _)| id).min_by_key(|id| self.0.get(id).map(|walk| walk.tried_at))
     }
-    let Some(lived_s) = info.options.time_to_live_s else { return false };
-    let every = i64::from(lived_s).saturating_mul(1_000_000) / WALKS_PER_LIFE;
-    let every = every.clamp(*WALK_EVERY.start(), *WALK_EVERY.end());
-    walked_at.is_none_or(|at| now.saturating_sub(at) >= every)
+
+    fn note(&mut self, table: TableId, is_done: bool, now: Micros) {
+        let walk = self.0.entry(table).or_default();
+        walk.tried_at = now;
+        walk.failed = !is_done;
+        if is_done {
+            walk.done_at = Some(now);
+        }
+    }
+
+    fn is_due(&self, table: TableId, info: &TableInfo, now: Micros) -> bool {
+        let walk = self.0.get(&table);
+        if walk.is_some_and(|walk| walk.failed && now.saturating_sub(walk.tried_at) < AGAIN_AFTER) {
+            return false;
+        }
+        if info.surplus_versions {
+            return true;
+        }
+        let Some(lived_s) = info.options.time_to_live_s else { return false };
+        let every = i64::from(lived_s).saturating_mul(1_000_000) / WALKS_PER_LIFE;
+        let every = every.clamp(*WALK_EVERY.start(), *WALK_EVERY.end());
+        walk.and_then(|walk| walk.done_at).is_none_or(|at| now.saturating_sub(at) >= every)
+    }
 }
 
 async fn walk(store: &WeakStore, table: &Table, pause: Duration) -> Result<(), Error> {
@@ -254,8 +297,8 @@ impl Store {
         let mut info = (*table.info()).clone();
         let expired = info.options.expired_below_ms(self.time().now() / 1000);
         info.hidden_below_ms = info.hidden_below_ms.max(expired);
-        // What the catalog tells is known to be written; what the table shows may be only half of that.
-        if info.hidden_below_ms == self.record(table)?.info.hidden_below_ms {
+        let is_noted = info.hidden_below_ms == self.record(table)?.info.hidden_below_ms;
+        if is_noted && self.0.catalog.is_settled(table.id()) {
             return Ok(());
         }
         self.put_info(table, info, |_| ()).await
@@ -279,9 +322,46 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use lakeferry_model::ValueRef;
+    use lakeferry_model::{InstanceName, ReservedThroughput, TableName, TableSchema, ValueRef};
 
     use super::*;
+
+    fn with_surplus(id: u64) -> (TableId, Arc<TableInfo>) {
+        let schema = TableSchema {
+            name: TableName::parse("t").unwrap(),
+            primary_key: Vec::new(),
+            defined_columns: Vec::new(),
+        };
+        let info = TableInfo {
+            id: TableId(id),
+            instance: InstanceName::parse("i").unwrap(),
+            schema,
+            options: TableOptions::default(),
+            throughput: ReservedThroughput::default(),
+            throughput_at: 0,
+            stream: None,
+            created_at: 0,
+            indexes: Vec::new(),
+            surplus_versions: true,
+            hidden_below_ms: None,
+            plans: crate::index::plan::CachedPlans::default(),
+        };
+        (TableId(id), Arc::new(info))
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_walked_does_not_hold_up_the_others() {
+        let tables = || [1, 2, 3].map(with_surplus).into_iter();
+        let mut walks = Walks::default();
+        let mut walked = Vec::new();
+        for round in 0..8 {
+            let now = round * 10_000_000;
+            let Some(table) = walks.choose(tables(), now) else { continue };
+            walked.push(table.0);
+            walks.note(table, table.0 != 1, now);
+        }
+        assert_eq!(walked, [1, 2, 3, 2, 3, 2, 1, 3]);
+    }
 
     fn entry(versions: &[(i64, i64)]) -> Vec<u8> {
         let mut entry = Vec::new();

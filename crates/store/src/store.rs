@@ -283,15 +283,26 @@ impl Store {
             record.info.indexes.push(self.new_index(index, IndexPhase::Ready).await?);
         }
         self.clear_half_made(&name).await?;
-        self.0.catalog.put_table(record.clone()).await?;
-        let table = self.open_table(&record, Instant::now() + self.0.settings.table_call).await?;
-        for index in &record.info.indexes {
-            if let Err(error) = self.open_index(&table, index).await {
+        match self.make(&record).await {
+            Ok(table) => {
+                self.0.tables.write().insert(name, table.clone());
+                Ok(table)
+            }
+            Err(error) => {
                 self.forget_indexes(&record.info);
-                return Err(error);
+                // Nobody was told that there is such a table, so it must not be there after the next start either.
+                self.abandon(record.info.id).await;
+                Err(error)
             }
         }
-        self.0.tables.write().insert(name, table.clone());
+    }
+
+    async fn make(&self, record: &TableRecord) -> Result<Table, Error> {
+        self.0.catalog.put_table(record.clone()).await?;
+        let table = self.open_table(record, Instant::now() + self.0.settings.table_call).await?;
+        for index in &record.info.indexes {
+            self.open_index(&table, index).await?;
+        }
         Ok(table)
     }
 
@@ -341,14 +352,20 @@ impl Store {
     ) -> Result<Table, Error> {
         let _changing = self.0.changing.lock().await;
         let table = self.table(instance, name)?;
+        let mut info = (*table.info()).clone();
+        if let Some(options) = update.options.as_ref().filter(|_| !info.indexes.is_empty()) {
+            check_index_options(options)?;
+        }
+        if let Some(Some(_)) = &update.stream {
+            // Before there is a stream, and again for one that there is: what fails here has changed nothing that
+            // anybody sees. A log that is kept for no stream is trimmed all the same, and not kept any more after
+            // the next start.
+            self.keep_logs(&table, true).await?;
+        }
         // The time of commits: a stream tells every change that is committed at or after it.
         let now = self.0.time.now();
-        let mut info = (*table.info()).clone();
-        let stream_named = update.stream.is_some();
+        let goes_off = matches!(update.stream, Some(None));
         if let Some(options) = update.options {
-            if !info.indexes.is_empty() {
-                check_index_options(&options)?;
-            }
             info.surplus_versions |= options.versions_max < info.options.versions_max;
             info.options = options;
         }
@@ -362,57 +379,56 @@ impl Store {
                 None => stream_info(name, spec, now),
             });
         }
-        let kept = info.stream.is_some();
         let written = self.put_info(&table, info, |_| ()).await;
-        if matches!(written, Err(Error::NotWritten(_))) {
-            return written.map(|()| table);
-        }
-        if stream_named {
-            let deadline = Instant::now() + self.0.settings.table_call;
-            for partition in table.partitions() {
-                partition.keep_log(LogKeeper::Stream, kept, deadline).await?;
-            }
+        let may_be_written = written.as_ref().map_or_else(Error::may_be_written, |()| true);
+        if goes_off && may_be_written {
+            self.keep_logs(&table, false).await?;
         }
         written.map(|()| table)
+    }
+
+    /// Has all partitions of a table keep their logs for its stream, or not.
+    async fn keep_logs(&self, table: &Table, on: bool) -> Result<(), Error> {
+        let deadline = Instant::now() + self.0.settings.table_call;
+        for partition in table.partitions() {
+            partition.keep_log(LogKeeper::Stream, on, deadline).await?;
+        }
+        Ok(())
     }
 
     /// Deletes a table with all its rows. Its name is free at once.
     ///
     /// # Errors
-    /// If there is no such table, or it cannot be written. Once it is marked, the deletion goes on after a crash.
+    /// If there is no such table, or it cannot be written. Once it is marked, the deletion goes on in the background
+    /// and after a crash.
     pub async fn delete_table(&self, instance: &InstanceName, name: &TableName) -> Result<(), Error> {
         let _changing = self.0.changing.lock().await;
         let table = self.table(instance, name)?;
         let record = TableRecord { deleting: true, ..self.record(&table)? };
         let written = self.0.catalog.put_table(record.clone()).await;
-        if matches!(written, Err(Error::NotWritten(_))) {
+        if matches!(&written, Err(error) if !error.may_be_written()) {
             return written;
         }
         self.forget_indexes(&table.info());
-        // One that may be marked takes no rows any more: the next start may finish the job.
+        // One that may be marked takes no rows any more: it is marked again before anything of it goes.
         self.0.tables.write().remove(&(instance.clone(), name.clone()));
         self.0.transactions.end_those_on(table.id());
         for partition in table.partitions() {
             partition.close();
         }
-        written?;
-        self.clear_away(&record).await
+        match written {
+            Ok(()) => self.clear_away(&record).await.unwrap_or_else(|error| {
+                tracing::warn!(table = table.id().0, %error, "what is left of a table is cleared away later");
+                self.clear_later(table.id());
+            }),
+            Err(_) => self.clear_later(table.id()),
+        }
+        written
     }
 
     pub(crate) fn record(&self, table: &Table) -> Result<TableRecord, Error> {
-        let found = self.0.catalog.tables().into_iter().find(|record| record.info.id == table.id());
+        let found = self.0.catalog.table(table.id());
         found.ok_or_else(|| Error::NoSuchTable(table.info().schema.name.clone()))
-    }
-
-    /// Clears away what tables of that name left that nobody can reach: their making or deleting ended in an
-    /// error.
-    async fn clear_half_made(&self, name: &(InstanceName, TableName)) -> Result<(), Error> {
-        let mut records = self.0.catalog.tables();
-        records.retain(|record| (&record.info.instance, &record.info.schema.name) == (&name.0, &name.1));
-        for record in records {
-            self.clear_away(&record).await?;
-        }
-        Ok(())
     }
 
     async fn new_record(&self, instance: &InstanceName, spec: TableSpec) -> Result<TableRecord, Error> {
@@ -477,18 +493,6 @@ impl Store {
             row_bytes_max: self.0.settings.row_bytes_max,
             is_index,
         }
-    }
-
-    async fn clear_away(&self, record: &TableRecord) -> Result<(), Error> {
-        let deadline = Instant::now() + self.0.settings.table_call;
-        for partition in &record.partitions {
-            self.0.engine.drop_space(&partition.id.space(), deadline).await?;
-        }
-        let indexes = record.info.indexes.iter().chain(&record.dropped_indexes);
-        for partition in indexes.filter_map(|index| index.partition) {
-            self.0.engine.drop_space(&partition.space(), deadline).await?;
-        }
-        self.0.catalog.remove_table(record.info.id).await
     }
 }
 

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use lakeferry_model::Micros;
 
 use crate::error::Error;
-use crate::partition::PartitionId;
+use crate::partition::{Partition, PartitionId};
 use crate::store::{Store, WeakStore};
 use crate::table::{Table, TableId};
 
@@ -74,6 +74,7 @@ async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> R
     let hour: Micros = 3_600_000_000;
     let expired_at =
         stream.map(|stream| store.time().now() - Micros::from(stream.spec.expiration_hours) * hour);
+    let mut outcome = Ok(());
     for (partition, head) in table.partitions().iter().zip(heads) {
         let unread = match &low {
             // A partition that the readers do not know yet is not theirs to let go.
@@ -84,16 +85,21 @@ async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> R
             Some(low) => unread.min(low.get(&partition.id()).copied().unwrap_or(0)),
             None => unread,
         };
-        let expired = match expired_at {
-            Some(expired_at) => partition.position_before(expired_at, Instant::now() + CALL).await?,
-            None => head,
-        };
-        let below = unread.min(expired);
-        let deadline = Instant::now() + CALL;
-        // What was let go before may not be given back yet: the engine may have failed meanwhile.
-        if below > partition.trimmed() || partition.has_log(deadline).await? {
-            partition.trim(below.max(partition.trimmed()), deadline).await?;
-        }
+        // One that cannot be trimmed now does not hold up the others.
+        outcome = outcome.and(trim_partition(partition, unread.min(head), expired_at).await);
+    }
+    outcome
+}
+
+async fn trim_partition(partition: &Partition, unread: u64, expired_at: Option<Micros>) -> Result<(), Error> {
+    let deadline = Instant::now() + CALL;
+    let below = match expired_at {
+        Some(expired_at) => unread.min(partition.position_before(expired_at, deadline).await?),
+        None => unread,
+    };
+    // What was let go before may not be given back yet: the engine may have failed meanwhile.
+    if below > partition.trimmed() || partition.has_log(deadline).await? {
+        partition.trim(below.max(partition.trimmed()), deadline).await?;
     }
     Ok(())
 }

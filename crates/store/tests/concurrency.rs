@@ -1,13 +1,16 @@
 //! Many writers at once, and writers that go away.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use lakeferry_engine::Engine;
 use lakeferry_engine::testing::{Chance, Fault};
 use lakeferry_model::{Micros, RowChange, RowExistence, TableOptions, Value};
-use lakeferry_store::{ErrorKind, Settings, Table};
+use lakeferry_store::{ErrorKind, Partition, Settings, Table};
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use crate::support::{
@@ -212,6 +215,40 @@ async fn a_group_that_is_under_way_or_in_doubt_holds_the_closed_time_back() {
     wait_for_closed_time(&table, START + 1000).await;
     let commit_time = log(&table).await[0].commit_time;
     assert!(under_way < commit_time && in_doubt < commit_time);
+}
+
+/// Notes the closed time at every moment at which a new head is told.
+struct Looker {
+    partition: Partition,
+    closed: Mutex<Vec<Micros>>,
+}
+
+impl Wake for Looker {
+    fn wake(self: Arc<Self>) {
+        self.closed.lock().push(self.partition.closed_time());
+    }
+}
+
+#[tokio::test]
+async fn a_closed_time_never_lies_ahead_of_the_head_shown() {
+    let site = Site::new().await;
+    let table = site.table().await;
+    wait_for_closed_time(&table, START).await;
+    let partition = table.partitions()[0].clone();
+    let looker = Arc::new(Looker { partition: partition.clone(), closed: Mutex::default() });
+    let mut watch = partition.watch();
+    let mut shown = pin!(watch.changed());
+    let waker = Waker::from(looker.clone());
+    assert!(shown.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let group = site.engine.hold_write(1);
+    let caller = spawn_write(&table, put("ann", 1, &[]));
+    group.has_come().await;
+    site.clock.advance(Duration::from_millis(1));
+    group.release();
+    caller.await.unwrap().unwrap();
+    let [closed] = looker.closed.lock()[..] else { panic!("one head is told") };
+    assert!(closed < partition.head().commit_time, "the change was closed before the head was shown");
+    assert!(partition.closed_time() >= partition.head().commit_time);
 }
 
 async fn wait_for_closed_time(table: &Table, time: Micros) {

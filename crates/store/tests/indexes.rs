@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakeferry_engine::Area;
+use lakeferry_engine::testing::Fault;
 use lakeferry_model::{
     CellChange, ColumnUpdate, IndexKind, KeyBound, KeyRange, KeyValue, PrimaryKey, TableOptions, Value,
 };
@@ -243,6 +244,22 @@ async fn a_dropped_index_leaves_no_entries_and_its_name_is_free() {
     }
     write(&table, delete("ann", 5)).await.unwrap();
     site.compare_indexes("made again").await;
+}
+
+#[tokio::test]
+async fn an_index_that_may_be_dropped_is_not_forgotten_by_the_next_change_of_its_table() {
+    for fault in [Fault::UnknownLost, Fault::UnknownWritten] {
+        let site = Site::new().await;
+        site.store.create_indexed_table(&instance(), declared(), all_kinds()).await.unwrap();
+        site.engine.fail_write(1, fault);
+        let name = &all_kinds()[0].name;
+        site.store.drop_index(&instance(), &table_name("t"), name).await.unwrap_err();
+        let update = TableUpdate { throughput: Some(Default::default()), ..TableUpdate::default() };
+        site.store.update_table(&instance(), &table_name("t"), update).await.unwrap();
+        let record = &site.store.catalog().tables()[0];
+        assert_eq!(record.info.indexes.len(), all_kinds().len() - 1, "{fault:?}");
+        assert_eq!(record.dropped_indexes.len(), 1, "{fault:?}: its entries are still there");
+    }
 }
 
 async fn spaces(site: &Site) -> Vec<lakeferry_engine::SpaceId> {

@@ -62,35 +62,109 @@ async fn a_stream_that_is_switched_lets_the_log_begin_and_end() {
 }
 
 #[tokio::test]
-async fn a_stream_whose_switch_was_cut_short_keeps_the_log_after_the_next_start() {
-    for fault in [Fault::NotWritten, Fault::UnknownLost] {
+async fn after_the_next_start_the_log_is_kept_just_where_there_is_a_stream() {
+    let spec = || StreamSpec { expiration_hours: 24, origin_columns: Vec::new() };
+    for (stream, nth, fault) in switches() {
         let mut site = Site::new().await;
         let table = site.table().await;
+        if stream.is_none() {
+            set_stream(&site, Some(spec())).await.unwrap();
+        }
         write(&table, put("ann", 1, &[])).await.unwrap();
-        // The catalog knows of the stream, the partition's head does not.
-        site.engine.fail_write(2, fault);
-        let spec = StreamSpec { expiration_hours: 24, origin_columns: Vec::new() };
-        let update = TableUpdate { stream: Some(Some(spec)), ..TableUpdate::default() };
-        site.store.update_table(&instance(), &table_name("t"), update.clone()).await.unwrap_err();
+        site.engine.fail_write(nth, fault);
+        set_stream(&site, stream.clone()).await.unwrap_err();
         site.crash().await;
         let table = site.same_table();
-        assert!(table.info().stream.is_some());
         write(&table, put("ann", 2, &[])).await.unwrap();
-        assert_eq!(sequences(&log(&table).await), [2], "{fault:?}");
+        let is_kept = sequences(&log(&table).await).contains(&2);
+        assert_eq!(is_kept, table.info().stream.is_some(), "{stream:?}, {fault:?} at {nth}");
     }
 }
 
 #[tokio::test]
 async fn a_switch_that_failed_can_be_asked_for_again() {
-    let site = Site::new().await;
-    let table = site.table().await;
-    site.engine.fail_write(2, Fault::NotWritten);
-    let spec = StreamSpec { expiration_hours: 24, origin_columns: Vec::new() };
-    let update = TableUpdate { stream: Some(Some(spec)), ..TableUpdate::default() };
-    site.store.update_table(&instance(), &table_name("t"), update.clone()).await.unwrap_err();
-    site.store.update_table(&instance(), &table_name("t"), update).await.unwrap();
-    write(&table, put("ann", 1, &[])).await.unwrap();
-    assert_eq!(sequences(&log(&table).await), [1]);
+    for (stream, nth, fault) in switches() {
+        let site = Site::new().await;
+        let table = site.table().await;
+        site.engine.fail_write(nth, fault);
+        if set_stream(&site, stream.clone()).await.is_ok() {
+            panic!("{stream:?}: {fault:?} at {nth} went through");
+        }
+        set_stream_at_last(&site, stream.clone()).await;
+        write(&table, put("ann", 1, &[])).await.unwrap();
+        assert_eq!(log(&table).await.len(), usize::from(stream.is_some()), "{stream:?}, {fault:?} at {nth}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_shows_its_stream_only_when_all_its_partitions_keep_their_logs() {
+    for (_, nth, fault) in switches() {
+        let site = Site::new().await;
+        let table = site.table_of(split_at(&["m"])).await;
+        let spec = StreamSpec { expiration_hours: 24, origin_columns: Vec::new() };
+        site.engine.fail_write(nth, fault);
+        let held = site.engine.hold_write(3);
+        let switch = set_stream(&site, Some(spec.clone()));
+        let outcome = tokio::select! {
+            outcome = switch => outcome,
+            () = held.has_come() => {
+                // Both heads are written, the catalog's entry is not.
+                assert!(table.info().stream.is_none(), "{fault:?} at {nth}");
+                drop(held);
+                continue;
+            }
+        };
+        outcome.unwrap_err();
+        assert!(table.info().stream.is_none(), "{fault:?} at {nth}");
+    }
+}
+
+/// Streams switched on and off, and a write that fails meanwhile.
+fn switches() -> Vec<(Option<StreamSpec>, u64, Fault)> {
+    let on = Some(StreamSpec { expiration_hours: 24, origin_columns: Vec::new() });
+    let faults = [Fault::NotWritten, Fault::UnknownLost, Fault::UnknownWritten];
+    let of = |stream: &Option<StreamSpec>| {
+        let stream = stream.clone();
+        [1, 2].into_iter().flat_map(move |nth| faults.map(|fault| (stream.clone(), nth, fault)))
+    };
+    of(&on).chain(of(&None)).collect()
+}
+
+async fn set_stream(site: &Site, stream: Option<StreamSpec>) -> Result<Table, Error> {
+    let update = TableUpdate { stream: Some(stream), ..TableUpdate::default() };
+    site.store.update_table(&instance(), &table_name("t"), update).await
+}
+
+/// Tries until the partitions are back.
+async fn set_stream_at_last(site: &Site, stream: Option<StreamSpec>) {
+    let until = soon();
+    while let Err(error) = set_stream(site, stream.clone()).await {
+        assert!(Instant::now() < until, "the switch never succeeds: {error}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_trim_whose_note_failed_leaves_the_log_readable() {
+    for fault in [Fault::NotWritten, Fault::UnknownLost, Fault::UnknownWritten] {
+        let site = Site::new().await;
+        let table = site.table().await;
+        keep_log(&table).await;
+        for n in 0..10 {
+            write(&table, put("ann", n, &[])).await.unwrap();
+        }
+        let partition = &table.partitions()[0];
+        site.engine.fail_write(1, fault);
+        partition.trim(5, soon()).await.unwrap_err();
+        assert_eq!(log_after(&table, partition, 0).await.len(), 10, "{fault:?}");
+        let until = soon();
+        while let Err(error) = partition.trim(5, soon()).await {
+            assert!(Instant::now() < until, "it is never trimmed: {error}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let gone = partition.read_log(4, 1 << 20, soon()).await.unwrap_err();
+        assert!(matches!(gone, Error::LogTrimmed { trimmed: 5 }), "{gone:?}");
+    }
 }
 
 #[tokio::test]
@@ -166,13 +240,24 @@ async fn in_the_background_logs_are_trimmed_behind_their_readers() {
     site.second();
     write_four(&streamed).await;
     let [low, high] = read.partitions() else { panic!("the table is split once") };
+    // One that cannot be trimmed does not hold up those behind it.
+    let mut half_closed = split_at(&["m"]);
+    half_closed.schema.name = table_name("half_closed");
+    let half_closed = site.table_of(half_closed).await;
+    keep_log(&half_closed).await;
+    write_four(&half_closed).await;
+    let [closed, open] = half_closed.partitions() else { panic!("the table is split once") };
+    closed.close();
     let readers = Readers::default();
     readers.0.lock().insert(read.id(), HashMap::from([(low.id(), 4)]));
     site.store.start_background(Arc::new(readers));
 
     let until = soon();
-    while low.trimmed() < 4 || nobodys.partitions()[0].trimmed() < 8 || streamed.partitions()[0].trimmed() < 8
-    {
+    let all_trimmed = || {
+        let whole = [&nobodys.partitions()[0], &streamed.partitions()[0]];
+        low.trimmed() == 4 && open.trimmed() == 4 && whole.iter().all(|partition| partition.trimmed() == 8)
+    };
+    while !all_trimmed() {
         assert!(Instant::now() < until, "nothing is trimmed");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -1,6 +1,7 @@
 //! The life of tables.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use lakeferry_engine::testing::Fault;
 use lakeferry_engine::{Engine, SpaceId};
@@ -47,13 +48,57 @@ async fn a_deletion_that_was_cut_short_is_finished_at_the_next_start() {
     assert_eq!(spaces.len(), 2);
     // The mark is written, the last word is not.
     site.engine.fail_write(2, Fault::NotWritten);
-    site.store.delete_table(&instance(), &table_name("t")).await.unwrap_err();
+    site.store.delete_table(&instance(), &table_name("t")).await.unwrap();
     assert!(site.store.tables(&instance()).is_empty());
+    assert_eq!(site.store.catalog().tables().len(), 1, "it is not finished");
     site.crash().await;
     assert!(site.store.catalog().tables().is_empty() && site.store.all_tables().is_empty());
     assert!(partition_spaces(&site).await.is_empty());
     let again = site.table().await;
     assert!(again.id() > table.id() && all_rows(&again).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_deletion_whose_clearing_failed_is_finished_without_a_restart() {
+    for (nth, fault) in [(1, Fault::UnknownLost), (1, Fault::UnknownWritten), (2, Fault::NotWritten)] {
+        let site = Site::new().await;
+        let table = site.table_of(split_at(&["m"])).await;
+        write(&table, put("ann", 1, &[("a", 1)])).await.unwrap();
+        site.engine.fail_write(nth, fault);
+        let deleted = site.store.delete_table(&instance(), &table_name("t")).await;
+        assert_eq!(deleted.is_ok(), nth == 2, "{fault:?}: with the mark written it is deleted");
+        wait_until_cleared(&site).await;
+        assert!(partition_spaces(&site).await.is_empty(), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_making_that_failed_does_not_come_alive_at_the_next_start() {
+    for fault in [None, Some(Fault::UnknownLost), Some(Fault::UnknownWritten)] {
+        let mut site = Site::new().await;
+        match fault {
+            // The entry is written, the partition cannot be opened; and at first it cannot be cleared away.
+            None => {
+                site.engine.fail_read(1, lakeferry_engine::Error::Deadline);
+                site.engine.fail_write(4, Fault::NotWritten);
+            }
+            Some(fault) => site.engine.fail_write(3, fault),
+        }
+        site.store.create_table(&instance(), spec("t")).await.unwrap_err();
+        wait_until_cleared(&site).await;
+        assert!(partition_spaces(&site).await.is_empty(), "{fault:?}");
+        site.crash().await;
+        assert_eq!(kind_of(site.store.table(&instance(), &table_name("t"))), Some("no table"), "{fault:?}");
+        site.table().await;
+    }
+}
+
+async fn wait_until_cleared(site: &Site) {
+    let until = soon();
+    while !site.store.catalog().tables().is_empty() {
+        assert!(Instant::now() < until, "what is left of the table stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

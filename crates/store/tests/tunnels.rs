@@ -1,14 +1,14 @@
 //! Tunnels: what they tell, to whom, and what outlasts a restart, on both engines.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lakeferry_engine::testing::Fault;
 use lakeferry_model::{Clock, ColumnUpdate, StreamSpec};
 use lakeferry_store::tunnel::{
     ChannelId, ChannelStatus, Error, Position, Stage, StartAt, TunnelKind, TunnelSpec,
 };
-use lakeferry_store::{Settings, TableSpec, TableUpdate, key};
+use lakeferry_store::{Settings, Table, TableSpec, TableUpdate, key};
 
 use crate::support::{
     Fjall, Memory, Site, cell, delete, instance, put, set, soon, split_at, table_name, update, with_stream,
@@ -16,7 +16,7 @@ use crate::support::{
 };
 use crate::tunnel_support::{Worker, again, make, of_kind, streamed, tunnels, view, write_rows};
 
-async fn write_changes(table: &lakeferry_store::Table) {
+async fn write_changes(table: &Table) {
     for n in 0..10 {
         write(table, update("ann", n, vec![set("b", n), cell("a", ColumnUpdate::DeleteAll)])).await.unwrap();
         write(table, delete("zoe", n)).await.unwrap();
@@ -257,6 +257,35 @@ async fn a_tunnel_begins_where_it_is_told_to() {
         worker.drain().await.unwrap();
         assert_eq!(worker.told, told, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_tunnel_made_after_a_failed_switch_misses_no_change() {
+    for fault in [Fault::NotWritten, Fault::UnknownWritten, Fault::UnknownLost] {
+        for nth in 1..=3 {
+            let site = Site::new().await;
+            let table = site.table_of(split_at(&["m"])).await;
+            site.engine.fail_write(nth, fault);
+            set_stream(&site).await.unwrap_err();
+            // As whoever makes a tunnel does: a table that shows its stream has it.
+            let until = soon();
+            while table.info().stream.is_none() {
+                assert!(Instant::now() < until, "the switch never succeeds");
+                let _ = set_stream(&site).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let tunnel = make(&site, &table, of_kind(TunnelKind::Stream)).await;
+            write_rows(&table, 0..3).await;
+            let mut worker = Worker::connect(&tunnel).await;
+            worker.drain().await.unwrap();
+            assert_eq!(worker.view, view(&table).await, "{fault:?} at {nth}");
+        }
+    }
+}
+
+async fn set_stream(site: &Site) -> Result<Table, lakeferry_store::Error> {
+    let update = TableUpdate { stream: Some(with_stream(&[]).stream), ..TableUpdate::default() };
+    site.store.update_table(&instance(), &table_name("t"), update).await
 }
 
 #[tokio::test]

@@ -29,6 +29,9 @@ use crate::seam::{Error, Operation, WriteError};
 /// The longest key that fjall holds.
 const KEY_BYTES_MAX: usize = u16::MAX as usize;
 
+/// A batch of no more than this is taken also when the disk is at its floor.
+const SMALL_BYTES: u64 = 16 << 10;
+
 /// How often the writer looks whether fjall has caught up.
 const LOOKED_EVERY: Duration = Duration::from_millis(2);
 
@@ -106,7 +109,10 @@ fn admit(shared: &Shared, opened: &Opened, group: Vec<WriteRequest>) -> Vec<Memb
         let bytes = request.batch.bytes() as u64;
         let operations = std::mem::take(&mut request.batch).into_operations();
         match opened.space_of(&request.id, &request.life) {
-            _ if is_full => request.refuse(Error::Unavailable("the disk is full".into())),
+            // A log is given back only after a note of how far, and that after the positions of its readers.
+            _ if is_full && bytes > SMALL_BYTES => {
+                request.refuse(Error::Unavailable("the disk is full".into()))
+            }
             _ if request.deadline <= Instant::now() => request.refuse(Error::Deadline),
             _ if !operations.iter().all(|operation| (1..=KEY_BYTES_MAX).contains(&key_length(operation))) => {
                 request.refuse(Error::Unavailable("keys must have 1 to 65,535 bytes".into()));

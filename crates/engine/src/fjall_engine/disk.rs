@@ -2,7 +2,8 @@
 //!
 //! Fjall cannot be trusted on a full disk: it may hang in its back-pressure or poison the database. So row
 //! writes stop at a reserve (their callers ask [`Disk::room`]), and below a floor, a quarter of the reserve,
-//! the engine itself takes no batch at all ([`Disk::is_at_floor`]).
+//! the engine itself takes small batches alone ([`Disk::is_at_floor`]): notes and positions, without which nothing
+//! could be given back.
 
 use std::ffi::CString;
 use std::fmt;
@@ -81,7 +82,7 @@ impl Disk {
         }
     }
 
-    /// Whether not even those who make room may write.
+    /// Whether not even those who make room may write more than notes and positions.
     pub(super) fn is_at_floor(&self) -> bool {
         self.space().is_some_and(|space| space.free < self.reserve.bytes(space.total) / 4)
     }
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_stop_at_the_reserve_and_everything_at_a_quarter_of_it() {
+    fn rows_stop_at_the_reserve_and_all_but_notes_at_a_quarter_of_it() {
         assert_eq!(disk(1_000).room(), Room::Free);
         assert_eq!(disk(999).room(), Room::AtReserve { free: 999, reserve: 1_000 });
         assert!(!disk(250).is_at_floor());

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fjall::AbstractTree;
 use tempfile::TempDir;
 
+use super::journals::Journals;
 use super::*;
 use crate::seam::{Area, Batch, Scan, WriteError};
 use crate::testing::soon;
@@ -106,6 +107,70 @@ async fn a_poisoned_database_is_opened_again_and_has_lost_nothing() {
     assert!(fixture.has("2").await.unwrap());
     let log = fixture.space.read(Area::Log, vec!["1".into(), "2".into()], soon()).await.unwrap();
     assert!(log.iter().all(Option::is_some));
+}
+
+#[tokio::test]
+async fn after_a_failure_nothing_is_written_behind_what_the_old_journal_held() {
+    let fixture = fixture().await;
+    let mut batch = Batch::default();
+    // Of chance, since fjall compresses what it writes to its journal.
+    let large: Vec<u8> = (0..1 << 17).flat_map(|_| rand::random::<u64>().to_le_bytes()).collect();
+    batch.put("large", large);
+    fixture.space.write(batch, soon()).await.unwrap();
+    let journal = || Journals::find(fixture.folder.path()).unwrap();
+    assert!(journal().newest_bytes >= 1 << 20);
+    let opened = fixture.engine.shared.opened().unwrap();
+    let other = opened.make_space(&SpaceId::new("other"), &fixture.engine.shared.lives).unwrap();
+    other.table.keyspace.insert("key", "value").unwrap();
+    std::fs::remove_dir_all(other.table.keyspace.path().join("tables")).unwrap();
+    other.table.rotate().unwrap();
+    let poisoned = Arc::downgrade(&opened);
+    drop((other, opened));
+    let until = soon();
+    while poisoned.upgrade().is_some() || fixture.engine.shared.opened().is_err() {
+        assert!(Instant::now() < until, "the database is not opened again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(journal().oldest, journal().newest);
+    assert!(journal().newest_bytes < 1 << 20, "the journal still holds what may not be on disk");
+    assert!(fixture.has("large").await.unwrap());
+    fixture.put("1", soon()).await.unwrap();
+    drop(fixture.engine);
+    let engine = FjallEngine::open(fixture.folder.path(), FjallSettings::default()).unwrap();
+    let space = engine.open_space(&SpaceId::new("s"), soon()).await.unwrap();
+    let values = space.read(Area::Table, vec!["large".into(), "1".into()], soon()).await.unwrap();
+    assert!(values.iter().all(Option::is_some));
+}
+
+#[tokio::test]
+async fn a_torn_batch_at_the_end_of_the_journal_does_not_stop_the_start() {
+    let fixture = fixture().await;
+    fixture.put("1", soon()).await.unwrap();
+    let mut batch = Batch::default();
+    batch.put("torn", "a value whose page was lost");
+    fixture.space.write(batch, soon()).await.unwrap();
+    drop(fixture.engine);
+    let newest = Journals::find(fixture.folder.path()).unwrap().newest;
+    let path = fixture.folder.path().join(format!("{newest}.jnl"));
+    let mut journal = std::fs::read(&path).unwrap();
+    let at = journal.windows(5).rposition(|window| window == b"whose").unwrap();
+    journal[at..at + 5].fill(0);
+    std::fs::write(&path, journal).unwrap();
+    let engine = FjallEngine::open(fixture.folder.path(), FjallSettings::default()).unwrap();
+    let space = engine.open_space(&SpaceId::new("s"), soon()).await.unwrap();
+    let values = space.read(Area::Table, vec!["1".into(), "torn".into()], soon()).await.unwrap();
+    assert_eq!(values.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
+fn journals_that_cannot_be_listed_now_are_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = FjallSettings::default();
+    let opened = Opened::open(folder.path(), &settings, &Lives::default()).unwrap();
+    let space = opened.make_space(&SpaceId::new("s"), &Lives::default()).unwrap();
+    let mut upkeep = upkeep::Upkeep::new(&folder.path().join("away"), &settings);
+    upkeep.trim(&space, "1".into()).unwrap();
+    upkeep.tick(&opened).unwrap();
 }
 
 #[tokio::test]

@@ -105,21 +105,11 @@ impl Log {
     /// Drops the tables that are trimmed to their ends. Says whether there were any.
     pub(super) fn drop_tables(&self, journals: &Journals) -> fjall::Result<bool> {
         let tables = tables(&self.tree.keyspace);
-        let mut extent = self.extent.lock();
-        let trimmed_below = extent.trimmed_below.clone();
-        let newest = tables.iter().max_by_key(|table| table.seqno);
-        let newest = newest.filter(|table| table.last < trimmed_below);
-        extent.kept = newest.map(|table| match extent.kept {
-            Some(kept) if kept.0 == table.id => kept,
-            _ => (table.id, journals.newest),
-        });
-        let below = match (newest, extent.kept) {
-            (Some(newest), Some((_, journal))) if !journals.are_gone_up_to(journal) => &newest.first[..],
-            _ => &trimmed_below[..],
-        };
-        let has_some = tables.iter().any(|table| table.last[..] < *below);
+        // Dropping works on files: whoever asks for the bytes meanwhile must not wait for that.
+        let below = self.extent.lock().droppable_below(&tables, journals);
+        let has_some = tables.iter().any(|table| table.last < below);
         if has_some {
-            self.tree.keyspace.tree.drop_range(..below)?;
+            self.tree.keyspace.tree.drop_range(..&below[..])?;
         }
         Ok(has_some)
     }
@@ -165,6 +155,20 @@ impl Extent {
     fn push(&mut self, last: Bytes, bytes: u64) {
         self.pieces.push_back(Piece { last, bytes });
         self.bytes += bytes;
+    }
+
+    /// The key below which tables may be dropped now.
+    fn droppable_below(&mut self, tables: &[Table], journals: &Journals) -> Bytes {
+        let newest = tables.iter().max_by_key(|table| table.seqno);
+        let newest = newest.filter(|table| table.last < self.trimmed_below);
+        self.kept = newest.map(|table| match self.kept {
+            Some(kept) if kept.0 == table.id => kept,
+            _ => (table.id, journals.newest),
+        });
+        match (newest, self.kept) {
+            (Some(newest), Some((_, journal))) if !journals.are_gone_up_to(journal) => newest.first.clone(),
+            _ => self.trimmed_below.clone(),
+        }
     }
 }
 

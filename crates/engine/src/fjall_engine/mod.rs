@@ -38,6 +38,7 @@ mod reader;
 mod settings;
 mod shared;
 mod space;
+mod torn;
 mod tree;
 pub mod tuning;
 mod upkeep;

@@ -19,6 +19,7 @@ use super::fault;
 use super::log::{KeyspaceName, Log, log_name};
 use super::numbers::Numbers;
 use super::settings::FjallSettings;
+use super::torn;
 use super::tree::Tree;
 use super::tuning::{database_builder, log_options, table_options};
 use crate::seam::{Error, SpaceId};
@@ -72,10 +73,7 @@ impl Lives {
 impl Opened {
     /// Opens the database in `dir`, making it if there is none, and removes what crashes left over.
     pub(super) fn open(dir: &Path, settings: &FjallSettings, lives: &Lives) -> Result<Self, Error> {
-        // Fjall's recovery has assertions about what it finds on disk.
-        let db = catch_unwind(AssertUnwindSafe(|| database_builder(dir, settings).open()))
-            .map_err(|_| Error::Corrupt("fjall cannot make sense of its files".into()))?
-            .map_err(fault::of_read)?;
+        let db = open_database(dir, settings)?;
         let kick = Tree::new(db.keyspace(KICK, table_options).map_err(fault::of_read)?);
         // Before anything is made or dropped.
         let numbers = Numbers::restore(&db, &kick.keyspace).map_err(fault::of_read)?;
@@ -175,6 +173,22 @@ impl Opened {
             visit(&space.log.tree);
         }
     }
+}
+
+fn open_database(dir: &Path, settings: &FjallSettings) -> Result<Database, Error> {
+    // Fjall's recovery has assertions about what it finds on disk.
+    let open = || {
+        catch_unwind(AssertUnwindSafe(|| database_builder(dir, settings).open()))
+            .map_err(|_| Error::Corrupt("fjall cannot make sense of its files".into()))
+    };
+    let opened = match open()? {
+        Err(fjall::Error::JournalRecovery(error)) => {
+            let cut = torn::cut_newest(dir).map_err(|error| fault::of_read(error.into()))?;
+            if cut { open()? } else { Err(fjall::Error::JournalRecovery(error)) }
+        }
+        opened => opened,
+    };
+    opened.map_err(fault::of_read)
 }
 
 fn find_spaces(db: &Database, lives: &Lives) -> Result<BTreeMap<SpaceId, Arc<SpaceData>>, Error> {

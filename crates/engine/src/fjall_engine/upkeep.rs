@@ -110,7 +110,7 @@ impl Upkeep {
         if self.trimmed.is_empty() {
             return Ok(());
         }
-        let journals = self.journals()?;
+        let Some(journals) = self.journals() else { return Ok(()) };
         let mut dropped = 0;
         for _ in 0..self.trimmed.len() {
             if dropped == logs_max || Instant::now() >= until {
@@ -220,15 +220,17 @@ impl Upkeep {
         if is_due {
             self.kicks.pop_front();
         }
-        if is_due || self.journals()?.newest_bytes > JOURNAL_FILE_BYTES {
+        if is_due || self.journals().is_some_and(|journals| journals.newest_bytes > JOURNAL_FILE_BYTES) {
             self.kick(opened)?;
         }
         Ok(())
     }
 
-    fn journals(&self) -> Result<Journals, Failed> {
+    /// The journals, if the system tells of them now. It may be out of file descriptors, which says nothing about the
+    /// database; the next tick asks again.
+    fn journals(&self) -> Option<Journals> {
         let found = Journals::find(&self.dir);
-        found.map_err(|error| Failed(format!("the journals could not be listed: {error}")))
+        found.inspect_err(|error| tracing::warn!(%error, "the journals could not be listed")).ok()
     }
 
     fn must_checkpoint(&self, opened: &Opened, now: Instant) -> bool {

@@ -7,6 +7,10 @@
 //! When the database fails (a full disk, a failed sync), it cannot be trusted any more. The writer then waits
 //! until no reader has it, drops it and opens it again, with growing pauses until that succeeds. Meanwhile
 //! every request is refused. What was answered is in the journal, so nothing of it is lost.
+//!
+//! After a failed sync the journal reads from memory as if it were on disk, and the system tells of the failure only
+//! once. Whatever would be written behind such a place would be lost with it in a power cut. So before the database is
+//! used again, everything that the journal holds is written into tables, and the journal is emptied.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -34,6 +38,10 @@ impl Failed {
 /// Pauses between two tries to open the database.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How long the writer goes on writing everything into tables after a failure. What it got done by then is not done
+/// again by the next try.
+const EMPTIED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Time of a closing's deadline that is left for dropping the database.
 const DROPPING: Duration = Duration::from_millis(200);
@@ -162,7 +170,7 @@ impl Writer<'_> {
 
     fn open(&mut self) {
         let shared = self.shared;
-        match shared.busy.during(|| Opened::open(&shared.dir, &shared.settings, &shared.lives)) {
+        match self.open_on_tables() {
             Ok(opened) => {
                 tracing::info!("the database is open again");
                 let opened = Arc::new(opened);
@@ -178,23 +186,39 @@ impl Writer<'_> {
         }
     }
 
+    /// Opens the database, writes what its journal holds into tables, and opens it with an empty one.
+    fn open_on_tables(&mut self) -> Result<Opened, Error> {
+        let shared = self.shared;
+        let open = || Opened::open(&shared.dir, &shared.settings, &shared.lives);
+        let opened = shared.busy.during(open)?;
+        let emptied = self.empty_journal(&opened, Instant::now() + EMPTIED_WITHIN);
+        self.upkeep = Upkeep::new(&shared.dir, &shared.settings);
+        shared.busy.during(|| drop(catch_unwind(AssertUnwindSafe(|| drop(opened)))));
+        emptied.map_err(|failed| failed.cause())?;
+        shared.busy.during(open)
+    }
+
+    /// Writes everything into tables and empties the journal. Nothing may be written after.
+    fn empty_journal(&mut self, opened: &Opened, until: Instant) -> Result<(), Failed> {
+        let shared = self.shared;
+        shared.busy.during(|| self.upkeep.checkpoint(opened))?;
+        while !opened.is_flushed() {
+            if Instant::now() >= until {
+                return Err(Failed("there was no time to flush everything".into()));
+            }
+            shared.busy.during(|| probe(opened))?;
+            sleep(Duration::from_millis(2));
+        }
+        shared.busy.during(|| opened.empty_journal(&shared.dir)).map_err(|error| Failed(error.to_string()))
+    }
+
     /// Writes everything into tables, so that the next start has no journal to read.
     fn close(&mut self, deadline: Instant) {
         let Some(opened) = self.opened.clone() else { return };
         let until = deadline.checked_sub(DROPPING).unwrap_or(deadline);
         let shared = self.shared;
-        let result = shared.busy.during(|| {
-            self.upkeep.drop_trimmed(&opened, usize::MAX, until)?;
-            self.upkeep.checkpoint(&opened)?;
-            while !opened.is_flushed() {
-                if Instant::now() >= until {
-                    return Err(Failed("there was no time to flush everything".into()));
-                }
-                probe(&opened)?;
-                sleep(Duration::from_millis(2));
-            }
-            opened.empty_journal(&shared.dir).map_err(|error| Failed(error.to_string()))
-        });
+        let dropped = shared.busy.during(|| self.upkeep.drop_trimmed(&opened, usize::MAX, until));
+        let result = dropped.and_then(|()| self.empty_journal(&opened, until));
         if let Err(failed) = result {
             tracing::warn!(cause = failed.0, "the next start has to read the journal");
         }

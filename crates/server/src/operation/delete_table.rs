@@ -19,7 +19,11 @@ pub async fn answer(call: Call, request: DeleteTableRequest) -> Result<DeleteTab
             names.join(", ")
         )));
     }
-    call.shared.store.delete_table(&call.instance, &name).await?;
-    call.shared.tunnels.forget_table(table.id(), call.deadline).await;
+    let deleted = call.shared.store.delete_table(&call.instance, &name).await;
+    // Also if nobody knows whether that was written: the table is gone, and whoever asks again finds none.
+    if call.shared.store.table_by_id(table.id()).is_none() {
+        call.shared.tunnels.forget_table(table.id(), call.deadline).await;
+    }
+    deleted?;
     Ok(DeleteTableResponse {})
 }

@@ -21,8 +21,13 @@ pub async fn answer(call: Call, request: CreateTunnelRequest) -> Result<CreateTu
     // Nobody switches the stream off, or deletes the table, in between.
     let _held = call.shared.hold_tables(call.deadline).await?;
     let mut table = call.table(&name)?;
-    if spec.kind != TunnelKind::BaseData && table.info().stream.is_none() {
-        let stream = StreamSpec { expiration_hours: EXPIRATION_HOURS, origin_columns: Vec::new() };
+    // One that is refused leaves the table without a stream.
+    call.shared.tunnels.check(&table, &spec)?;
+    if spec.kind != TunnelKind::BaseData {
+        // Also for a table that has its stream: all its partitions are told again to keep their logs.
+        let known = table.info().stream.as_ref().map(|stream| stream.spec.clone());
+        let new = || StreamSpec { expiration_hours: EXPIRATION_HOURS, origin_columns: Vec::new() };
+        let stream = known.unwrap_or_else(new);
         let update = TableUpdate { stream: Some(Some(stream)), ..TableUpdate::default() };
         table = call.shared.store.update_table(&call.instance, &name, update).await?;
     }

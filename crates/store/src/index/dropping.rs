@@ -40,7 +40,7 @@ impl Store {
         let dropped = info.indexes.iter().find(|known| known.spec.name == *index);
         let dropped = dropped.ok_or_else(|| Error::NoSuchIndex(index.clone()))?;
         let written = self.put_dropped(&table, dropped).await;
-        if matches!(written, Err(Error::NotWritten(_))) {
+        if matches!(&written, Err(error) if !error.may_be_written()) {
             return written;
         }
         self.0.indexes.forget(instance, index);
@@ -92,8 +92,8 @@ impl Store {
     async fn ensure_dropped(&self, table: TableId, index: &IndexInfo) -> Result<Option<Table>, Error> {
         let _changing = self.0.changing.lock().await;
         let Some(table) = self.table_by_id(table) else { return Ok(None) };
-        let is_known = self.record(&table)?.dropped_indexes.iter().any(|dropped| dropped.id == index.id);
-        if !is_known {
+        let is_dropped = self.record(&table)?.dropped_indexes.iter().any(|dropped| dropped.id == index.id);
+        if !is_dropped || !self.0.catalog.is_settled(table.id()) {
             self.put_dropped(&table, index).await?;
         }
         Ok(Some(table))

@@ -95,7 +95,7 @@ impl Store {
         let index = self.new_index(spec, phase).await?;
         info.indexes.push(index.clone());
         let written = self.put_info(&table, info, |_| ()).await;
-        if matches!(written, Err(Error::NotWritten(_))) {
+        if matches!(&written, Err(error) if !error.may_be_written()) {
             return written;
         }
         if let Err(error) = self.open_index(&table, &index).await {
@@ -285,7 +285,7 @@ impl Store {
         change(&mut record);
         let written = self.0.catalog.put_table(record).await;
         // A change that may be written is written again with the next one: it counts as made.
-        if !matches!(written, Err(Error::NotWritten(_))) {
+        if written.as_ref().map_or_else(Error::may_be_written, |()| true) {
             for (index, open) in self.open_indexes(&info) {
                 if let Some(open) = open {
                     open.table.set_info(index.table_info(&info)?);

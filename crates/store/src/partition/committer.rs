@@ -211,22 +211,19 @@ impl Committer {
         let (batch, head) = self.batch(group, commit_time);
         self.given = head.sequence;
         self.space.write(batch, Instant::now() + Duration::from_secs(COMMIT_S_MAX)).await?;
-        self.times.end_group();
-        // Before anybody is answered: who has its answer finds its change in the log.
+        // Before anybody is answered: who has its answer finds its change in the log. And before its time may be
+        // closed: who asks for the closed time and then for the head is told of every change up to that time.
         self.show(head);
+        self.times.end_group();
         Ok(())
     }
 
     async fn write_head(&mut self, head: Head) -> Result<(), WriteError> {
         let mut batch = Batch::default();
         batch.put(HEAD_KEY, head.encode());
-        let outcome = self.space.write(batch, Instant::now() + Duration::from_secs(COMMIT_S_MAX)).await;
-        match &outcome {
-            Ok(()) => self.show(head),
-            Err(WriteError::NotWritten(_)) => {}
-            Err(WriteError::Unknown(_)) => self.rows.forget_pending(false),
-        }
-        outcome
+        self.write_beside(batch).await?;
+        self.show(head);
+        Ok(())
     }
 
     /// Writes entries beside rows, if what their maker saw still holds.
@@ -235,11 +232,7 @@ impl Committer {
             Request::Upkeep(upkeep).refuse();
             return Ok(());
         }
-        let deadline = Instant::now() + Duration::from_secs(COMMIT_S_MAX);
-        let outcome = self.space.write(upkeep.batch, deadline).await;
-        if let Err(WriteError::Unknown(_)) = &outcome {
-            self.rows.forget_pending(false);
-        }
+        let outcome = self.write_beside(upkeep.batch).await;
         // Whoever asked may be gone.
         let _ = upkeep.reply.send(answer(&outcome));
         outcome
@@ -250,11 +243,16 @@ impl Committer {
         let end = end.max(self.set_aside);
         let mut batch = Batch::default();
         batch.put(SET_ASIDE_KEY, end.to_le_bytes().to_vec());
+        self.write_beside(batch).await?;
+        self.set_aside = end;
+        Ok(())
+    }
+
+    /// Writes what is no group of rows. Rows that wait stay as they are if it is certain that it was not written.
+    async fn write_beside(&self, batch: Batch) -> Result<(), WriteError> {
         let outcome = self.space.write(batch, Instant::now() + Duration::from_secs(COMMIT_S_MAX)).await;
-        match &outcome {
-            Ok(()) => self.set_aside = end,
-            Err(WriteError::NotWritten(_)) => {}
-            Err(WriteError::Unknown(_)) => self.rows.forget_pending(false),
+        if let Err(WriteError::Unknown(_)) = &outcome {
+            self.rows.forget_pending(false);
         }
         outcome
     }

@@ -190,14 +190,14 @@ impl Partition {
         let info = self.table();
         let rules = self.rules(&info);
         let now_ms = rules.now_ms;
-        if !changes.iter().any(|(_, change)| rules.need_old(change)) {
-            let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
-            return Ok(apply_all(&rules, changes, OldRows::default(), false, &cell_ms, &info));
-        }
-        let (count, old) = self.read_old(changes, unwritten, deadline).await?;
+        let needs_old = changes.iter().any(|(_, change)| rules.need_old(change));
+        let (count, old) = match needs_old {
+            true => self.read_old(changes, unwritten, deadline).await?,
+            false => (changes.len(), OldRows::default()),
+        };
         let changes = &changes[..count];
         let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
-        Ok(apply_all(&rules, changes, old, repeats, &cell_ms, &info))
+        Ok(apply_all(&rules, changes, old, repeats && needs_old, &cell_ms, &info))
     }
 
     /// By which changes of the table are applied now.

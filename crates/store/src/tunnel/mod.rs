@@ -29,6 +29,7 @@ use std::time::Instant;
 use lakeferry_model::{InstanceName, Micros, Violation};
 use parking_lot::RwLock;
 
+use crate::partition::head::LogKeeper;
 use crate::store::Store;
 use crate::table::{Table, TableId};
 use entry::{ChannelEntry, FORMAT, Source, TunnelEntry};
@@ -113,16 +114,8 @@ impl Tunnels {
         spec: TunnelSpec,
         deadline: Instant,
     ) -> Result<TunnelId, Error> {
-        check(&spec)?;
         let _turn = self.take_turn(deadline).await?;
-        let name = || table.info().schema.name.clone();
-        match self.0.all.read().of_table(table.id()) {
-            names if names.contains(&&spec.name) => {
-                return Err(Error::Exists { table: name(), name: spec.name });
-            }
-            names if names.len() >= TUNNELS_MAX => return Err(Error::Quota(name())),
-            _ => {}
-        }
+        self.check(table, &spec)?;
         let space = TunnelSpace::open(self.0.store.engine(), table.id(), deadline).await?;
         let now = self.0.store.time().now();
         let channels = channels(table, &spec, now, deadline).await?;
@@ -138,6 +131,22 @@ impl Tunnels {
         let tunnel = Tunnel::new(self.0.store.clone(), table.clone(), space, entry, state);
         self.0.all.write().add(tunnel);
         Ok(id)
+    }
+
+    /// Whether a tunnel could be made now, as far as that can be told before its table has a stream.
+    ///
+    /// # Errors
+    /// If a rule is broken, the name is taken, or the table has as many tunnels as it may.
+    pub fn check(&self, table: &Table, spec: &TunnelSpec) -> Result<(), Error> {
+        check(spec)?;
+        let name = || table.info().schema.name.clone();
+        match self.0.all.read().of_table(table.id()) {
+            names if names.contains(&&spec.name) => {
+                Err(Error::Exists { table: name(), name: spec.name.clone() })
+            }
+            names if names.len() >= TUNNELS_MAX => Err(Error::Quota(name())),
+            _ => Ok(()),
+        }
     }
 
     /// Deletes a tunnel; its clients find it gone.
@@ -260,7 +269,8 @@ async fn channels(
             };
             let after = match from {
                 Some(time) => partition.position_before(time, deadline).await?,
-                None => partition.head().sequence,
+                // Every change behind this head is in the log, whatever became of earlier switches.
+                None => partition.keep_log(LogKeeper::Stream, true, deadline).await?.sequence,
             };
             let time = from.map_or(now, |from| from.min(now));
             let start = Position::Log { after, time, count: 0 };

@@ -381,10 +381,12 @@ impl Tunnel {
 
     fn read_until(&self, channel: &ChannelEntry) -> Micros {
         match (&channel.checkpoint, self.partition(channel)) {
-            (Position::Log { after, .. }, Ok(partition)) if *after >= partition.head().sequence => {
-                partition.closed_time()
+            (Position::Log { after, time, .. }, Ok(partition)) => {
+                // Before the head: everything that is committed up to there is at or below it.
+                let closed = partition.closed_time();
+                if *after >= partition.head().sequence { closed } else { *time }
             }
-            (Position::Log { time, .. }, _) => *time,
+            (Position::Log { time, .. }, Err(_)) => *time,
             (Position::Finished, _) if !channel.is_base() => self.entry.spec.end.unwrap_or_default(),
             // Rows have no time of their own: what is known is that they were there when the tunnel was made.
             (Position::Rows { .. } | Position::Finished, _) => self.entry.created_at,
