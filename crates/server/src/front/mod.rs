@@ -23,7 +23,7 @@ use http::Method;
 use http::request::Parts;
 use lakeferry_wire::code::{ErrorCode, message};
 use lakeferry_wire::headers;
-use lakeferry_wire::operation::{Operation, Support};
+use lakeferry_wire::operation::{Group, Operation, Support};
 use prost::Message;
 use uuid::Uuid;
 
@@ -47,6 +47,7 @@ pub async fn protocol(State(shared): State<Arc<Shared>>, request: Request) -> Re
         .is_some_and(|value| value.as_bytes() == headers::DEFLATE.as_bytes());
     let mut signer = None;
     let outcome = serve(&shared, &parts, &mut body, request_id, &mut signer).await;
+    let outcome = outcome.map_err(|error| as_group_tells(error, path));
     if let Err(error) = &outcome {
         body::drain(&mut body).await;
         shared.metrics.count_error(error.code);
@@ -112,7 +113,42 @@ async fn serve(
     }
 }
 
+/// What clients of the operation's group know the error as. Those of tunnels have a code of their own for what may
+/// be sent again, and give up on others.
+fn as_group_tells(error: ApiError, path: &str) -> ApiError {
+    let is_tunnel = || Operation::from_path(path).is_some_and(|operation| operation.group() == Group::Tunnel);
+    match error.code {
+        // Nothing was written; where that is not known, the code is another.
+        ErrorCode::ServerBusy | ErrorCode::ServerUnavailable if is_tunnel() => {
+            ApiError { code: ErrorCode::TunnelServerUnavailable, ..error }
+        }
+        _ => error,
+    }
+}
+
 /// The protocol's error body.
 pub fn error_body(error: &ApiError) -> Bytes {
     error.to_message().encode_to_vec().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_tunnels_have_the_code_that_their_clients_send_again_for() {
+        let told = |code, path| as_group_tells(ApiError::new(code, ""), path).code;
+        for code in [ErrorCode::ServerBusy, ErrorCode::ServerUnavailable] {
+            assert_eq!(told(code, "/tunnel/checkpoint"), ErrorCode::TunnelServerUnavailable);
+            assert_eq!(told(code, "/GetRow"), code);
+        }
+        assert_eq!(told(ErrorCode::Timeout, "/tunnel/checkpoint"), ErrorCode::Timeout, "it may be written");
+    }
+
+    #[test]
+    fn errors_of_tunnels_carry_no_third_field() {
+        let error = ApiError::new(ErrorCode::TunnelServerUnavailable, message::SERVER_BUSY);
+        let body = lakeferry_wire::proto::Error::decode(error_body(&error)).unwrap();
+        assert_eq!(body.access_denied_detail, None);
+    }
 }
