@@ -156,6 +156,31 @@ async fn a_compressed_body_is_taken_and_a_bomb_is_not() {
 }
 
 #[tokio::test]
+async fn a_body_of_empty_messages_is_refused_before_it_is_taken_apart() {
+    let server = TestServer::start().await;
+    for (operation, tag) in
+        [("BatchGetRow", 0x0a), ("BatchWriteRow", 0x0a), ("BulkImport", 0x12), ("tunnel/heartbeat", 0x1a)]
+    {
+        let plain = Request {
+            body: [tag, 0].repeat(1 << 20).into(),
+            ..server.request(operation, &proto::ListTableRequest {})
+        };
+        let compressed = Request {
+            body: lakeferry_wire::compress::deflate(&plain.body).into(),
+            headers: vec![
+                (headers::REQUEST_COMPRESS_TYPE, headers::DEFLATE.into()),
+                (headers::REQUEST_COMPRESS_SIZE, plain.body.len().to_string()),
+            ],
+            ..plain.clone()
+        };
+        for request in [plain, compressed] {
+            let message = "Failed to parse the request: it has too many fields.";
+            server.send(&request).await.refused(400, PARAMETER, message);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_compressed_answer_says_its_size() {
     let server = TestServer::start().await;
     server.make_table("t", &[("pk", KeyKind::Integer)]).await;

@@ -121,6 +121,11 @@ impl RowBuf {
         self.block.row(0)
     }
 
+    /// Bytes of its key and its entry.
+    pub fn bytes(&self) -> usize {
+        self.block.bytes()
+    }
+
     /// What readers see of it.
     pub fn visibility(&self) -> crate::entry::Visibility {
         self.block.visibility()

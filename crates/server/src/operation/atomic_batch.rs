@@ -46,12 +46,8 @@ async fn written(
     let (changes, consumed): (Vec<RowChange>, Vec<ConsumedCapacity>) =
         bound.into_iter().map(|bound| (bound.change, bound.consumed)).unzip();
     let written = Target::new(table, transaction)?.write_together(changes, call.deadline).await?;
-    let answer = |(written, consumed): (Written, ConsumedCapacity)| RowInBatchWriteRowResponse {
-        is_ok: true,
-        error: None,
-        consumed: Some(consumed),
-        row: write::returned(&written, &info.schema),
-    };
+    let answer =
+        |(written, consumed): (Written, ConsumedCapacity)| write::accepted(&written, consumed, &info.schema);
     Ok(written.into_iter().zip(consumed).map(answer).collect())
 }
 

@@ -17,7 +17,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use lakeferry_engine::{Area, Room};
-use lakeferry_model::{RowChange, RowOperation};
+use lakeferry_model::{ColumnCondition, RowChange, RowOperation};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apply::{self, Rules};
@@ -27,6 +27,7 @@ use super::committer::{PreparedRow, Request, Write};
 use super::head::row_key;
 use super::rows::{Held, Holder, Place};
 use super::{Partition, Written, closed, wait};
+use crate::aside::aside;
 use crate::error::Error;
 use crate::key::partition_key;
 use crate::table::TableInfo;
@@ -202,6 +203,7 @@ impl Partition {
             entry_bytes_max: inner.row_bytes_max,
             picks_keys: info.schema.auto_increment().is_some(),
             indexes: info.plans(),
+            deadline,
         };
         if !changes.iter().any(|(_, change)| rules.need_old(change)) {
             let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
@@ -210,7 +212,10 @@ impl Partition {
         let (count, old) = self.read_old(changes, unwritten, deadline).await?;
         let changes = &changes[..count];
         let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
-        Ok(apply_all(&rules, changes, old, repeats, &cell_ms, &info))
+        let apply = || apply_all(&rules, changes, old, repeats, &cell_ms, &info);
+        let conditions = changes.iter().filter_map(|(_, change)| change.condition.columns.as_ref());
+        let takes_long = conditions.into_iter().any(ColumnCondition::may_take_long);
+        Ok(if takes_long { aside(apply) } else { apply() })
     }
 
     /// The rows of the first changes as they are before them, and how many changes these are: at least one, and

@@ -29,7 +29,7 @@ fn cell_change(name: &'static str, update: ColumnUpdate) -> CellChange {
 }
 
 fn row(key: Vec<(ByteString, WireKeyValue)>, cells: Vec<WireCell>) -> WireRow {
-    WireRow { key, cells, delete_marker: false, sequence: None }
+    WireRow { key, cells, ..WireRow::default() }
 }
 
 /// Decodes the golden buffer to `expected`, and encodes that to the golden buffer again.
@@ -306,8 +306,15 @@ fn any_row() -> impl Strategy<Value = WireRow> {
             row_index,
         }));
     let key = prop::collection::vec((".{0,20}".prop_map(ByteString::from), any_key_value()), 1..5);
-    (key, prop::collection::vec(any_cell(), 0..6), any::<bool>(), sequence)
-        .prop_map(|(key, cells, delete_marker, sequence)| WireRow { key, cells, delete_marker, sequence })
+    (key, prop::collection::vec(any_cell(), 0..6), any::<bool>(), sequence).prop_map(
+        |(key, cells, delete_marker, sequence)| WireRow {
+            key,
+            cells,
+            cells_left_out: 0,
+            delete_marker,
+            sequence,
+        },
+    )
 }
 
 proptest! {
