@@ -4,11 +4,13 @@
 //! front. [`Server::run`] answers until it is told to stop, then ends in order: requests, delivery, store,
 //! engine. A kill at any instant needs none of that; the next start only takes longer.
 //!
+//! - [`connection`]: how long callers are waited for.
 //! - [`front`]: the door of the protocol; [`operation`]: one file per operation.
 //! - [`api`]: the JSON API for what the protocol has no words for.
 //! - [`settings`], [`first_key`], [`metrics`].
 
 mod api;
+mod connection;
 mod error;
 mod first_key;
 mod front;
@@ -40,6 +42,7 @@ use lakeferry_store::tunnel::Tunnels;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Notify};
 
+use connection::Connections;
 use error::chain;
 use front::body::BodyBudget;
 use metrics::Metrics;
@@ -166,12 +169,14 @@ impl Server {
         let tunnels = Tunnels::open(store.clone(), deadline).await?;
         store.start_background(Arc::new(delivery.clone()));
         let bodies = BodyBudget::new(settings.request_mib_max);
+        let answers = BodyBudget::new(settings.request_mib_max);
         let shared = Arc::new(Shared {
             settings,
             store,
             delivery,
             tunnels,
             bodies,
+            answers,
             metrics: Metrics::default(),
             changing: Mutex::default(),
         });
@@ -208,8 +213,9 @@ impl Server {
                 stopping.notify_one();
             }
         };
-        // Answers are small and written whole: nothing is gained by waiting for more.
-        let listener = self.listener.tap_io(|stream| _ = stream.set_nodelay(true));
+        let deadline = Duration::from_secs(self.shared.settings.request_s_max);
+        // The peer's address is told of listeners that are tapped.
+        let listener = Connections::new(self.listener, deadline).tap_io(|_| ());
         let serving = axum::serve(listener, app).with_graceful_shutdown(signal);
         let requests_ended = async {
             stopping.notified().await;

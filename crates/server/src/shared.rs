@@ -32,6 +32,8 @@ pub struct Shared {
     pub tunnels: Tunnels,
     /// The bytes of request bodies held at once.
     pub bodies: BodyBudget,
+    /// The bytes of large answers held at once, until their callers have read them.
+    pub answers: BodyBudget,
     /// What has been counted.
     pub metrics: Metrics,
     /// Held while a table is changed or deleted and while a task is made: no change is lost to another, and

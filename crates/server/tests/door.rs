@@ -138,6 +138,17 @@ async fn a_body_larger_than_any_legal_request_is_refused() {
 }
 
 #[tokio::test]
+async fn a_slow_body_is_answered_408_and_gives_its_budget_back() {
+    let server = TestServer::start_impatient().await;
+    server.make_table("t", &[("pk", KeyKind::Integer)]).await;
+    let request = server.request("PutRow", &put("t", 1, &[("c", ValueRef::Integer(1))]));
+    let answer = server.send_cut_off(&request, 32 << 20).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("OTSRequestTimeout"), "{answer}");
+    server.send(&request).await.ok::<proto::PutRowResponse>();
+}
+
+#[tokio::test]
 async fn a_compressed_body_is_taken_and_a_bomb_is_not() {
     let Guarded { server, request } = Guarded::start().await;
     let compressed = |inflated: usize| Request {

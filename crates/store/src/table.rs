@@ -324,11 +324,7 @@ fn check_scope(changes: &[RowChange]) -> Result<(), Error> {
     let Some(first) = keys.next() else { return Ok(()) };
     match keys.find(|key| *key != first) {
         None => Ok(()),
-        Some(other) => Err(Violation::scope(format!(
-            "Data out of scope of atomic. Atomic PartKey:{}. Data PartKey:{}",
-            first[0], other[0]
-        ))
-        .into()),
+        Some(other) => Err(Violation::out_of_atomic(&first[0], &other[0]).into()),
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! 1. [`auth`]: headers, clock skew, access key, signature, instance. Nothing of the body is read.
 //! 2. [`body`]: the body is read under the budget of bytes held at once, and its digest compared.
-//! 3. The operation decodes it, does it, and encodes the answer. It runs on a task of its own: a caller that
-//!    goes away does not stop a write that is under way.
+//! 3. The operation takes [`room`] if its answer may be large, decodes the body, does it, and encodes the answer. It
+//!    runs on a task of its own: a caller that goes away does not stop a write that is under way.
 //! 4. [`answer`]: the answer gets its headers and its signature.
 //!
 //! An error at any step becomes the protocol's error body under its HTTP status.
@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod auth;
 pub mod body;
+mod room;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ use crate::error::ApiError;
 use crate::operation;
 use crate::shared::Shared;
 use answer::Signer;
+use room::{HeldAnswer, Room};
 
 /// How much longer than to its deadline an operation is waited for: whoever keeps deadlines knows better what
 /// has become of the request.
@@ -65,7 +67,7 @@ async fn serve(
     body: &mut Body,
     request_id: Uuid,
     signer: &mut Option<Signer>,
-) -> Result<Bytes, ApiError> {
+) -> Result<HeldAnswer, ApiError> {
     if parts.method != Method::POST {
         return Err(ApiError::new(
             ErrorCode::MethodNotAllowed,
@@ -87,17 +89,19 @@ async fn serve(
             let refusal = operation.refusal().unwrap_or_default();
             return Err(ApiError::new(ErrorCode::UnsupportedOperation, refusal));
         }
-        Support::AnswersEmpty => return Ok(Bytes::new()),
+        Support::AnswersEmpty => return Ok(Bytes::new().into()),
         Support::Served => {}
     }
     shared.metrics.count_request(operation);
     let call =
         operation::Call { request_id, shared: shared.clone(), instance, deadline, body: body.bytes.clone() };
+    let answers = shared.answers.clone();
     let task = tokio::spawn(async move {
+        let room = Room::expect(&answers, operation, deadline).await?;
         let answer = operation::answer(operation, call).await;
         // The bytes of the request count against the budget until its work is done.
         drop(body);
-        answer
+        room.keep(answer?, deadline).await
     });
     match tokio::time::timeout_at((deadline + DEADLINE_GRACE).into(), task).await {
         Ok(Ok(answer)) => answer,

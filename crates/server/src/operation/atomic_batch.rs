@@ -58,11 +58,7 @@ fn of_one_table(tables: Vec<BatchTableWrite>) -> Result<(TableName, Vec<UnboundC
         tables.next().ok_or_else(|| Violation::parameter("No row is specified in BatchWriteRow."))?;
     for other in tables {
         if other.table != name {
-            return Err(Violation::scope(format!(
-                "Data out of scope of atomic. Atomic PartKey:{}. Data PartKey:{}",
-                partition_key(&rows),
-                partition_key(&other.rows)
-            )));
+            return Err(Violation::out_of_atomic(partition_key(&rows), partition_key(&other.rows)));
         }
         rows.extend(other.rows);
     }
