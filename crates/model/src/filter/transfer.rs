@@ -8,11 +8,14 @@ use crate::limits;
 use crate::value::ValueRef;
 use crate::violation::Violation;
 
-/// Bytes that a compiled pattern may take. It bounds the time too: at its worst, each byte of a text meets each
-/// state of the pattern.
-const COMPILED_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that most compiled patterns take at most; each `\w` alone, with all letters there are, takes most of it.
+const COMPILED_BYTES: usize = 64 * 1024;
+/// Bytes that a compiled pattern may take, and what it then counts among those of a request. They bound the time too:
+/// at its worst, each byte of a text meets each state of the pattern.
+const LARGE_BYTES_MAX: usize = 256 * 1024;
+const LARGE_COUNT: usize = LARGE_BYTES_MAX / COMPILED_BYTES;
 /// Bytes of each of the two caches that quicken a pattern's search.
-const CACHE_BYTES_MAX: usize = 256 * 1024;
+const CACHE_BYTES_MAX: usize = 128 * 1024;
 
 /// Takes a part out of a text and casts it: the first group of the first match of a pattern, or the whole match
 /// where the pattern has no group.
@@ -28,7 +31,10 @@ pub struct ValueTransfer {
 
 /// The patterns of one request. Each is compiled once, however often it comes.
 #[derive(Debug, Default)]
-pub struct Patterns(Vec<Arc<Regex>>);
+pub struct Patterns {
+    compiled: Vec<Arc<Regex>>,
+    count: usize,
+}
 
 /// What a part of a text can be turned into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,20 +53,23 @@ impl Patterns {
     /// A rule with this pattern.
     ///
     /// # Errors
-    /// As [`ValueTransfer::new`], or if there are [`limits::PATTERNS_MAX`] others already.
+    /// As [`ValueTransfer::new`], or if it is more than [`limits::PATTERNS_MAX`] with the others. A large one counts as
+    /// four.
     pub fn transfer(&mut self, pattern: &str, cast: Option<CastKind>) -> Result<ValueTransfer, Violation> {
-        if let Some(known) = self.0.iter().find(|known| known.as_str() == pattern) {
+        if let Some(known) = self.compiled.iter().find(|known| known.as_str() == pattern) {
             return Ok(ValueTransfer { pattern: known.clone(), cast });
         }
-        if self.0.len() >= limits::PATTERNS_MAX {
+        let (pattern, count) = compile(pattern)?;
+        self.count += count;
+        if self.count > limits::PATTERNS_MAX {
             return Err(Violation::parameter(format!(
                 "The count of different regexes of value transfer rules in a request exceeds the max: {}.",
                 limits::PATTERNS_MAX
             )));
         }
-        let transfer = ValueTransfer::new(pattern, cast)?;
-        self.0.push(transfer.pattern.clone());
-        Ok(transfer)
+        let pattern = Arc::new(pattern);
+        self.compiled.push(pattern.clone());
+        Ok(ValueTransfer { pattern, cast })
     }
 }
 
@@ -70,24 +79,8 @@ impl ValueTransfer {
     /// # Errors
     /// The pattern is none, is longer than [`limits::REGEX_BYTES_MAX`], or would take too much memory.
     pub fn new(pattern: &str, cast: Option<CastKind>) -> Result<Self, Violation> {
-        if pattern.len() > limits::REGEX_BYTES_MAX {
-            return Err(Violation::parameter(format!(
-                "The length of the regex of a value transfer rule exceeds the MaxLength:{} with \
-                 CurrentLength:{}.",
-                limits::REGEX_BYTES_MAX,
-                pattern.len()
-            )));
-        }
-        let compiled =
-            RegexBuilder::new(pattern).size_limit(COMPILED_BYTES_MAX).dfa_size_limit(CACHE_BYTES_MAX).build();
-        match compiled {
-            Ok(pattern) => Ok(Self { pattern: Arc::new(pattern), cast }),
-            Err(regex::Error::CompiledTooBig(_)) => {
-                Err(Violation::parameter("The regex of a value transfer rule is too large when compiled."))
-            }
-            // What exactly is wrong with it takes several lines to tell, with the pattern in them.
-            Err(_) => Err(Violation::parameter("The regex of a value transfer rule is invalid.")),
-        }
+        let (pattern, _) = compile(pattern)?;
+        Ok(Self { pattern: Arc::new(pattern), cast })
     }
 
     /// The pattern as it was given.
@@ -121,6 +114,30 @@ impl ValueTransfer {
         };
         part.map(|part| part.as_str())
     }
+}
+
+/// The pattern, and what it counts.
+fn compile(pattern: &str) -> Result<(Regex, usize), Violation> {
+    if pattern.len() > limits::REGEX_BYTES_MAX {
+        return Err(Violation::parameter(format!(
+            "The length of the regex of a value transfer rule exceeds the MaxLength:{} with CurrentLength:{}.",
+            limits::REGEX_BYTES_MAX,
+            pattern.len()
+        )));
+    }
+    for (bytes_max, count) in [(COMPILED_BYTES, 1), (LARGE_BYTES_MAX, LARGE_COUNT)] {
+        let compiled =
+            RegexBuilder::new(pattern).size_limit(bytes_max).dfa_size_limit(CACHE_BYTES_MAX).build();
+        match compiled {
+            Ok(pattern) => return Ok((pattern, count)),
+            Err(regex::Error::CompiledTooBig(_)) => {}
+            // What exactly is wrong with it takes several lines to tell, with the pattern in them.
+            Err(_) => {
+                return Err(Violation::parameter("The regex of a value transfer rule is invalid."));
+            }
+        }
+    }
+    Err(Violation::parameter("The regex of a value transfer rule is too large when compiled."))
 }
 
 /// As much of a text as is looked at.
@@ -184,7 +201,8 @@ mod tests {
         let long = "a".repeat(limits::REGEX_BYTES_MAX + 1);
         assert!(message(&long).ends_with("MaxLength:256 with CurrentLength:257."));
         assert!(message(r"(\w{200})").contains("too large"));
-        for usual in [r"(\w+)", r"(?i)id=([a-f0-9-]{36})", r"^\s*(\p{Lu}\S*)", "é(.)"] {
+        for usual in [r"(\w+)", r"(?i)id=([a-f0-9-]{36})", r"^\s*(\p{Lu}\S*)", "é(.)", r"(\w+)@(\w+)\.(\w+)"]
+        {
             assert!(ValueTransfer::new(usual, None).is_ok(), "{usual}");
         }
     }
@@ -200,6 +218,9 @@ mod tests {
         }
         let message = patterns.transfer("b", None).unwrap_err().message;
         assert!(message.ends_with("in a request exceeds the max: 32."), "{message}");
+        let mut large = Patterns::default();
+        let taken = (0..99).take_while(|at| large.transfer(&format!(r"(\w+)@(\w+){at}"), None).is_ok());
+        assert_eq!(taken.count(), limits::PATTERNS_MAX / LARGE_COUNT, "a large one counts as four");
     }
 
     #[test]
