@@ -282,7 +282,7 @@ async fn a_filter_gives_up_at_the_deadline() {
     server.make_table("t", &[("pk", KeyKind::Integer)]).await;
     // No automaton of a bearable size finds this, and each letter meets every state of it.
     let letters: String =
-        (0..64 << 10_u32).map(|at: u32| if at.count_ones() % 2 == 0 { 'a' } else { 'b' }).collect();
+        (0..64 << 10_u32).map(|at: u32| if at.count_ones().is_multiple_of(2) { 'a' } else { 'b' }).collect();
     for pk in 0..8 {
         server
             .call("PutRow", &put("t", pk, &[("c", ValueRef::String(&letters))]))
