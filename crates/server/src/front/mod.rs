@@ -110,10 +110,16 @@ async fn serve(
             Err(ApiError::internal(ErrorCode::InternalServerError, message::INTERNAL, internal))
         }
         // It goes on; only its caller does not wait for it.
-        Err(_) if operation.is_idempotent() => {
-            Err(ApiError::new(ErrorCode::ServerUnavailable, message::SERVER_UNAVAILABLE))
-        }
-        Err(_) => Err(ApiError::new(ErrorCode::Timeout, message::TIMEOUT)),
+        Err(_) => Err(overdue(operation)),
+    }
+}
+
+/// The answer while the operation goes on: whether a write will be done is not known.
+fn overdue(operation: Operation) -> ApiError {
+    if operation.is_idempotent() {
+        ApiError::new(ErrorCode::ServerUnavailable, message::SERVER_UNAVAILABLE)
+    } else {
+        ApiError::new(ErrorCode::Timeout, message::TIMEOUT)
     }
 }
 
@@ -147,6 +153,16 @@ mod tests {
             assert_eq!(told(code, "/GetRow"), code);
         }
         assert_eq!(told(ErrorCode::Timeout, "/tunnel/checkpoint"), ErrorCode::Timeout, "it may be written");
+    }
+
+    #[test]
+    fn a_write_past_its_deadline_answers_timeout_and_a_read_unavailable() {
+        for write in [Operation::PutRow, Operation::BatchWriteRow, Operation::TunnelCheckpoint] {
+            assert_eq!(overdue(write).code, ErrorCode::Timeout);
+        }
+        for read in [Operation::GetRow, Operation::GetRange, Operation::BulkExport] {
+            assert_eq!(overdue(read).code, ErrorCode::ServerUnavailable);
+        }
     }
 
     #[test]
