@@ -53,6 +53,9 @@ pub struct AccessKey {
     pub instances: Vec<InstanceName>,
     /// When it was made.
     pub created_at: Micros,
+    /// Whether a start for development made it. Then it may be known to others, and any other start removes it.
+    #[serde(default)]
+    pub for_development: bool,
 }
 
 impl AccessKey {

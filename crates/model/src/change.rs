@@ -1,5 +1,7 @@
 //! Changes of rows as their writers ask for them.
 
+use std::collections::HashSet;
+
 use bytestring::ByteString;
 
 use crate::filter::ColumnCondition;
@@ -99,6 +101,35 @@ impl Condition {
     }
 }
 
+impl Returning {
+    /// Checks that each column to return is incremented, and named once.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn check(&self, operation: &RowOperation) -> Result<(), Violation> {
+        let Self::AfterModify(names) = self else { return Ok(()) };
+        let cells = operation.cells();
+        // Names that nobody has counted are not even looked for.
+        if names.len() > cells.len() {
+            return Err(Violation::parameter("More columns are to be returned than the row is given."));
+        }
+        let increments = cells.iter().filter(|cell| matches!(cell.update, ColumnUpdate::Increment(_)));
+        let incremented: HashSet<&str> = increments.map(|cell| &*cell.name).collect();
+        let mut seen = HashSet::with_capacity(names.len());
+        for name in names {
+            if !incremented.contains(name.as_str()) {
+                return Err(Violation::parameter(format!(
+                    "Column '{name}' cannot be returned after its change, because it is not incremented."
+                )));
+            }
+            if !seen.insert(name) {
+                return Err(Violation::parameter(format!("Column '{name}' is to be returned twice.")));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl From<RowExistence> for Condition {
     fn from(existence: RowExistence) -> Self {
         Self { existence, columns: None }
@@ -106,7 +137,7 @@ impl From<RowExistence> for Condition {
 }
 
 impl RowChange {
-    /// Checks the rules that need no table: counts, names, sizes, timestamps.
+    /// Checks the rules that need no table: counts, names, sizes, timestamps, what is to be returned.
     ///
     /// `key_names` are the primary key's column names as the request gave them.
     ///
@@ -118,14 +149,9 @@ impl RowChange {
             check_key_value(name.as_ref(), value.as_ref())?;
         }
         let cells = self.operation.cells();
-        if cells.len() > limits::WRITTEN_COLUMNS_MAX {
-            return Err(Violation::parameter(format!(
-                "The number of attribute columns exceeds the limit, limit count: {}, column count: {}.",
-                limits::WRITTEN_COLUMNS_MAX,
-                cells.len()
-            )));
-        }
-        cells.iter().try_for_each(CellChange::check)
+        check_written_column_count(cells.len())?;
+        cells.iter().try_for_each(CellChange::check)?;
+        self.returning.check(&self.operation)
     }
 
     /// The size that the limit of a batch counts: names and values, and 8 per explicit timestamp, in bytes.
@@ -173,6 +199,20 @@ impl CellChange {
                 ColumnUpdate::DeleteAll => 0,
             }
     }
+}
+
+/// Checks how many attribute columns a written row has.
+///
+/// # Errors
+/// A parameter violation with the protocol's text.
+pub fn check_written_column_count(count: usize) -> Result<(), Violation> {
+    if count <= limits::WRITTEN_COLUMNS_MAX {
+        return Ok(());
+    }
+    Err(Violation::parameter(format!(
+        "The number of attribute columns exceeds the limit, limit count: {}, column count: {count}.",
+        limits::WRITTEN_COLUMNS_MAX
+    )))
 }
 
 /// Checks the length of a primary key value.

@@ -25,6 +25,7 @@ pub use access::{
 };
 pub use change::{
     CellChange, ColumnUpdate, Condition, Returning, RowChange, RowExistence, RowOperation, check_key_value,
+    check_written_column_count,
 };
 pub use clock::{Clock, ManualClock, Micros, SystemClock};
 pub use filter::{ColumnCondition, ColumnPage, Filter};

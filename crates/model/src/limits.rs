@@ -16,6 +16,10 @@ pub const COLUMNS_TO_GET_MAX: usize = 1024;
 pub const FILTERS_MAX: usize = 32;
 /// Bytes of the pattern of one value-transfer rule.
 pub const REGEX_BYTES_MAX: usize = 256;
+/// Different patterns of value-transfer rules in one request; a large one counts as four.
+pub const PATTERNS_MAX: usize = 32;
+/// Bytes of a text that a value-transfer rule looks at, from its beginning.
+pub const TRANSFERRED_BYTES_MAX: usize = 64 * 1024;
 /// Rows of one BatchGetRow.
 pub const BATCH_GET_ROWS_MAX: usize = 100;
 /// Rows of one BatchWriteRow or BulkImport.

@@ -1,5 +1,7 @@
 //! A rule of the model that an input breaks, in the protocol's own words.
 
+use std::fmt;
+
 /// Which family of rules was broken; the wire has one error code for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
@@ -36,5 +38,10 @@ impl Violation {
     /// A violation of the rule that rows share a partition key.
     pub fn scope(message: impl Into<String>) -> Self {
         Self { rule: Rule::Scope, message: message.into() }
+    }
+
+    /// A row of an atomic batch does not have the partition key of the first.
+    pub fn out_of_atomic(first: impl fmt::Display, other: impl fmt::Display) -> Self {
+        Self::scope(format!("Data out of scope of atomic. Atomic PartKey:{first}. Data PartKey:{other}"))
     }
 }

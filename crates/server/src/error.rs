@@ -1,6 +1,6 @@
 //! What a request is refused with: two messages, one for the caller and one for the log.
 
-use lakeferry_model::{Rule, Violation};
+use lakeferry_model::Violation;
 use lakeferry_wire::code::{ErrorCode, message};
 use lakeferry_wire::proto;
 use lakeferry_wire::sign::SignError;
@@ -55,12 +55,7 @@ impl ApiError {
 
 impl From<Violation> for ApiError {
     fn from(violation: Violation) -> Self {
-        let code = match violation.rule {
-            Rule::Parameter => ErrorCode::ParameterInvalid,
-            Rule::PrimaryKey => ErrorCode::InvalidPrimaryKey,
-            Rule::Scope => ErrorCode::DataOutOfRange,
-        };
-        Self::new(code, violation.message)
+        Self::new(violation.rule.into(), violation.message)
     }
 }
 
@@ -70,8 +65,8 @@ impl From<SignError> for ApiError {
     }
 }
 
-impl From<prost::DecodeError> for ApiError {
-    fn from(error: prost::DecodeError) -> Self {
+impl From<proto::bounded::BoundedError> for ApiError {
+    fn from(error: proto::bounded::BoundedError) -> Self {
         Self::malformed(error)
     }
 }

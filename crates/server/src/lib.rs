@@ -4,11 +4,13 @@
 //! front. [`Server::run`] answers until it is told to stop, then ends in order: requests, delivery, store,
 //! engine. A kill at any instant needs none of that; the next start only takes longer.
 //!
+//! - [`connection`]: how long callers are waited for.
 //! - [`front`]: the door of the protocol; [`operation`]: one file per operation.
 //! - [`api`]: the JSON API for what the protocol has no words for.
 //! - [`settings`], [`first_key`], [`metrics`].
 
 mod api;
+mod connection;
 mod error;
 mod first_key;
 mod front;
@@ -31,17 +33,17 @@ use axum::routing::get;
 use axum::serve::ListenerExt;
 use http::StatusCode;
 use lakeferry_delivery::Delivery;
-use lakeferry_durable::{Place, Sync};
+use lakeferry_durable::Sync;
 use lakeferry_engine::fjall_engine::Parts;
 use lakeferry_engine::{FjallEngine, FjallSettings, ReserveSetting};
-use lakeferry_model::{AccessKey, AccessKind, Clock, Secret};
+use lakeferry_model::Clock;
 use lakeferry_store::Store;
 use lakeferry_store::tunnel::Tunnels;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Notify};
 
+use connection::Connections;
 use error::chain;
-use first_key::read_or_write;
 use front::body::BodyBudget;
 use metrics::Metrics;
 use settings::Settings;
@@ -55,9 +57,6 @@ pub use lakeferry_lake as lake;
 const OPEN_S_MAX: u64 = 120;
 /// The engine's folder in the data directory.
 const ENGINE_FOLDER: &str = "engine";
-
-/// Both halves of the fixed key of `--dev`, unless the environment says otherwise.
-const DEV_KEY: &str = "dev";
 
 /// A server that is open and not yet running.
 pub struct Server {
@@ -165,17 +164,19 @@ impl Server {
         let deadline = Instant::now() + Duration::from_secs(OPEN_S_MAX);
         let store =
             Store::open(Arc::new(engine), clock, lakeferry_store::Settings::default(), deadline).await?;
-        let key = ensure_key(&store, &settings).await?;
+        let key = first_key::ensure(&store, &settings, |name| std::env::var(name).ok()).await?;
         let delivery = Delivery::open(store.clone(), delivery_settings(&settings)).await?;
         let tunnels = Tunnels::open(store.clone(), deadline).await?;
         store.start_background(Arc::new(delivery.clone()));
         let bodies = BodyBudget::new(settings.request_mib_max);
+        let answers = BodyBudget::new(settings.request_mib_max);
         let shared = Arc::new(Shared {
             settings,
             store,
             delivery,
             tunnels,
             bodies,
+            answers,
             metrics: Metrics::default(),
             changing: Mutex::default(),
         });
@@ -212,8 +213,9 @@ impl Server {
                 stopping.notify_one();
             }
         };
-        // Answers are small and written whole: nothing is gained by waiting for more.
-        let listener = self.listener.tap_io(|stream| _ = stream.set_nodelay(true));
+        let deadline = Duration::from_secs(self.shared.settings.request_s_max);
+        // The peer's address is told of listeners that are tapped.
+        let listener = Connections::new(self.listener, deadline).tap_io(|_| ());
         let serving = axum::serve(listener, app).with_graceful_shutdown(signal);
         let requests_ended = async {
             stopping.notified().await;
@@ -263,43 +265,6 @@ fn make_data_folder(folder: &Path) -> io::Result<()> {
     }
     // Also of one that was there: the start that made it may have been ended before it came to this.
     Sync::DataFolder.folder(parent.unwrap_or(Path::new(".")))
-}
-
-/// Makes sure that somebody can sign: the fixed pair with `dev`, else the key of the first start.
-async fn ensure_key(store: &Store, settings: &Settings) -> Result<Option<FirstKey>, OpenError> {
-    let now = store.clock().now_micros();
-    if settings.dev {
-        let from = |name| std::env::var(name).unwrap_or_else(|_| DEV_KEY.to_owned());
-        let key = AccessKey {
-            id: from("TABLESTORE_ACCESS_KEY_ID"),
-            secret: Secret::new(from("TABLESTORE_ACCESS_KEY_SECRET")),
-            kind: AccessKind::Operator,
-            instances: Vec::new(),
-            created_at: now,
-        };
-        if store.key(&key.id).is_none_or(|known| known.secret != key.secret) {
-            store.put_key(key).await?;
-        }
-        return Ok(None);
-    }
-    // Everybody knows it, so it opens only servers for development.
-    if store.key(DEV_KEY).is_some_and(|key| key.secret.reveal() == DEV_KEY) {
-        store.remove_key(DEV_KEY).await?;
-    }
-    let made_now = !store.keys().iter().any(|key| key.kind == AccessKind::Operator);
-    let path = settings.data.join(KEY_FILE);
-    if !made_now {
-        let told = path.exists().then(|| read_or_write(&settings.data, now).ok()).flatten();
-        // The file may hold a key that was deleted since.
-        let told = told.filter(|(key, _)| store.key(&key.id).is_some());
-        return Ok(told.map(|(key, path)| FirstKey { access_key_id: key.id, path, made_now }));
-    }
-    let data_error = |source| OpenError::Data { path: settings.data.clone(), source };
-    let (key, path) = read_or_write(&settings.data, now).map_err(data_error)?;
-    let access_key_id = key.id.clone();
-    store.put_key(key).await?;
-    Place::KeyFileWritten.pass();
-    Ok(Some(FirstKey { access_key_id, path, made_now }))
 }
 
 /// Opens the engine aside: recovery of a full journal takes seconds.

@@ -24,7 +24,7 @@ pub struct Settings {
     pub request_s_max: u64,
     /// Seconds that a stop may take.
     pub stop_s_max: u64,
-    /// MiB of request bodies held at once; further requests wait for their turn.
+    /// MiB of request bodies held at once, and as many of large answers; further requests wait for their turn.
     pub request_mib_max: u64,
     /// The engine's settings.
     pub engine: EngineSettings,

@@ -32,10 +32,12 @@ pub struct Shared {
     pub tunnels: Tunnels,
     /// The bytes of request bodies held at once.
     pub bodies: BodyBudget,
+    /// The bytes of large answers held at once, until their callers have read them.
+    pub answers: BodyBudget,
     /// What has been counted.
     pub metrics: Metrics,
     /// Held while a table is changed or deleted and while a task is made: no change is lost to another, and
-    /// no task is left without its table.
+    /// no task is left without its table. Also while a key is deleted: one operator is left.
     pub changing: Mutex<()>,
 }
 
@@ -45,7 +47,7 @@ impl Shared {
         self.store.clock()
     }
 
-    /// Lets nobody else make a task, or change or delete a table, while the answer is held.
+    /// Lets nobody else make a task, change or delete a table, or delete a key, while the answer is held.
     ///
     /// # Errors
     /// If somebody else holds it until the deadline.

@@ -138,6 +138,17 @@ async fn a_body_larger_than_any_legal_request_is_refused() {
 }
 
 #[tokio::test]
+async fn a_slow_body_is_answered_408_and_gives_its_budget_back() {
+    let server = TestServer::start_impatient().await;
+    server.make_table("t", &[("pk", KeyKind::Integer)]).await;
+    let request = server.request("PutRow", &put("t", 1, &[("c", ValueRef::Integer(1))]));
+    let answer = server.send_cut_off(&request, 32 << 20).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("OTSRequestTimeout"), "{answer}");
+    server.send(&request).await.ok::<proto::PutRowResponse>();
+}
+
+#[tokio::test]
 async fn a_compressed_body_is_taken_and_a_bomb_is_not() {
     let Guarded { server, request } = Guarded::start().await;
     let compressed = |inflated: usize| Request {
@@ -153,6 +164,31 @@ async fn a_compressed_body_is_taken_and_a_bomb_is_not() {
     assert_eq!(server.scan("t", &["pk"]).await.len(), 1, "a refused request changes nothing");
     server.send(&compressed(request.body.len())).await.ok::<proto::PutRowResponse>();
     assert_eq!(server.scan("t", &["pk"]).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_body_of_empty_messages_is_refused_before_it_is_taken_apart() {
+    let server = TestServer::start().await;
+    for (operation, tag) in
+        [("BatchGetRow", 0x0a), ("BatchWriteRow", 0x0a), ("BulkImport", 0x12), ("tunnel/heartbeat", 0x1a)]
+    {
+        let plain = Request {
+            body: [tag, 0].repeat(1 << 20).into(),
+            ..server.request(operation, &proto::ListTableRequest {})
+        };
+        let compressed = Request {
+            body: lakeferry_wire::compress::deflate(&plain.body).into(),
+            headers: vec![
+                (headers::REQUEST_COMPRESS_TYPE, headers::DEFLATE.into()),
+                (headers::REQUEST_COMPRESS_SIZE, plain.body.len().to_string()),
+            ],
+            ..plain.clone()
+        };
+        for request in [plain, compressed] {
+            let message = "Failed to parse the request: it has too many fields.";
+            server.send(&request).await.refused(400, PARAMETER, message);
+        }
+    }
 }
 
 #[tokio::test]

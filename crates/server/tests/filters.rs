@@ -277,6 +277,33 @@ async fn a_pagination_filter_cuts_the_columns_of_each_row() {
 }
 
 #[tokio::test]
+async fn a_filter_gives_up_at_the_deadline() {
+    let server = TestServer::start_impatient().await;
+    server.make_table("t", &[("pk", KeyKind::Integer)]).await;
+    // No automaton of a bearable size finds this, and each letter meets every state of it.
+    let letters: String =
+        (0..64 << 10_u32).map(|at: u32| if at.count_ones().is_multiple_of(2) { 'a' } else { 'b' }).collect();
+    for pk in 0..8 {
+        server
+            .call("PutRow", &put("t", pk, &[("c", ValueRef::String(&letters))]))
+            .await
+            .ok::<proto::PutRowResponse>();
+    }
+    let slow = |at: i64| {
+        let pattern = format!("[ab]*a[ab]{{{}}}c", 500 + at);
+        let transfer = Some(ValueTransfer::new(&pattern, None).unwrap());
+        ColumnCondition::from(ColumnTest { transfer, ..ColumnTest::new("c", Comparison::Exists) })
+    };
+    let filter = condition(ColumnCondition::Or((0..31).map(slow).collect()));
+    let range = proto::GetRangeRequest { filter: filter.clone(), ..whole_range("t", &["pk"]) };
+    assert_eq!(server.call("GetRange", &range).await.error().0, "OTSServerUnavailable");
+    let only_if = proto::Condition { row_existence: 0, column_condition: filter };
+    let write = proto::PutRowRequest { condition: only_if, ..put("t", 1, &[]) };
+    assert_eq!(server.call("PutRow", &write).await.error().0, "OTSServerBusy");
+    assert_eq!(server.scan("t", &["pk"]).await[1].cells.len(), 1, "nothing was written");
+}
+
+#[tokio::test]
 async fn a_filter_that_breaks_a_rule_is_refused_before_the_table_is_looked_up() {
     let server = server().await;
     let test = |at: i64| ColumnCondition::from(integer("c", Comparator::Equal, at));

@@ -80,6 +80,16 @@ impl TestServer {
         Self::open(tempfile::tempdir().unwrap(), true).await
     }
 
+    /// A server with one instance that gives requests up after a second, and holds one largest body at a time.
+    pub async fn start_impatient() -> Self {
+        let engine = EngineLayer { reserve_mib: Some(1), ..EngineLayer::default() };
+        let layer = Layer { engine, request_s_max: Some(1), request_mib_max: Some(32), ..Layer::default() };
+        let data = tempfile::tempdir().unwrap();
+        let server = Self::open_layer(data, false, layer, SystemClock::shared()).await;
+        server.json(Method::POST, "instances", r#"{"name":"test"}"#).await.ok_json();
+        server
+    }
+
     /// Stops the server and opens another on the same data that is not for development.
     pub async fn reopen_in_earnest(self) -> Self {
         Self::open(self.stop().await, false).await
@@ -108,12 +118,16 @@ impl TestServer {
     }
 
     async fn open_at(data: tempfile::TempDir, dev: bool, engine: EngineLayer, clock: Arc<dyn Clock>) -> Self {
+        Self::open_layer(data, dev, Layer { engine, ..Layer::default() }, clock).await
+    }
+
+    async fn open_layer(data: tempfile::TempDir, dev: bool, layer: Layer, clock: Arc<dyn Clock>) -> Self {
         let layer = Layer {
             data: Some(data.path().to_owned()),
             listen: Some(([127, 0, 0, 1], 0).into()),
             dev: Some(dev),
-            engine: EngineLayer { cache_mib: Some(8), ..engine },
-            ..Layer::default()
+            engine: EngineLayer { cache_mib: Some(8), ..layer.engine.clone() },
+            ..layer
         };
         let settings = Settings::from_layers([layer]).unwrap();
         let server = Server::open(settings, false, clock).await.unwrap();
@@ -207,15 +221,30 @@ impl TestServer {
     /// Sends a request and hangs up without waiting for its answer.
     pub async fn send_and_leave(&self, request: &Request) {
         use tokio::io::AsyncWriteExt;
+        let mut stream = self.send_raw(request, request.body.len()).await;
+        stream.shutdown().await.unwrap();
+    }
+
+    /// Sends a request that says its body had so many bytes, and reads what is answered until the server hangs up.
+    pub async fn send_cut_off(&self, request: &Request, announced: usize) -> String {
+        use tokio::io::AsyncReadExt;
+        let mut stream = self.send_raw(request, announced).await;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    async fn send_raw(&self, request: &Request, announced: usize) -> tokio::net::TcpStream {
+        use tokio::io::AsyncWriteExt;
         let mut text = format!("{} {} HTTP/1.1\r\nhost: test\r\n", request.method, request.path);
         for (name, value) in request.signed_headers() {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
-        text.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
+        text.push_str(&format!("content-length: {announced}\r\n\r\n"));
         let address = self.address.trim_start_matches("http://");
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         stream.write_all(&[text.as_bytes(), &request.body].concat()).await.unwrap();
-        stream.shutdown().await.unwrap();
+        stream
     }
 
     /// Gets a page that is open to everybody.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use http::Method;
 use lakeferry_model::{KeyKind, ValueRef};
+use lakeferry_server::KEY_FILE;
 use lakeferry_server::settings::EngineLayer;
 use lakeferry_wire::proto;
 
-use crate::harness::{Request, TestServer};
+use crate::harness::{Key, Request, TestServer};
 use crate::rows::{put, told};
 
 #[tokio::test]
@@ -41,6 +43,44 @@ async fn the_key_that_everybody_knows_opens_servers_for_development_alone() {
     assert_eq!(own.ok::<proto::ListTableResponse>().table_names, ["t"]);
     let request = Request { key: known, ..server.request("ListTable", &proto::ListTableRequest {}) };
     server.send(&request).await.refused(403, "OTSAuthFailed", "The AccessKeyID does not exist.");
+}
+
+/// Makes another operator.
+async fn operator(server: &TestServer) -> Key {
+    let made = server.json(Method::POST, "keys", r#"{"kind":"operator"}"#).await.ok_json();
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    Key { id: text("id"), secret: text("secret") }
+}
+
+#[tokio::test]
+async fn the_file_of_the_first_key_goes_with_the_key() {
+    let server = TestServer::start().await;
+    let (first, file) = (server.key.clone(), server.data.path().join(KEY_FILE));
+    let (second, third) = (operator(&server).await, operator(&server).await);
+    server.json(Method::DELETE, &format!("keys/{}", third.id), "").await.ok_json();
+    assert!(file.exists(), "it holds another key");
+    server.json_as(&second, Method::DELETE, &format!("keys/{}", first.id), "").await.ok_json();
+    assert!(!file.exists(), "a start that finds no operator would take the key from it");
+}
+
+#[tokio::test]
+async fn of_two_operators_that_delete_each_other_one_is_left() {
+    let server = TestServer::start().await;
+    let (first, second) = (server.key.clone(), operator(&server).await);
+    // A key may be gone before it signs; then the answer is not signed either.
+    let delete = async |key: &Key, other: &Key| {
+        let request = Request {
+            method: Method::DELETE,
+            path: format!("/api/v1/keys/{}", other.id),
+            body: bytes::Bytes::new(),
+            key: key.clone(),
+            ..server.request("", &proto::ListTableRequest {})
+        };
+        server.send(&request).await
+    };
+    let answers = tokio::join!(delete(&first, &second), delete(&second, &first));
+    let done = [&answers.0, &answers.1].map(|answer| answer.status.is_success());
+    assert!(done[0] != done[1], "{answers:?}");
 }
 
 #[tokio::test]

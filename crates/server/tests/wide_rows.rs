@@ -1,4 +1,4 @@
-//! Rows that are wider than an answer: read in pieces that clients put together by their tokens.
+//! Wide rows: answered whole, or in pieces to clients that go on at a token.
 
 use bytes::Bytes;
 use lakeferry_model::{ColumnPage, Filter, KeyKind, ValueRef};
@@ -24,9 +24,15 @@ async fn widen(server: &TestServer, column: &str, bytes: usize) {
     server.call("UpdateRow", &update("t", 1, &change)).await.ok::<proto::UpdateRowResponse>();
 }
 
-/// The pieces of a row as a client reads them: the cells of each.
+/// The place before all columns.
+fn start() -> Bytes {
+    RowToken { column: "".into(), timestamp_ms: 0 }.encode()
+}
+
+/// The pieces of a row as a client reads them that goes on at tokens: the cells of each.
 async fn pieces(server: &TestServer, mut request: proto::GetRowRequest) -> Vec<Vec<WireCell>> {
     let mut pieces = Vec::new();
+    request.token.get_or_insert_with(start);
     loop {
         let answer = server.call("GetRow", &request).await.ok::<proto::GetRowResponse>();
         let row = rows(&answer.row).remove(0);
@@ -94,7 +100,8 @@ async fn what_changes_behind_the_token_is_read_and_what_was_read_does_not_come_a
     for name in ["b", "d", "f"] {
         widen(&server, name, VALUE_BYTES_MAX).await;
     }
-    let first = server.call("GetRow", &get("t", 1)).await.ok::<proto::GetRowResponse>();
+    let request = proto::GetRowRequest { token: Some(start()), ..get("t", 1) };
+    let first = server.call("GetRow", &request).await.ok::<proto::GetRowResponse>();
     for name in ["a", "b", "c"] {
         widen(&server, name, 1).await;
     }
@@ -123,7 +130,7 @@ async fn rows_of_a_batch_go_on_each_at_its_token() {
             ..Default::default()
         }],
     };
-    let mut tokens = vec![Bytes::new(), RowToken { column: "b".into(), timestamp_ms: 0 }.encode()];
+    let mut tokens = vec![start(), RowToken { column: "b".into(), timestamp_ms: 0 }.encode()];
     let mut read = vec![String::new(); 2];
     for expected in [["a", "c"], ["a b", ""], ["a b c", ""]] {
         let answer =
@@ -141,6 +148,39 @@ async fn rows_of_a_batch_go_on_each_at_its_token() {
         if !expected[1].is_empty() {
             assert_eq!((read[1].as_str(), &answer.tables[0].rows[1].next_token), (expected[1], &None));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_without_a_token_gets_the_whole_row() {
+    let server = server().await;
+    let columns = ["a", "b", "c", "d", "e", "f"];
+    for name in columns {
+        widen(&server, name, VALUE_BYTES_MAX).await;
+    }
+    let answer = server.call("GetRow", &get("t", 1)).await.ok::<proto::GetRowResponse>();
+    assert_eq!((rows(&answer.row)[0].cells.len(), answer.next_token), (columns.len(), None));
+}
+
+#[tokio::test]
+async fn a_row_beyond_a_full_answer_is_to_be_asked_for_again() {
+    let server = server().await;
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        widen(&server, name, VALUE_BYTES_MAX).await;
+    }
+    let table = proto::TableInBatchGetRowRequest {
+        table_name: "t".into(),
+        primary_key: vec![encode::key([("pk", ValueRef::Integer(1))]); 5],
+        max_versions: Some(1),
+        ..Default::default()
+    };
+    let request = proto::BatchGetRowRequest { tables: vec![table] };
+    let answer = server.call("BatchGetRow", &request).await.ok::<proto::BatchGetRowResponse>();
+    // Three of them pass 32 MiB, and the fourth is in the same portion.
+    for (at, row) in answer.tables[0].rows.iter().enumerate() {
+        let code = row.error.as_ref().map(|error| error.code.as_str());
+        assert_eq!((row.is_ok, code), if at < 3 { (true, None) } else { (false, Some("OTSServerBusy")) });
+        assert_eq!(row.next_token, None);
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! Deliberately absent: the wire, the lake, and who reads the log ([`LogReaders`] tells how far they are).
 
+mod aside;
 pub mod catalog;
 mod clearing;
 mod defined_columns;
@@ -32,6 +33,7 @@ mod trim;
 pub mod tunnel;
 mod walk;
 
+pub use aside::aside;
 pub use entry::{CellRef, RawCell, RawCells, RowView, Visibility};
 pub use error::{Error, ErrorKind};
 pub use index::{IndexInfo, IndexPhase, IndexReport};

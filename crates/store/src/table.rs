@@ -151,6 +151,11 @@ impl RowBuf {
         self.block.row(0)
     }
 
+    /// Bytes of its key and its entry.
+    pub fn bytes(&self) -> usize {
+        self.block.bytes()
+    }
+
     /// What readers see of it.
     pub fn visibility(&self) -> Visibility {
         self.block.visibility()
@@ -342,11 +347,7 @@ fn check_scope(changes: &[RowChange]) -> Result<(), Error> {
     let Some(first) = keys.next() else { return Ok(()) };
     match keys.find(|key| *key != first) {
         None => Ok(()),
-        Some(other) => Err(Violation::scope(format!(
-            "Data out of scope of atomic. Atomic PartKey:{}. Data PartKey:{}",
-            first[0], other[0]
-        ))
-        .into()),
+        Some(other) => Err(Violation::out_of_atomic(&first[0], &other[0]).into()),
     }
 }
 

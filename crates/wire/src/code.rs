@@ -29,6 +29,8 @@ pub mod message {
     pub const TABLE_EXISTS: &str = "Requested table already exists.";
     /// With [`ObjectNotExist`](super::ErrorCode::ObjectNotExist).
     pub const NO_SUCH_STREAM: &str = "Requested stream does not exist.";
+    /// With [`ObjectNotExist`](super::ErrorCode::ObjectNotExist).
+    pub const NO_SUCH_SHARD: &str = "Requested shard does not exist.";
     /// With [`TrimmedDataAccess`](super::ErrorCode::TrimmedDataAccess).
     pub const STREAM_TRIMMED: &str = "Requested stream data is already trimmed or does not exist.";
     /// With [`TableNotReady`](super::ErrorCode::TableNotReady).

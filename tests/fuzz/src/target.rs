@@ -248,12 +248,12 @@ bodies! {
     BulkImport: proto::BulkImportRequest => convert::bulk_import;
     BulkExport: proto::BulkExportRequest => convert::bulk_export;
     StartLocalTransaction: proto::StartLocalTransactionRequest => |message| convert::start_local_transaction(&message);
-    CommitTransaction: proto::CommitTransactionRequest => |message| transaction_id(&message.transaction_id);
-    AbortTransaction: proto::AbortTransactionRequest => |message| transaction_id(&message.transaction_id);
+    CommitTransaction: proto::CommitTransactionRequest => |message: proto::CommitTransactionRequest| transaction_id(&message.transaction_id);
+    AbortTransaction: proto::AbortTransactionRequest => |message: proto::AbortTransactionRequest| transaction_id(&message.transaction_id);
     ListStream: proto::ListStreamRequest => as_it_is;
     DescribeStream: proto::DescribeStreamRequest => as_it_is;
     GetShardIterator: proto::GetShardIteratorRequest => as_it_is;
-    GetStreamRecord: proto::GetStreamRecordRequest => |message| message.shard_iterator.parse::<ShardIterator>();
+    GetStreamRecord: proto::GetStreamRecordRequest => |message: proto::GetStreamRecordRequest| message.shard_iterator.parse::<ShardIterator>();
     CreateDeliveryTask: proto::CreateDeliveryTaskRequest => |message| convert::task_spec(&message, &Tuning::default());
     DeleteDeliveryTask: proto::DeleteDeliveryTaskRequest => as_it_is;
     DescribeDeliveryTask: proto::DescribeDeliveryTaskRequest => as_it_is;
@@ -267,8 +267,8 @@ bodies! {
     TunnelHeartbeat: tunnel::HeartbeatRequest => as_it_is;
     TunnelShutdown: tunnel::ShutdownRequest => as_it_is;
     TunnelGetCheckpoint: tunnel::GetCheckpointRequest => as_it_is;
-    TunnelReadRecords: tunnel::ReadRecordsRequest => |message| ChannelToken::parse(&message.token);
-    TunnelCheckpoint: tunnel::CheckpointRequest => |message| ChannelToken::parse(&message.checkpoint);
+    TunnelReadRecords: tunnel::ReadRecordsRequest => |message: tunnel::ReadRecordsRequest| ChannelToken::parse(&message.token);
+    TunnelCheckpoint: tunnel::CheckpointRequest => |message: tunnel::CheckpointRequest| ChannelToken::parse(&message.checkpoint);
     TunnelGetRpo: tunnel::GetRpoRequest => as_it_is;
     TunnelSchedule: tunnel::ScheduleRequest => as_it_is;
 }

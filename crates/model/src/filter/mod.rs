@@ -15,7 +15,7 @@ mod transfer;
 mod model_tests;
 
 pub use test::{ColumnTest, Comparator, Comparison};
-pub use transfer::{CastKind, ValueTransfer};
+pub use transfer::{CastKind, Patterns, ValueTransfer};
 
 use crate::limits;
 use crate::value::ValueRef;
@@ -67,6 +67,12 @@ pub enum Combinator {
 pub trait ColumnValues {
     /// The values of a column, newest first; none if the row lacks it. Of a primary key column, its one value.
     fn values(&self, column: &str) -> impl Iterator<Item = ValueRef<'_>>;
+
+    /// Whether there is time to look at another value with a transfer, the one step that may take long. Where it
+    /// says no, values are passed over, and what was evaluated means nothing.
+    fn has_time(&self) -> bool {
+        true
+    }
 }
 
 /// A row that is not there: it lacks every column, those of its key too.
@@ -103,6 +109,15 @@ impl ColumnCondition {
             Self::Column(test) => test.latest_version_only,
             Self::Not(condition) => condition.looks_at_newest_only(),
             Self::And(conditions) | Self::Or(conditions) => conditions.iter().all(Self::looks_at_newest_only),
+        }
+    }
+
+    /// Whether it may take long to evaluate: patterns are matched in a time that their writer decides on.
+    pub fn may_take_long(&self) -> bool {
+        match self {
+            Self::Column(test) => test.transfer.is_some(),
+            Self::Not(condition) => condition.may_take_long(),
+            Self::And(conditions) | Self::Or(conditions) => conditions.iter().any(Self::may_take_long),
         }
     }
 

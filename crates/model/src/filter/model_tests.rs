@@ -183,6 +183,25 @@ fn a_row_without_the_column_passes_if_it_is_told_to() {
 }
 
 #[test]
+fn without_time_no_pattern_is_looked_for() {
+    struct OutOfTime(PlainRow);
+    impl ColumnValues for OutOfTime {
+        fn values(&self, column: &str) -> impl Iterator<Item = ValueRef<'_>> {
+            self.0.values(column)
+        }
+        fn has_time(&self) -> bool {
+            false
+        }
+    }
+    let row = OutOfTime(PlainRow(vec![("a", vec![Value::String("k2".into())])]));
+    let plain = ColumnTest::new("a", Comparison::Exists);
+    let transferred = ColumnTest { transfer: Some(ValueTransfer::new("k", None).unwrap()), ..plain.clone() };
+    assert!(plain.evaluate(&row) && !transferred.evaluate(&row));
+    let condition = |test| ColumnCondition::Not(Box::new(ColumnCondition::Column(test)));
+    assert!(condition(transferred).may_take_long() && !condition(plain).may_take_long());
+}
+
+#[test]
 fn values_of_two_types_are_not_even_unequal() {
     let test = ColumnTest::compare("a", Comparator::NotEqual, Value::Double(1.0));
     assert!(!test.evaluate(&one("a", &[2])));

@@ -84,13 +84,13 @@ impl ColumnTest {
         let versions_max = if self.latest_version_only { 1 } else { usize::MAX };
         let mut values = row.values(&self.column).take(versions_max);
         match &self.comparison {
-            Comparison::Exists => values.any(|value| self.transferred(value).is_some()),
-            Comparison::IsMissing => !values.any(|value| self.transferred(value).is_some()),
+            Comparison::Exists => values.any(|value| self.transferred(value, row).is_some()),
+            Comparison::IsMissing => !values.any(|value| self.transferred(value, row).is_some()),
             Comparison::To(comparator, expected) => {
                 let mut missing = true;
                 let passes = values.any(|value| {
                     missing = false;
-                    let value = self.transferred(value);
+                    let value = self.transferred(value, row);
                     value.is_some_and(|value| comparator.holds(value, expected.as_ref()))
                 });
                 passes || (missing && self.pass_if_missing)
@@ -98,10 +98,11 @@ impl ColumnTest {
         }
     }
 
-    fn transferred<'a>(&self, value: ValueRef<'a>) -> Option<ValueRef<'a>> {
+    fn transferred<'a>(&self, value: ValueRef<'a>, row: &impl ColumnValues) -> Option<ValueRef<'a>> {
         match &self.transfer {
             None => Some(value),
-            Some(transfer) => transfer.apply(value),
+            Some(transfer) if row.has_time() => transfer.apply(value),
+            Some(_) => None,
         }
     }
 }

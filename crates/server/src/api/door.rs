@@ -14,16 +14,16 @@ use http::request::Parts;
 use http_body_util::BodyExt;
 use lakeferry_model::{AccessKey, InstanceName};
 use lakeferry_wire::code::{ErrorCode, message};
-use lakeferry_wire::headers;
-use lakeferry_wire::sign::content_md5;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::error::ApiError;
-use crate::front::answer::{Signer, signed};
+use crate::front::answer::{Signer, fields, signed};
 use crate::front::body::HeldBody;
 use crate::front::{auth, body};
 use crate::shared::Shared;
+
+const JSON: &str = "application/json";
 
 /// A request that has passed the door.
 #[derive(Debug, Clone)]
@@ -73,13 +73,8 @@ pub async fn pass(State(shared): State<Arc<Shared>>, request: Request, next: Nex
     let status = answer.status();
     let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes);
     let body = body.unwrap_or_default();
-    let fields = [
-        (http::header::CONTENT_TYPE.as_str(), "application/json".to_owned()),
-        (headers::CONTENT_MD5, content_md5(&body)),
-        (headers::CONTENT_TYPE, "application/json".to_owned()),
-        (headers::DATE, headers::format_date(shared.clock().now_micros())),
-        (headers::REQUEST_ID, request_id.to_string()),
-    ];
+    let mut fields = fields(&body, JSON, request_id, shared.clock().now_micros());
+    fields.push((http::header::CONTENT_TYPE.as_str(), JSON.to_owned()));
     signed(status, body, &fields, &path, signer.as_ref())
 }
 

@@ -61,6 +61,8 @@ pub async fn remove(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     caller.must_operate()?;
+    // Two that delete at the same time would each see the other's operator.
+    let _held = shared.hold_tables(caller.deadline).await?;
     let Some(key) = shared.store.key(&id) else {
         return Err(ApiError::new(ErrorCode::ObjectNotExist, format!("There is no access key '{id}'.")));
     };
@@ -69,6 +71,10 @@ pub async fn remove(
         let message = "This is the last operator's key; make another first.";
         return Err(ApiError::parameter(message));
     }
+    lakeferry_store::aside(|| first_key::forget(&shared.settings.data, &id)).map_err(|error| {
+        let message = "The key's file cannot be removed.";
+        ApiError::internal(ErrorCode::InternalServerError, message, error.to_string())
+    })?;
     shared.store.remove_key(&id).await?;
     Ok(Json(json!({})))
 }

@@ -22,7 +22,10 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The bytes of bodies that may be held at once, in KiB.
 #[derive(Debug, Clone)]
-pub struct BodyBudget(Arc<Semaphore>);
+pub struct BodyBudget {
+    free: Arc<Semaphore>,
+    kib_max: u32,
+}
 
 /// A body, and its place in the budget.
 pub struct HeldBody {
@@ -34,13 +37,20 @@ pub struct HeldBody {
 impl BodyBudget {
     /// A budget of that many MiB.
     pub fn new(mib: u64) -> Self {
-        let kib = usize::try_from(mib.saturating_mul(1024)).unwrap_or(Semaphore::MAX_PERMITS);
-        Self(Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))))
+        let kib_max = u32::try_from(mib.saturating_mul(1024)).unwrap_or(u32::MAX);
+        // More permits than a semaphore of a small computer takes are as many as it can count.
+        let permits =
+            usize::try_from(kib_max).map_or(Semaphore::MAX_PERMITS, |kib| kib.min(Semaphore::MAX_PERMITS));
+        Self { free: Arc::new(Semaphore::new(permits)), kib_max }
     }
 
-    async fn hold(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, ApiError> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        match tokio::time::timeout_at(deadline.into(), self.0.clone().acquire_many_owned(kib)).await {
+    /// Holds so many bytes of it, as soon as there are; for more than it has, all of it.
+    ///
+    /// # Errors
+    /// If there are not until the deadline.
+    pub async fn hold(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, ApiError> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(self.kib_max);
+        match tokio::time::timeout_at(deadline.into(), self.free.clone().acquire_many_owned(kib)).await {
             Ok(Ok(permit)) => Ok(permit),
             // Nothing was handed to a committer yet: the caller may send it again.
             Ok(Err(_)) | Err(_) => Err(ApiError::new(ErrorCode::ServerBusy, message::SERVER_BUSY)),
@@ -121,4 +131,20 @@ async fn collect(body: &mut Body, expected: usize) -> Result<Bytes, ApiError> {
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_budget_answers_busy_until_something_is_given_back() {
+        let budget = BodyBudget::new(1);
+        let now = Instant::now();
+        let held = budget.hold(1 << 20, now).await.unwrap();
+        let error = budget.hold(1, now).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::ServerBusy);
+        drop(held);
+        assert!(budget.hold(2 << 20, now).await.is_ok(), "more than all is all");
+    }
 }

@@ -46,12 +46,8 @@ async fn written(
     let (changes, consumed): (Vec<RowChange>, Vec<ConsumedCapacity>) =
         bound.into_iter().map(|bound| (bound.change, bound.consumed)).unzip();
     let written = Target::new(table, transaction)?.write_together(changes, call.deadline).await?;
-    let answer = |(written, consumed): (Written, ConsumedCapacity)| RowInBatchWriteRowResponse {
-        is_ok: true,
-        error: None,
-        consumed: Some(consumed),
-        row: write::returned(&written, &info.schema),
-    };
+    let answer =
+        |(written, consumed): (Written, ConsumedCapacity)| write::accepted(&written, consumed, &info.schema);
     Ok(written.into_iter().zip(consumed).map(answer).collect())
 }
 
@@ -62,11 +58,7 @@ fn of_one_table(tables: Vec<BatchTableWrite>) -> Result<(TableName, Vec<UnboundC
         tables.next().ok_or_else(|| Violation::parameter("No row is specified in BatchWriteRow."))?;
     for other in tables {
         if other.table != name {
-            return Err(Violation::scope(format!(
-                "Data out of scope of atomic. Atomic PartKey:{}. Data PartKey:{}",
-                partition_key(&rows),
-                partition_key(&other.rows)
-            )));
+            return Err(Violation::out_of_atomic(partition_key(&rows), partition_key(&other.rows)));
         }
         rows.extend(other.rows);
     }

@@ -14,8 +14,7 @@ use lakeferry_model::{RowChange, TableName};
 use lakeferry_store::{Error, TableInfo, Transaction, Written};
 use lakeferry_wire::convert::{self, BatchTableWrite};
 use lakeferry_wire::proto::{
-    BatchWriteRowRequest, BatchWriteRowResponse, ConsumedCapacity, RowInBatchWriteRowResponse,
-    TableInBatchWriteRowResponse,
+    BatchWriteRowRequest, BatchWriteRowResponse, ConsumedCapacity, TableInBatchWriteRowResponse,
 };
 
 use super::target::Target as Place;
@@ -119,12 +118,7 @@ impl TableSlots {
             Slot::Written { target, consumed } => {
                 let Outcomes { info, written } = &mut outcomes[target];
                 match written.next().expect("a write answers each of its rows") {
-                    Ok(written) => RowInBatchWriteRowResponse {
-                        is_ok: true,
-                        error: None,
-                        consumed: Some(consumed),
-                        row: write::returned(&written, &info.schema),
-                    },
+                    Ok(written) => write::accepted(&written, consumed, &info.schema),
                     Err(error) => write::refused(call, &error.into()),
                 }
             }

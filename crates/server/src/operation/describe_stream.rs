@@ -1,6 +1,6 @@
 //! DescribeStream: what a stream is, and its shards, page by page.
 
-use lakeferry_wire::code::ErrorCode;
+use lakeferry_wire::code::{ErrorCode, message};
 use lakeferry_wire::proto::{DescribeStreamRequest, DescribeStreamResponse, StreamShard, StreamStatus};
 
 use super::Call;
@@ -17,7 +17,7 @@ pub async fn answer(call: Call, request: DescribeStreamRequest) -> Result<Descri
     let mut ids: Vec<String> = found.table.partitions().iter().map(shard_id).collect();
     if let Some(first) = &request.inclusive_start_shard_id {
         let at = ids.iter().position(|id| id == first).ok_or_else(|| {
-            ApiError::new(ErrorCode::ObjectNotExist, "Requested shard does not exist.")
+            ApiError::new(ErrorCode::ObjectNotExist, message::NO_SUCH_SHARD)
         })?;
         ids.drain(..at);
     }

@@ -42,7 +42,7 @@ macro_rules! operations {
         /// known.
         pub async fn answer(operation: Operation, call: Call) -> Result<Bytes, ApiError> {
             match operation {
-                $(Operation::$operation => answered(call, $module::answer).await,)*
+                $(Operation::$operation => answered(operation, call, $module::answer).await,)*
                 _ => Err(not_served(operation)),
             }
         }
@@ -128,14 +128,27 @@ impl Call {
     }
 }
 
-async fn answered<Q, A, F>(call: Call, operation: impl FnOnce(Call, Q) -> F) -> Result<Bytes, ApiError>
+async fn answered<Q, A, F>(
+    operation: Operation,
+    call: Call,
+    answer: impl FnOnce(Call, Q) -> F,
+) -> Result<Bytes, ApiError>
 where
     Q: Message + Default,
     A: Message,
     F: Future<Output = Result<A, ApiError>>,
 {
-    let request = Q::decode(call.body.clone())?;
-    Ok(operation(call, request).await?.encode_to_vec().into())
+    let request = proto::bounded::decode(call.body.clone(), reads_max(operation))?;
+    Ok(answer(call, request).await?.encode_to_vec().into())
+}
+
+/// How often a request's decoder may read, three times for most fields. The largest legal requests beside batches
+/// name a thousand columns; batches name them for each of their tables or rows.
+fn reads_max(operation: Operation) -> usize {
+    match operation {
+        Operation::BatchGetRow | Operation::BatchWriteRow => 320 << 10,
+        _ => 16 << 10,
+    }
 }
 
 fn not_served(operation: Operation) -> ApiError {

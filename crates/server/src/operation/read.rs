@@ -16,11 +16,15 @@ pub mod matrix;
 pub mod pages;
 mod sieve;
 
+use std::time::Instant;
+
+use bytes::Bytes;
 use lakeferry_model::{ColumnPage, TableSchema, limits};
-use lakeferry_store::{RowView, Visibility, key};
+use lakeferry_store::{RowBuf, RowView, Visibility, aside, key};
 use lakeferry_wire::convert::{ReadOptions, TimeRange};
 use lakeferry_wire::plain_buffer::RowWriter;
 use lakeferry_wire::row_token::RowToken;
+use lakeferry_wire::{capacity, proto};
 
 use self::cells::{Cells, ShownCell};
 use self::columns::Columns;
@@ -49,16 +53,26 @@ struct Versions {
 type StoredRow<'r> = (&'r [u8], RowView<'r>);
 
 /// What was shown of a row.
-pub struct Piece {
+struct Piece {
     /// How much it is.
-    pub sizes: Sizes,
-    /// Where to go on, if the row is wider than an answer.
-    pub next: Option<RowToken>,
+    sizes: Sizes,
+    /// Where to go on, if there is more.
+    next: Option<RowToken>,
+}
+
+/// A row that was looked for, as it is answered.
+pub struct AnsweredRow {
+    /// What it would have cost.
+    pub consumed: proto::ConsumedCapacity,
+    /// What is shown of it; empty if it is not there, or is left out.
+    pub row: Bytes,
+    /// Where to go on, if there is more.
+    pub next_token: Option<Bytes>,
 }
 
 impl<'a> Lens<'a> {
-    /// What the options show of the rows of a table.
-    pub fn new(options: &'a ReadOptions, schema: &'a TableSchema) -> Self {
+    /// What the options show of the rows of a table. A filter that takes long is given up at the deadline.
+    pub fn new(options: &'a ReadOptions, schema: &'a TableSchema, deadline: Instant) -> Self {
         let columns = Columns::new(options, schema);
         let filter = options.filter.as_ref();
         let condition = filter.and_then(|filter| filter.condition.as_ref());
@@ -68,7 +82,7 @@ impl<'a> Lens<'a> {
                 time_range: options.time_range,
                 max: options.versions_max.map_or(usize::MAX, |versions| versions as usize),
             },
-            sieve: condition.map(|condition| Sieve::new(condition, &columns, schema)),
+            sieve: condition.map(|condition| Sieve::new(condition, &columns, schema, deadline)),
             page: filter.and_then(|filter| filter.page),
             columns,
             key_name_bytes: schema.key_name_bytes(),
@@ -78,6 +92,14 @@ impl<'a> Lens<'a> {
     /// Whether a row that is there may be left out.
     pub fn may_leave_rows_out(&self) -> bool {
         self.sieve.is_some() || !self.columns.show_every_row()
+    }
+
+    /// Looks at rows, aside from the runtime if that may take long.
+    pub fn look<T>(&self, at_rows: impl FnOnce() -> T) -> T {
+        match &self.sieve {
+            Some(sieve) if sieve.may_take_long() => aside(at_rows),
+            _ => at_rows(),
+        }
     }
 
     /// Appends what is shown of a row, and answers how much that is. A row of which nothing is shown is left out:
@@ -95,19 +117,25 @@ impl<'a> Lens<'a> {
         Ok(piece.map(|piece| piece.sizes))
     }
 
-    /// As [`Self::write`], but a row that is too wide for one answer is written in part: what follows `after`, if
-    /// it is given, and no more data than [`limits::ROW_PIECE_BYTES_MAX`], though one cell at least.
+    /// What is answered of the row that was looked for: all that is shown of it. Of that, a caller that goes on at
+    /// a token gets what is behind it, and no more data than [`limits::ROW_PIECE_BYTES_MAX`], though one cell at
+    /// least. A caller that has no token may not know of them, and would take a part for the whole.
     ///
     /// # Errors
     /// As for [`Self::write`].
-    pub fn write_piece(
-        &self,
-        row: StoredRow<'_>,
-        visibility: &Visibility,
-        after: Option<&RowToken>,
-        page: &mut RowWriter,
-    ) -> Result<Option<Piece>, ApiError> {
-        self.write_up_to(row, visibility, after, limits::ROW_PIECE_BYTES_MAX, page)
+    pub fn answer(&self, found: Option<&RowBuf>, after: Option<&RowToken>) -> Result<AnsweredRow, ApiError> {
+        let mut page = RowWriter::new();
+        let bytes_max = after.map_or(usize::MAX, |_| limits::ROW_PIECE_BYTES_MAX);
+        let piece = match found {
+            Some(row) => {
+                self.look(|| self.write_up_to(row.view()?, &row.visibility(), after, bytes_max, &mut page))?
+            }
+            None => None,
+        };
+        // A row that is missing has no bytes, and costs as much as a small one.
+        let size = piece.as_ref().map_or(0, |piece| piece.sizes.all());
+        let next_token = piece.and_then(|piece| piece.next).map(|next| next.encode());
+        Ok(AnsweredRow { consumed: capacity::read(size), row: page.finish(), next_token })
     }
 
     fn write_up_to(

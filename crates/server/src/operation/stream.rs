@@ -31,7 +31,7 @@ impl Found {
     /// If the stream has none of that id.
     pub fn shard(&self, id: &str) -> Result<&Partition, ApiError> {
         let found = self.table.partitions().iter().find(|partition| shard_id(partition) == id);
-        found.ok_or_else(|| ApiError::new(ErrorCode::ObjectNotExist, "Requested shard does not exist."))
+        found.ok_or_else(|| ApiError::new(ErrorCode::ObjectNotExist, message::NO_SUCH_SHARD))
     }
 }
 

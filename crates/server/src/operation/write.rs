@@ -71,6 +71,16 @@ pub fn returned(written: &Written, schema: &TableSchema) -> Option<Bytes> {
     Some(row.finish())
 }
 
+/// The answer for a row of a batch that was written.
+pub fn accepted(
+    written: &Written,
+    consumed: proto::ConsumedCapacity,
+    schema: &TableSchema,
+) -> proto::RowInBatchWriteRowResponse {
+    let row = returned(written, schema);
+    proto::RowInBatchWriteRowResponse { is_ok: true, error: None, consumed: Some(consumed), row }
+}
+
 /// The answer for a row of a batch that was not written.
 pub fn refused(call: &Call, error: &ApiError) -> proto::RowInBatchWriteRowResponse {
     let error = Some(call.row_error(error));

@@ -6,6 +6,7 @@
 //!    and commit time are not known before the committer forms a group.
 
 use std::ops::Range;
+use std::time::Instant;
 
 use lakeferry_model::{
     CellChange, ColumnUpdate, KeyColumn, Returning, Row, RowChange, RowExistence, RowOperation, TableOptions,
@@ -41,6 +42,8 @@ pub struct Rules<'a> {
     pub indexes: &'a Plans,
     /// Whether the store picks the keys of new rows. Then nobody else makes one.
     pub picks_keys: bool,
+    /// When a condition that takes long is given up.
+    pub deadline: Instant,
 }
 
 /// What a change makes of its row; the ranges lie in the arena.
@@ -85,7 +88,7 @@ impl Rules<'_> {
         let old = old.map(|columns| columns_of(columns, &visibility)).transpose()?.flatten();
         check_condition(change.condition.existence, old.is_some())?;
         if let Some(columns) = &change.condition.columns
-            && !condition::holds(columns, self.key_columns, &change.primary_key, old.as_deref())
+            && !condition::holds(columns, self, &change.primary_key, old.as_deref())?
         {
             return Err(Error::ConditionFailed);
         }
@@ -351,14 +354,9 @@ fn returned(change: &RowChange, new: Option<&[Column<'_>]>) -> Result<Option<Row
         Returning::PrimaryKey => &[][..],
         Returning::AfterModify(names) => names,
     };
+    change.returning.check(&change.operation)?;
     let mut cells = Vec::with_capacity(names.len());
     for name in names {
-        let incremented =
-            |cell: &CellChange| *cell.name == **name && matches!(cell.update, ColumnUpdate::Increment(_));
-        if !change.operation.cells().iter().any(incremented) {
-            let message = format!("The column '{name}' is not incremented and cannot be returned.");
-            return Err(Violation::parameter(message).into());
-        }
         let newest = new.and_then(|columns| {
             let column = &columns[find(columns, name).ok()?];
             column.versions.first().map(|version| (column.name, *version))
@@ -402,6 +400,7 @@ mod tests {
             now_ms,
             entry_bytes_max: 1 << 20,
             picks_keys: false,
+            deadline: Instant::now(),
             indexes: &Plans::default(),
         };
         let mut arena = Vec::new();

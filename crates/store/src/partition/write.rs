@@ -17,7 +17,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use lakeferry_engine::{Area, Room};
-use lakeferry_model::{RowChange, RowOperation};
+use lakeferry_model::{ColumnCondition, RowChange, RowOperation};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apply::{self, Rules};
@@ -27,6 +27,7 @@ use super::committer::{PreparedRow, Request, Write};
 use super::head::row_key;
 use super::rows::{Held, Holder, Place};
 use super::{Partition, Written, closed, wait};
+use crate::aside::aside;
 use crate::error::Error;
 use crate::key::partition_key;
 use crate::table::TableInfo;
@@ -123,7 +124,7 @@ impl Partition {
     /// Refuses what cannot be written now; else waits for its turn and holds all rows of the changes.
     pub(super) async fn begin(&self, changes: &[Keyed<'_>], deadline: Instant) -> Result<Begun<'_>, Error> {
         self.check_open()?;
-        let budget = self.wait_for_budget(self.budget_for(changes), deadline).await?;
+        let budget = self.wait_for_budget(self.budget_for(changes, deadline), deadline).await?;
         let mut keys: Vec<Bytes> = changes.iter().map(key_to_hold).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -149,9 +150,9 @@ impl Partition {
     }
 
     /// Bytes of the changes, and of the old rows that they may need.
-    fn budget_for(&self, changes: &[Keyed<'_>]) -> usize {
+    fn budget_for(&self, changes: &[Keyed<'_>], deadline: Instant) -> usize {
         let info = self.table();
-        let rules = self.rules(&info);
+        let rules = self.rules(&info, deadline);
         let needing_old = changes.iter().filter(|(_, change)| rules.need_old(change)).count();
         let old = needing_old.saturating_mul(self.0.old_row_bytes.load(Ordering::Relaxed));
         // Of the old rows, a piece is in memory at a time; of each, the new entry and the record too.
@@ -188,7 +189,7 @@ impl Partition {
     ) -> Result<Piece, Error> {
         let inner = &*self.0;
         let info = self.table();
-        let rules = self.rules(&info);
+        let rules = self.rules(&info, deadline);
         let now_ms = rules.now_ms;
         let needs_old = changes.iter().any(|(_, change)| rules.need_old(change));
         let (count, old) = match needs_old {
@@ -197,11 +198,14 @@ impl Partition {
         };
         let changes = &changes[..count];
         let cell_ms = inner.cell_times.lock().take(changes.iter().map(|(key, _)| key), now_ms);
-        Ok(apply_all(&rules, changes, old, repeats && needs_old, &cell_ms, &info))
+        let apply = || apply_all(&rules, changes, old, repeats && needs_old, &cell_ms, &info);
+        let conditions = changes.iter().filter_map(|(_, change)| change.condition.columns.as_ref());
+        let takes_long = conditions.into_iter().any(ColumnCondition::may_take_long);
+        Ok(if takes_long { aside(apply) } else { apply() })
     }
 
     /// By which changes of the table are applied now.
-    fn rules<'a>(&self, info: &'a TableInfo) -> Rules<'a> {
+    fn rules<'a>(&self, info: &'a TableInfo, deadline: Instant) -> Rules<'a> {
         Rules {
             options: &info.options,
             key_columns: &info.schema.primary_key,
@@ -211,6 +215,7 @@ impl Partition {
             entry_bytes_max: self.0.row_bytes_max,
             picks_keys: info.schema.auto_increment().is_some(),
             indexes: info.plans(),
+            deadline,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Bulk imports: writes of one table's rows, without conditions and without rows in the answer.
 
+use lakeferry_model::filter::Patterns;
 use lakeferry_model::{ColumnUpdate, RowChange, TableName, TableSchema, ValueKind, Violation};
 
 use super::enum_value;
@@ -14,11 +15,13 @@ pub fn bulk_import(request: proto::BulkImportRequest) -> Result<BatchTableWrite,
     let table = TableName::parse(&request.table_name)?;
     check_any_row(&request.table_name, request.rows.len())?;
     check_row_count(request.rows.len())?;
+    // Imports have no conditions, and so none.
+    let mut patterns = Patterns::default();
     let rows = request.rows.into_iter().map(|row| {
         let operation = enum_value("operation type", row.r#type)?;
         let parts =
             ChangeParts { row: &row.row_change, condition: proto::Condition::default(), content: None };
-        parts.into_change(operation)
+        parts.into_change(operation, &mut patterns)
     });
     Ok(BatchTableWrite { table, rows: rows.collect::<Result<_, _>>()? })
 }

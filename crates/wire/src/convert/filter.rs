@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 use lakeferry_model::filter::{
-    CastKind, ColumnTest, Combinator, Comparator, Comparison, ValueTransfer, check_filter_count,
+    CastKind, ColumnTest, Combinator, Comparator, Comparison, Patterns, ValueTransfer, check_filter_count,
 };
 use lakeferry_model::{ColumnCondition, ColumnPage, Filter, Violation};
 use prost::Message;
@@ -17,20 +17,36 @@ use super::enum_value;
 use crate::plain_buffer::variant::{self, Variant};
 use crate::proto;
 
-/// Takes a read's filter.
+/// What is read of a filter's message at most: 32 nodes take less than a quarter of it.
+const READS_MAX: usize = 1024;
+
+/// Takes the only filter of a read.
 ///
 /// # Errors
 /// The first broken rule.
 pub fn filter(bytes: &Bytes) -> Result<Filter, Violation> {
-    Decoder { count: 0 }.node(&decode(bytes)?)
+    filter_among(bytes, &mut Patterns::default())
 }
 
-/// Takes what a write asks of its row's columns.
+/// Takes one of the filters of a request, which has these patterns already.
+pub(super) fn filter_among(bytes: &Bytes, patterns: &mut Patterns) -> Result<Filter, Violation> {
+    Decoder { count: 0, patterns }.node(&decode(bytes)?)
+}
+
+/// Takes what the only write of a request asks of its row's columns.
 ///
 /// # Errors
 /// The first broken rule; there is nothing to paginate either.
 pub fn column_condition(bytes: &Bytes) -> Result<ColumnCondition, Violation> {
-    match filter(bytes)? {
+    column_condition_among(bytes, &mut Patterns::default())
+}
+
+/// Takes one of the column conditions of a request, which has these patterns already.
+pub(super) fn column_condition_among(
+    bytes: &Bytes,
+    patterns: &mut Patterns,
+) -> Result<ColumnCondition, Violation> {
+    match filter_among(bytes, patterns)? {
         Filter { condition: Some(condition), page: None } => Ok(condition),
         Filter { .. } => {
             Err(Violation::parameter("A column condition must not hold a column pagination filter."))
@@ -55,18 +71,21 @@ pub fn column_condition_bytes(condition: &ColumnCondition) -> Bytes {
     condition_message(condition).encode_to_vec().into()
 }
 
-struct Decoder {
+struct Decoder<'p> {
     /// Nodes met so far.
     count: usize,
+    /// Patterns met so far in the whole request.
+    patterns: &'p mut Patterns,
 }
 
-impl Decoder {
+impl Decoder<'_> {
     fn node(&mut self, message: &proto::Filter) -> Result<Filter, Violation> {
         self.count += 1;
         check_filter_count(self.count)?;
         match enum_value("filter type", message.r#type)? {
             proto::FilterType::SingleColumnValue => {
-                Ok(ColumnCondition::Column(column_test(decode(&message.filter)?)?).into())
+                let test = column_test(decode(&message.filter)?, self.patterns)?;
+                Ok(ColumnCondition::Column(test).into())
             }
             proto::FilterType::CompositeColumnValue => self.composite(&decode(&message.filter)?),
             proto::FilterType::ColumnPagination => {
@@ -110,7 +129,10 @@ impl Decoder {
     }
 }
 
-fn column_test(message: proto::SingleColumnValueFilter) -> Result<ColumnTest, Violation> {
+fn column_test(
+    message: proto::SingleColumnValueFilter,
+    patterns: &mut Patterns,
+) -> Result<ColumnTest, Violation> {
     let comparison = match enum_value("comparator", message.comparator)? {
         // The value that comes along is a dummy.
         proto::ComparatorType::Exist => Comparison::Exists,
@@ -130,13 +152,16 @@ fn column_test(message: proto::SingleColumnValueFilter) -> Result<ColumnTest, Vi
         comparison,
         pass_if_missing: !message.filter_if_missing,
         latest_version_only: message.latest_version_only,
-        transfer: message.value_trans_rule.map(|rule| value_transfer(&rule)).transpose()?,
+        transfer: message.value_trans_rule.map(|rule| value_transfer(&rule, patterns)).transpose()?,
     };
     test.check()?;
     Ok(test)
 }
 
-fn value_transfer(rule: &proto::ValueTransferRule) -> Result<ValueTransfer, Violation> {
+fn value_transfer(
+    rule: &proto::ValueTransferRule,
+    patterns: &mut Patterns,
+) -> Result<ValueTransfer, Violation> {
     let cast = match rule.cast_type.map(|cast| enum_value("cast type", cast)).transpose()? {
         // No value has the type of an absent one, so it asks for no cast.
         None | Some(proto::VariantType::Null) => None,
@@ -145,7 +170,7 @@ fn value_transfer(rule: &proto::ValueTransferRule) -> Result<ValueTransfer, Viol
         Some(proto::VariantType::String) => Some(CastKind::String),
         Some(proto::VariantType::Blob) => Some(CastKind::Binary),
     };
-    ValueTransfer::new(&rule.regex, cast)
+    patterns.transfer(&rule.regex, cast)
 }
 
 fn page(message: &proto::ColumnPaginationFilter) -> Result<ColumnPage, Violation> {
@@ -159,7 +184,8 @@ fn page(message: &proto::ColumnPaginationFilter) -> Result<ColumnPage, Violation
 }
 
 fn decode<M: Message + Default>(bytes: &Bytes) -> Result<M, Violation> {
-    M::decode(bytes.clone()).map_err(|error| Violation::parameter(format!("Invalid filter: {error}.")))
+    proto::bounded::decode(bytes.clone(), READS_MAX)
+        .map_err(|error| Violation::parameter(format!("Invalid filter: {error}.")))
 }
 
 /// The comparator of one that compares: existence is no comparison.

@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use lakeferry_model::filter::Patterns;
 use lakeferry_model::{
     Filter, KeyBound, KeyValue, TableName, Violation, check_column_name, check_index_key_column_count,
     check_key_value, limits,
 };
 
-use super::{enum_value, filter, read_key_values};
-use crate::plain_buffer::{WireKeyValue, decode_row};
+use super::filter::filter_among;
+use super::{enum_value, read_key_values};
+use crate::plain_buffer::{WireKeyValue, decode_row_to_write};
 use crate::proto;
 use crate::row_token::RowToken;
 
@@ -137,7 +139,7 @@ pub fn get_row(request: proto::GetRowRequest) -> Result<RowRead, Violation> {
         token: request.token,
         transaction_id: request.transaction_id,
     };
-    Ok(RowRead { table, key, options: options.check(NO_VERSION_CONDITION)? })
+    Ok(RowRead { table, key, options: options.check(NO_VERSION_CONDITION, &mut Patterns::default())? })
 }
 
 /// Takes a BatchGetRow.
@@ -148,14 +150,16 @@ pub fn batch_get_row(request: proto::BatchGetRowRequest) -> Result<Vec<BatchTabl
     if request.tables.is_empty() {
         return Err(Violation::parameter("No row specified in the request of BatchGetRow."));
     }
-    if request.tables.iter().map(|table| table.primary_key.len()).sum::<usize>() > limits::BATCH_GET_ROWS_MAX
-    {
+    let rows: usize = request.tables.iter().map(|table| table.primary_key.len()).sum();
+    // Tables of which no row is asked for are legal, but not in any number.
+    if rows.max(request.tables.len()) > limits::BATCH_GET_ROWS_MAX {
         return Err(Violation::parameter(format!(
             "Rows count exceeds the upper limit: {}.",
             limits::BATCH_GET_ROWS_MAX
         )));
     }
-    request.tables.into_iter().map(table_in_batch).collect()
+    let mut patterns = Patterns::default();
+    request.tables.into_iter().map(|table| table_in_batch(table, &mut patterns)).collect()
 }
 
 /// Takes a GetRange.
@@ -186,7 +190,7 @@ pub fn get_range(request: proto::GetRangeRequest) -> Result<RangeRead, Violation
         token: None,
         transaction_id: request.transaction_id,
     };
-    let options = options.check(NO_VERSION_CONDITION)?;
+    let options = options.check(NO_VERSION_CONDITION, &mut Patterns::default())?;
     let hint = request.data_block_type_hint.unwrap_or_default();
     let format = match enum_value("data block type", hint)? {
         // Without names there are no columns to put the values into; the answer tells which format it has.
@@ -228,14 +232,17 @@ pub fn bulk_export(request: proto::BulkExportRequest) -> Result<RangeRead, Viola
         filter: request.filter,
         ..RawOptions::default()
     };
-    let options = options.check(NO_VERSION_CONDITION)?;
+    let options = options.check(NO_VERSION_CONDITION, &mut Patterns::default())?;
     Ok(RangeRead { table, start, end, backward: false, limit: None, format, options })
 }
 
 const NO_VERSION_CONDITION: &str = "No version condition is specified.";
 const NO_VERSION_CONDITION_IN_BATCH: &str = "No version condition is specified while querying row.";
 
-fn table_in_batch(table: proto::TableInBatchGetRowRequest) -> Result<BatchTableRead, Violation> {
+fn table_in_batch(
+    table: proto::TableInBatchGetRowRequest,
+    patterns: &mut Patterns,
+) -> Result<BatchTableRead, Violation> {
     let name = TableName::parse(&table.table_name)?;
     let keys: Vec<KeyColumns> = table.primary_key.iter().map(key).collect::<Result<_, _>>()?;
     let mut tokens = table.token.iter().map(row_token).collect::<Result<Vec<_>, _>>()?;
@@ -253,7 +260,7 @@ fn table_in_batch(table: proto::TableInBatchGetRowRequest) -> Result<BatchTableR
         token: None,
         transaction_id: None,
     };
-    let options = options.check(NO_VERSION_CONDITION_IN_BATCH)?;
+    let options = options.check(NO_VERSION_CONDITION_IN_BATCH, patterns)?;
     Ok(BatchTableRead { table: name, keys, tokens, options })
 }
 
@@ -263,13 +270,13 @@ fn row_token(token: &Bytes) -> Result<Option<RowToken>, Violation> {
 }
 
 fn key(buffer: &Bytes) -> Result<KeyColumns, Violation> {
-    let key: KeyColumns = read_key_values(decode_row(buffer)?.key)?.collect();
+    let key: KeyColumns = read_key_values(decode_row_to_write(buffer)?.key)?.collect();
     key.iter().try_for_each(|(name, value)| check_key_value(name, value.as_ref()))?;
     Ok(key)
 }
 
 fn bound(buffer: &Bytes) -> Result<Vec<(ByteString, KeyBound)>, Violation> {
-    let row = decode_row(buffer)?;
+    let row = decode_row_to_write(buffer)?;
     check_index_key_column_count(row.key.len())?;
     let columns = row.key.into_iter().map(|(name, value)| {
         let bound = match value {
@@ -304,30 +311,37 @@ struct RawOptions {
 }
 
 impl RawOptions {
-    fn check(self, no_version_condition: &str) -> Result<ReadOptions, Violation> {
-        if self.columns_to_get.len() > limits::COLUMNS_TO_GET_MAX {
-            return Err(Violation::parameter(format!(
-                "The number of columns from the request exceeds the limit, limit count: {}, column count: {}.",
-                limits::COLUMNS_TO_GET_MAX,
-                self.columns_to_get.len()
-            )));
-        }
+    fn check(self, no_version_condition: &str, patterns: &mut Patterns) -> Result<ReadOptions, Violation> {
+        check_columns_to_get_count(self.columns_to_get.len())?;
         self.columns_to_get.iter().try_for_each(|name| check_column_name(name))?;
         let time_range = self.time_range.and_then(time_range);
         if self.max_versions.is_none() && time_range.is_none() {
             return Err(Violation::parameter(no_version_condition));
         }
+        let filter = self.filter.filter(|bytes| !bytes.is_empty());
         Ok(ReadOptions {
             columns_to_get: self.columns_to_get,
             time_range,
             versions_max: versions_max(self.max_versions, time_range)?,
             start_column: self.start_column,
             end_column: self.end_column,
-            filter: self.filter.filter(|bytes| !bytes.is_empty()).map(|bytes| filter(&bytes)).transpose()?,
+            filter: filter.map(|bytes| filter_among(&bytes, patterns)).transpose()?,
             token: self.token.map_or(Ok(None), |token| row_token(&token))?,
             transaction_id: self.transaction_id,
         })
     }
+}
+
+/// # Errors
+/// If a request names more columns than it may.
+pub(super) fn check_columns_to_get_count(count: usize) -> Result<(), Violation> {
+    if count > limits::COLUMNS_TO_GET_MAX {
+        return Err(Violation::parameter(format!(
+            "The number of columns from the request exceeds the limit, limit count: {}, column count: {count}.",
+            limits::COLUMNS_TO_GET_MAX
+        )));
+    }
+    Ok(())
 }
 
 fn versions_max(asked: Option<i32>, time_range: Option<TimeRange>) -> Result<Option<u32>, Violation> {
@@ -468,6 +482,7 @@ mod tests {
         let message = |rows: &[usize], max_versions| batch(rows, max_versions).unwrap_err().message;
         assert_eq!(message(&[], None), "No row specified in the request of BatchGetRow.");
         assert_eq!(message(&[50, 51], Some(1)), "Rows count exceeds the upper limit: 100.");
+        assert_eq!(message(&[0; 101], Some(1)), "Rows count exceeds the upper limit: 100.");
         assert_eq!(message(&[1], None), "No version condition is specified while querying row.");
     }
 

@@ -1,5 +1,7 @@
 //! Tables: making, changing and describing them.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use lakeferry_model::{
     DefinedColumn, DefinedKind, IndexSpec, KeyColumn, KeyKind, KeyValue, Micros, ReservedThroughput,
@@ -9,6 +11,7 @@ use lakeferry_model::{
 
 use super::enum_value;
 use super::index::{IndexDescription, described_index, index_spec};
+use super::read::check_columns_to_get_count;
 use crate::capacity;
 use crate::plain_buffer::encode;
 use crate::plain_buffer::variant::{self, Variant};
@@ -363,7 +366,14 @@ fn stream_update(spec: &proto::StreamSpecification) -> Result<StreamUpdate, Viol
     if expiration_hours <= 0 {
         return Err(Violation::parameter("The expiration time of a stream must be greater than 0."));
     }
-    spec.columns_to_get.iter().try_for_each(|name| check_column_name(name))?;
+    check_columns_to_get_count(spec.columns_to_get.len())?;
+    let mut seen = HashSet::with_capacity(spec.columns_to_get.len());
+    for name in &spec.columns_to_get {
+        check_column_name(name)?;
+        if !seen.insert(name) {
+            return Err(Violation::parameter(format!("Column '{name}' is named twice.")));
+        }
+    }
     Ok(StreamUpdate::On(StreamSpec { expiration_hours, origin_columns: spec.columns_to_get.clone() }))
 }
 

@@ -3,7 +3,7 @@
 use lakeferry_model::{TableName, TransactionId, Violation, check_column_name, check_key_value};
 
 use super::{KeyColumns, key_values};
-use crate::plain_buffer::decode_row;
+use crate::plain_buffer::decode_row_to_write;
 use crate::proto;
 
 /// Takes a StartLocalTransaction: the table, and the partition key with its column's name;
@@ -15,7 +15,7 @@ pub fn start_local_transaction(
     request: &proto::StartLocalTransactionRequest,
 ) -> Result<(TableName, KeyColumns), Violation> {
     let table = TableName::parse(&request.table_name)?;
-    let row = decode_row(&request.key)?;
+    let row = decode_row_to_write(&request.key)?;
     if row.key.len() > 1 {
         return Err(Violation::parameter("StartLocalTransaction support only one primary key."));
     }
@@ -27,12 +27,13 @@ pub fn start_local_transaction(
     Ok((table, key))
 }
 
-/// Takes the id of a row's transaction. Some SDKs send an empty one for none.
+/// Takes the id of a row's transaction. An empty one is no id: taken for none, what was meant for a transaction would
+/// be written outside it.
 ///
 /// # Errors
 /// If it is no id.
 pub fn transaction_id(id: Option<&str>) -> Result<Option<TransactionId>, Violation> {
-    id.filter(|id| !id.is_empty()).map(TransactionId::parse).transpose()
+    id.map(TransactionId::parse).transpose()
 }
 
 #[cfg(test)]
@@ -60,10 +61,11 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_id_is_none_and_a_malformed_one_is_refused() {
+    fn an_id_that_is_empty_or_malformed_is_refused() {
         assert_eq!(transaction_id(None), Ok(None));
-        assert_eq!(transaction_id(Some("")), Ok(None));
         assert!(transaction_id(Some(&TransactionId::new(7).to_string())).unwrap().is_some());
-        assert_eq!(transaction_id(Some("x")).unwrap_err().message, "TransactionID is invalid.");
+        for id in ["", "x"] {
+            assert_eq!(transaction_id(Some(id)).unwrap_err().message, "TransactionID is invalid.");
+        }
     }
 }

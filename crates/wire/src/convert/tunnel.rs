@@ -11,7 +11,7 @@ use prost::Message;
 
 use super::key_values;
 use super::read::KeyColumns;
-use crate::plain_buffer::{decode_row, encode};
+use crate::plain_buffer::{decode_row_to_write, encode};
 use crate::proto::tunnel::{Token, TokenContent, TokenContentV2};
 
 /// How far a channel is read.
@@ -85,7 +85,7 @@ impl ChannelToken {
             return Ok(Self::Log { after, time: content.timestamp.unwrap_or(0) / NANOS_PER_MICRO, count });
         }
         let key = content.primary_key.filter(|key| !key.is_empty());
-        let after = key.map(|key| Ok::<_, Violation>(key_values(decode_row(&key)?.key)?.collect()));
+        let after = key.map(|key| Ok::<_, Violation>(key_values(decode_row_to_write(&key)?.key)?.collect()));
         Ok(Self::Rows { after: after.transpose()?, count })
     }
 }

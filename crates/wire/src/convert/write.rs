@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use lakeferry_model::filter::Patterns;
 use lakeferry_model::{
     CellChange, ColumnUpdate, Condition, PrimaryKey, Returning, RowChange, RowExistence, RowOperation,
-    TableName, TableSchema, Value, Violation, check_column_name, limits,
+    TableName, TableSchema, Value, Violation, check_column_name, check_written_column_count, limits,
 };
 
-use super::{column_condition, column_condition_bytes, enum_value, key_to_put, key_values};
-use crate::plain_buffer::{CellOperation, WireCell, decode_row};
+use super::filter::column_condition_among;
+use super::{column_condition_bytes, enum_value, key_to_put, key_values};
+use crate::plain_buffer::{CellOperation, WireCell, decode_row_to_write};
 use crate::proto;
 
 /// A write whose row is checked as far as it can be without its table.
@@ -46,11 +48,12 @@ impl UnboundChange {
     /// Fits the change to its table's primary key.
     ///
     /// # Errors
-    /// The first primary key rule broken: size, then names and types.
+    /// The first primary key rule broken: size, then names and types. Then a column that is named as one of the key.
     pub fn bind(self, schema: &TableSchema) -> Result<RowChange, Violation> {
         self.check_placeholder(schema)?;
         let values = self.change.primary_key.values().iter().cloned();
         let primary_key = schema.key(self.key_names.iter().zip(values).collect())?;
+        check_names_beside_key(&self.change.operation, schema)?;
         Ok(RowChange { primary_key, ..self.change })
     }
 
@@ -83,7 +86,7 @@ pub fn put_row(request: proto::PutRowRequest) -> Result<(TableName, UnboundChang
     let table = TableName::parse(&request.table_name)?;
     let parts =
         ChangeParts { row: &request.row, condition: request.condition, content: request.return_content };
-    Ok((table, parts.into_change(proto::OperationType::Put)?))
+    Ok((table, parts.into_change(proto::OperationType::Put, &mut Patterns::default())?))
 }
 
 /// Takes an UpdateRow.
@@ -97,7 +100,7 @@ pub fn update_row(request: proto::UpdateRowRequest) -> Result<(TableName, Unboun
         condition: request.condition,
         content: request.return_content,
     };
-    Ok((table, parts.into_change(proto::OperationType::Update)?))
+    Ok((table, parts.into_change(proto::OperationType::Update, &mut Patterns::default())?))
 }
 
 /// Takes a DeleteRow.
@@ -111,7 +114,7 @@ pub fn delete_row(request: proto::DeleteRowRequest) -> Result<(TableName, Unboun
         condition: request.condition,
         content: request.return_content,
     };
-    Ok((table, parts.into_change(proto::OperationType::Delete)?))
+    Ok((table, parts.into_change(proto::OperationType::Delete, &mut Patterns::default())?))
 }
 
 /// Takes a BatchWriteRow.
@@ -120,6 +123,7 @@ pub fn delete_row(request: proto::DeleteRowRequest) -> Result<(TableName, Unboun
 /// The first broken rule that needs no table. It fails the batch as a whole.
 pub fn batch_write_row(request: proto::BatchWriteRowRequest) -> Result<BatchWrite, Violation> {
     check_batch_shape(&request)?;
+    let mut patterns = Patterns::default();
     let mut bytes = 0;
     let mut tables = Vec::with_capacity(request.tables.len());
     for table in request.tables {
@@ -129,7 +133,7 @@ pub fn batch_write_row(request: proto::BatchWriteRowRequest) -> Result<BatchWrit
             let operation = enum_value("operation type", row.r#type)?;
             let parts =
                 ChangeParts { row: &row.row_change, condition: row.condition, content: row.return_content };
-            let change = parts.into_change(operation)?;
+            let change = parts.into_change(operation, &mut patterns)?;
             bytes += change.size();
             rows.push(change);
         }
@@ -211,8 +215,13 @@ pub(super) struct ChangeParts<'a> {
 }
 
 impl ChangeParts<'_> {
-    pub(super) fn into_change(self, kind: proto::OperationType) -> Result<UnboundChange, Violation> {
-        let row = decode_row(self.row)?;
+    /// The change; the request has these patterns already.
+    pub(super) fn into_change(
+        self,
+        kind: proto::OperationType,
+        patterns: &mut Patterns,
+    ) -> Result<UnboundChange, Violation> {
+        let row = decode_row_to_write(self.row)?;
         if row.delete_marker && kind != proto::OperationType::Delete {
             return Err(Violation::parameter("A row to put or update carries the marker of a deleted row."));
         }
@@ -225,8 +234,9 @@ impl ChangeParts<'_> {
         };
         key_names.iter().try_for_each(|name| check_column_name(name))?;
         let existence = enum_value("row existence expectation", self.condition.row_existence)?;
+        check_written_column_count(row.cells.len() + row.cells_left_out)?;
         let operation = operation(kind, row.cells, placeholder.is_some())?;
-        let returning = returning(self.content, &operation)?;
+        let returning = returning(self.content)?;
         let mut change = RowChange {
             primary_key: PrimaryKey::new(values),
             operation,
@@ -235,8 +245,24 @@ impl ChangeParts<'_> {
         };
         change.check(&key_names)?;
         let columns = self.condition.column_condition.filter(|bytes| !bytes.is_empty());
-        change.condition.columns = columns.map(|bytes| column_condition(&bytes)).transpose()?;
+        change.condition.columns =
+            columns.map(|bytes| column_condition_among(&bytes, patterns)).transpose()?;
         Ok(UnboundChange { key_names, change, placeholder })
+    }
+}
+
+/// A column of the key hides one of its name among the others: nobody could filter by it. One that is there already
+/// can be deleted.
+fn check_names_beside_key(operation: &RowOperation, schema: &TableSchema) -> Result<(), Violation> {
+    let is_put =
+        |cell: &&CellChange| matches!(cell.update, ColumnUpdate::Put(..) | ColumnUpdate::Increment(_));
+    let is_key = |cell: &&CellChange| schema.primary_key.iter().any(|column| column.name == *cell.name);
+    match operation.cells().iter().filter(is_put).find(is_key) {
+        Some(cell) => Err(Violation::parameter(format!(
+            "The attribute column '{}' has the name of a primary key column.",
+            cell.name
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -297,10 +323,7 @@ fn row_existence(expected: proto::RowExistenceExpectation) -> RowExistence {
     }
 }
 
-fn returning(
-    content: Option<proto::ReturnContent>,
-    operation: &RowOperation,
-) -> Result<Returning, Violation> {
+fn returning(content: Option<proto::ReturnContent>) -> Result<Returning, Violation> {
     let Some(proto::ReturnContent { return_type, return_column_names: names }) = content else {
         return Ok(Returning::Nothing);
     };
@@ -316,17 +339,6 @@ fn returning(
             proto::ReturnType::None | proto::ReturnType::AfterModify => Returning::Nothing,
         });
     }
-    let is_incremented = |name: &String| {
-        let cells = operation.cells().iter();
-        cells
-            .filter(|cell| matches!(cell.update, ColumnUpdate::Increment(_)))
-            .any(|cell| *cell.name == **name)
-    };
-    if let Some(name) = names.iter().find(|name| !is_incremented(name)) {
-        return Err(Violation::parameter(format!(
-            "Column '{name}' cannot be returned after its change, because it is not incremented."
-        )));
-    }
     Ok(Returning::AfterModify(names))
 }
 
@@ -336,6 +348,7 @@ mod tests {
     use crate::golden::{self, bytes};
     use crate::plain_buffer::{RowWriter, encode};
     use crate::proto::Message;
+    use lakeferry_model::filter::{ColumnTest, Comparison, ValueTransfer};
     use lakeferry_model::{DefinedColumn, KeyBound, KeyColumn, KeyKind, KeyValue, Rule, ValueRef};
 
     fn key_and(cells: &[(&str, ValueRef<'_>, CellOperation, Option<i64>)]) -> Bytes {
@@ -426,6 +439,22 @@ mod tests {
     }
 
     #[test]
+    fn an_attribute_column_has_another_name_than_those_of_the_key() {
+        let bound = |cell| {
+            let request = proto::UpdateRowRequest {
+                table_name: "t".to_owned(),
+                row_change: key_and(&[cell]),
+                ..Default::default()
+            };
+            update_row(request).unwrap().1.bind(&schema())
+        };
+        let value = ValueRef::Integer(1);
+        assert!(bound(("pk", value, CellOperation::Put, None)).is_err());
+        assert!(bound(("pk", value, CellOperation::Increment, None)).is_err());
+        assert!(bound(("pk2", value, CellOperation::Put, None)).is_ok());
+    }
+
+    #[test]
     fn only_incremented_columns_can_be_returned() {
         let request = |return_type: proto::ReturnType, names: &[&str]| proto::UpdateRowRequest {
             table_name: "t".to_owned(),
@@ -449,6 +478,55 @@ mod tests {
         assert!(taken(proto::ReturnType::Pk, &["n"]).is_err());
         assert!(taken(proto::ReturnType::AfterModify, &["s"]).is_err());
         assert!(taken(proto::ReturnType::AfterModify, &["n", "missing"]).is_err());
+        assert!(taken(proto::ReturnType::AfterModify, &["n", "n"]).is_err());
+    }
+
+    #[test]
+    fn names_to_return_are_counted_before_they_are_looked_for() {
+        let one = key_and(&[("n", ValueRef::Integer(1), CellOperation::Increment, None)]);
+        let many = key_and(&vec![("n", ValueRef::Integer(1), CellOperation::Increment, None); 1025]);
+        let message = |row_change, names: usize| {
+            let content = proto::ReturnContent {
+                return_type: Some(proto::ReturnType::AfterModify.into()),
+                return_column_names: vec!["n".to_owned(); names],
+            };
+            let request = proto::UpdateRowRequest {
+                table_name: "t".to_owned(),
+                row_change,
+                return_content: Some(content),
+                ..Default::default()
+            };
+            update_row(request).unwrap_err().message
+        };
+        assert_eq!(message(one, 2), "More columns are to be returned than the row is given.");
+        assert!(message(many, 1025).ends_with("column count: 1025."), "its cells are counted first");
+    }
+
+    #[test]
+    fn the_patterns_of_a_whole_batch_are_bounded() {
+        let row = |pattern: String| {
+            let test = ColumnTest {
+                transfer: Some(ValueTransfer::new(&pattern, None).unwrap()),
+                ..ColumnTest::new("c", Comparison::Exists)
+            };
+            let condition = Condition { existence: RowExistence::Ignore, columns: Some(test.into()) };
+            proto::RowInBatchWriteRowRequest {
+                r#type: proto::OperationType::Delete.into(),
+                row_change: encode::key([("pk", ValueRef::Integer(1))]),
+                condition: condition_message(&condition),
+                return_content: None,
+            }
+        };
+        let batch = |rows: Vec<_>| {
+            let tables = rows.into_iter().map(|row| proto::TableInBatchWriteRowRequest {
+                table_name: "t".to_owned(),
+                rows: vec![row],
+            });
+            batch_write_row(proto::BatchWriteRowRequest { tables: tables.collect(), ..Default::default() })
+        };
+        assert!(batch((0..200).map(|at| row(format!("a{}", at % 32))).collect()).is_ok());
+        let message = batch((0..33).map(|at| row(format!("a{at}"))).collect()).unwrap_err().message;
+        assert!(message.contains("different regexes"), "{message}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use lakeferry_model::{KeyValue, Value, ValueKind};
+use lakeferry_model::{KeyValue, Value, ValueKind, limits};
 
 use super::{
     CellOperation, DecodeError, HEADER, SequenceInfo, WireCell, WireKeyValue, WireRow, crc8, kind, tag,
@@ -17,7 +17,18 @@ use super::{
 pub fn decode_row(buffer: &Bytes) -> Result<WireRow, DecodeError> {
     let mut reader = Reader { buffer, at: 0 };
     reader.header()?;
-    reader.row()
+    reader.row(Bounds::NONE)
+}
+
+/// Takes the row or the key of a request, as [`decode_row`] does, but keeps no more of it than a legal one has. The
+/// rest is checked and counted: a small buffer cannot fill the memory with its cells.
+///
+/// # Errors
+/// As for [`decode_row`].
+pub fn decode_row_to_write(buffer: &Bytes) -> Result<WireRow, DecodeError> {
+    let mut reader = Reader { buffer, at: 0 };
+    reader.header()?;
+    reader.row(Bounds::WRITTEN)
 }
 
 /// Takes all rows of a page. An empty buffer is an empty page.
@@ -32,9 +43,23 @@ pub fn decode_rows(buffer: &Bytes) -> Result<Vec<WireRow>, DecodeError> {
     let mut reader = Reader { buffer, at: 0 };
     reader.header()?;
     while reader.at < buffer.len() {
-        rows.push(reader.row()?);
+        rows.push(reader.row(Bounds::NONE)?);
     }
     Ok(rows)
+}
+
+/// How much is kept of a row.
+#[derive(Clone, Copy)]
+struct Bounds {
+    key_columns: usize,
+    cells: usize,
+}
+
+impl Bounds {
+    const NONE: Self = Self { key_columns: usize::MAX, cells: usize::MAX };
+    // One key column more than is legal, so that it is seen to be one too many.
+    const WRITTEN: Self =
+        Self { key_columns: limits::INDEX_KEY_COLUMNS_MAX + 1, cells: limits::WRITTEN_COLUMNS_MAX };
 }
 
 struct Reader<'a> {
@@ -68,20 +93,28 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn row(&mut self) -> Result<WireRow, DecodeError> {
+    fn row(&mut self, bounds: Bounds) -> Result<WireRow, DecodeError> {
         let mut row = WireRow::default();
         let mut checksum = 0;
         self.expect(tag::ROW_PK)?;
         while self.take_if(tag::CELL) {
             let cell = self.cell()?;
             checksum = crc8::update_1(checksum, cell.checksum);
-            row.key.push(cell.into_key(self.at)?);
+            let cell = cell.into_key(self.at)?;
+            if row.key.len() < bounds.key_columns {
+                row.key.push(cell);
+            }
         }
         if self.take_if(tag::ROW_DATA) {
             while self.take_if(tag::CELL) {
                 let cell = self.cell()?;
                 checksum = crc8::update_1(checksum, cell.checksum);
-                row.cells.push(cell.into_attribute(self.at)?);
+                let cell = cell.into_attribute(self.at)?;
+                if row.cells.len() < bounds.cells {
+                    row.cells.push(cell);
+                } else {
+                    row.cells_left_out += 1;
+                }
             }
         }
         row.delete_marker = self.take_if(tag::DELETE_ROW_MARKER);

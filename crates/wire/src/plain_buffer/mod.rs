@@ -24,7 +24,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use lakeferry_model::{KeyValue, Value, ValueKind};
 
-pub use decode::{decode_row, decode_rows};
+pub use decode::{decode_row, decode_row_to_write, decode_rows};
 pub use writer::RowWriter;
 pub(crate) use writer::write_value;
 
@@ -35,6 +35,8 @@ pub struct WireRow {
     pub key: Vec<(ByteString, WireKeyValue)>,
     /// The attribute cells.
     pub cells: Vec<WireCell>,
+    /// How many attribute cells were not kept, being more than a written row may have.
+    pub cells_left_out: usize,
     /// Whether the row is to be deleted, or was.
     pub delete_marker: bool,
     /// The change's place in its stream; only in records of streams and tunnels.

@@ -29,7 +29,7 @@ fn cell_change(name: &'static str, update: ColumnUpdate) -> CellChange {
 }
 
 fn row(key: Vec<(ByteString, WireKeyValue)>, cells: Vec<WireCell>) -> WireRow {
-    WireRow { key, cells, delete_marker: false, sequence: None }
+    WireRow { key, cells, ..WireRow::default() }
 }
 
 /// Decodes the golden buffer to `expected`, and encodes that to the golden buffer again.
@@ -202,6 +202,18 @@ fn zeros_behind_a_single_row_are_ignored_and_refused_in_a_page() {
 }
 
 #[test]
+fn what_no_request_may_have_is_counted_and_not_kept() {
+    let many = row(vec![text_key("k", "v"); 50], vec![put("c", text("v"), None); 3000]);
+    let buffer = encode_rows(std::slice::from_ref(&many));
+    let kept = decode_row_to_write(&buffer).unwrap();
+    assert_eq!((kept.key.len(), kept.cells.len(), kept.cells_left_out), (9, 1024, 1976));
+    assert_eq!(decode_row(&buffer), Ok(many), "what a server answered is kept whole");
+    let mut damaged = buffer.to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(decode_row_to_write(&damaged.into()).is_err(), "what is not kept is checked all the same");
+}
+
+#[test]
 fn values_are_slices_of_the_buffer() {
     let buffer = bytes(golden::PUT_ALL_KINDS);
     let row = decode_row(&buffer).unwrap();
@@ -306,8 +318,15 @@ fn any_row() -> impl Strategy<Value = WireRow> {
             row_index,
         }));
     let key = prop::collection::vec((".{0,20}".prop_map(ByteString::from), any_key_value()), 1..5);
-    (key, prop::collection::vec(any_cell(), 0..6), any::<bool>(), sequence)
-        .prop_map(|(key, cells, delete_marker, sequence)| WireRow { key, cells, delete_marker, sequence })
+    (key, prop::collection::vec(any_cell(), 0..6), any::<bool>(), sequence).prop_map(
+        |(key, cells, delete_marker, sequence)| WireRow {
+            key,
+            cells,
+            cells_left_out: 0,
+            delete_marker,
+            sequence,
+        },
+    )
 }
 
 proptest! {

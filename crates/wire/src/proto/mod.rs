@@ -5,6 +5,7 @@
 //! takes its default, as prost has it; `convert` refuses what must not be empty.
 #![expect(missing_docs, reason = "the fields and values are the protocol's own names")]
 
+pub mod bounded;
 mod common;
 mod delivery;
 mod filter;

@@ -70,8 +70,8 @@ pub async fn read(
 ) -> Result<ReadPage, ApiError> {
     let RangeRead { table: _, start, end, backward, limit, format, options } = asked;
     let range = info.schema.range(start, end, backward)?;
-    let lens = Lens::new(&options, &info.schema);
-    let filling = Filling::new(limit, lens.may_leave_rows_out());
+    let lens = Lens::new(&options, &info.schema, deadline);
+    let filling = Filling::new(limit, &lens);
     let (rows, format, next, sizes) = match format {
         RowFormat::PlainBuffer => {
             let mut page = PlainPage { lens: &lens, rows: RowWriter::new(), sizes: Sizes::default() };
@@ -109,7 +109,8 @@ impl Page for PlainPage<'_> {
 }
 
 /// How far a page is filled.
-struct Filling {
+struct Filling<'l> {
+    lens: &'l Lens<'l>,
     /// Rows that may still be shown.
     rows_left: usize,
     /// Rows read, shown or not.
@@ -120,11 +121,11 @@ struct Filling {
     step: usize,
 }
 
-impl Filling {
-    fn new(limit: Option<u32>, may_leave_rows_out: bool) -> Self {
+impl<'l> Filling<'l> {
+    fn new(limit: Option<u32>, lens: &'l Lens<'l>) -> Self {
         let rows_left = limit.map_or(usize::MAX, |limit| limit as usize);
-        let step = if may_leave_rows_out { FIRST_READ_ROWS } else { 0 };
-        Self { rows_left, read_rows: 0, read_bytes: 0, step }
+        let step = if lens.may_leave_rows_out() { FIRST_READ_ROWS } else { 0 };
+        Self { lens, rows_left, read_rows: 0, read_bytes: 0, step }
     }
 
     /// Fills the page. The key of the first row that is not on it; `None` at the range's end.
@@ -138,7 +139,7 @@ impl Filling {
         loop {
             let RangePage { blocks, next } = target.range(&range, self.room(), deadline).await?;
             for block in &blocks {
-                if let Some(next) = self.add(block, page)? {
+                if let Some(next) = self.lens.look(|| self.add(block, page))? {
                     return Ok(Some(next));
                 }
             }
