@@ -82,7 +82,7 @@ impl Client {
                 let answer: proto::PutRowResponse = self.call(Operation::PutRow, &request).await?;
                 (answer.consumed, answer.row, Operation::PutRow)
             }
-            RowOperation::Update(_) => {
+            RowOperation::Update(_) | RowOperation::UpdateNew(_) => {
                 let row_change = row.encode_row();
                 let request = proto::UpdateRowRequest {
                     table_name,

@@ -186,9 +186,10 @@ impl RowWrite {
 
     fn push(&mut self, name: ByteString, update: ColumnUpdate) {
         match &mut self.operation {
-            RowOperation::Put(cells) | RowOperation::Insert(cells) | RowOperation::Update(cells) => {
-                cells.push(CellChange { name, update });
-            }
+            RowOperation::Put(cells)
+            | RowOperation::Insert(cells)
+            | RowOperation::Update(cells)
+            | RowOperation::UpdateNew(cells) => cells.push(CellChange { name, update }),
             RowOperation::Delete => {}
         }
     }
@@ -209,7 +210,7 @@ impl RowWrite {
     pub(crate) fn operation_type(&self) -> proto::OperationType {
         match self.operation {
             RowOperation::Put(_) | RowOperation::Insert(_) => proto::OperationType::Put,
-            RowOperation::Update(_) => proto::OperationType::Update,
+            RowOperation::Update(_) | RowOperation::UpdateNew(_) => proto::OperationType::Update,
             RowOperation::Delete => proto::OperationType::Delete,
         }
     }

@@ -33,6 +33,8 @@ pub enum RowOperation {
     /// Puts these cells as a new row under a key that the store completes: it picks the value of the table's
     /// auto-increment column. What the change's primary key holds there counts for nothing.
     Insert(Vec<CellChange>),
+    /// Changes columns of a new row under a key that the store completes. The row is made if anything is put into it.
+    UpdateNew(Vec<CellChange>),
     /// Changes single columns, in this order. A row that is missing is made if anything is put into it.
     Update(Vec<CellChange>),
     /// Removes the row, if there is one.
@@ -163,10 +165,15 @@ impl RowChange {
 }
 
 impl RowOperation {
+    /// Whether the store is to complete the key.
+    pub fn picks_key(&self) -> bool {
+        matches!(self, Self::Insert(_) | Self::UpdateNew(_))
+    }
+
     /// The changes of columns; none for a delete.
     pub fn cells(&self) -> &[CellChange] {
         match self {
-            Self::Put(cells) | Self::Insert(cells) | Self::Update(cells) => cells,
+            Self::Put(cells) | Self::Insert(cells) | Self::Update(cells) | Self::UpdateNew(cells) => cells,
             Self::Delete => &[],
         }
     }

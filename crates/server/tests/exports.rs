@@ -9,6 +9,8 @@ use lakeferry_wire::{convert, proto};
 use crate::harness::{TestServer, rows, whole_range};
 
 const KEY: [&str; 3] = ["a", "b", "c"];
+/// Names and values of a row's key.
+const KEY_BYTES: i64 = 3 + 1 + 8 + 8;
 
 /// A server with rows of three key columns, `n` from 0 on: (x, n, n) and two attributes, of which odd rows lack
 /// the second.
@@ -80,10 +82,10 @@ async fn an_export_has_the_columns_that_are_named_keys_first() {
     let answer = exported(&server, &export(&["w", "c", "v", "b", "w"])).await;
     let block = matrix(&answer);
     assert_eq!((block.key_names.clone(), block.entire_key), (vec!["b".into(), "c".into()], false));
-    assert_eq!(block.attribute_names, ["w", "v"]);
-    assert_eq!(told(&block), ["0 0 even 0", "1 1 - 1", "2 2 even 2"]);
-    // Values alone: two keys and a number of eight bytes each, and the text of two rows.
-    assert_eq!(sizes(&answer.consumed), (Some(0), Some(0), Some(3 * 24 + 2 * 4)));
+    assert_eq!(block.attribute_names, ["v", "w"]);
+    assert_eq!(told(&block), ["0 0 0 even", "1 1 1 -", "2 2 2 even"]);
+    // Names and values: of the whole key, whatever of it is named, a number of each row, and a text of two.
+    assert_eq!(sizes(&answer.consumed), (Some(0), Some(0), Some(3 * (KEY_BYTES + 9) + 2 * 5)));
     assert_eq!(answer.next_start_primary_key, None);
     let block = matrix(&exported(&server, &export(&["a", "b", "c", "v"])).await);
     assert!(block.entire_key);
@@ -121,7 +123,7 @@ async fn an_export_of_rows_has_their_whole_keys() {
     assert_eq!(answer.data_block_type, Some(proto::DataBlockType::PlainBuffer.into()));
     let read = rows(&answer.rows);
     assert_eq!(read.iter().map(|row| (row.key.len(), row.cells.len())).collect::<Vec<_>>(), [(3, 1), (3, 1)]);
-    assert_eq!(sizes(&answer.consumed).2, Some(2 * (1 + 8 + 8 + 8)));
+    assert_eq!(sizes(&answer.consumed).2, Some(2 * (KEY_BYTES + 9)));
     let all = proto::BulkExportRequest { columns_to_get: Vec::new(), ..plain };
     assert_eq!(rows(&exported(&server, &all).await.rows)[0].cells.len(), 2);
 }
@@ -140,7 +142,10 @@ async fn an_export_has_newest_versions_of_rows_that_pass_its_filter() {
     let above = ColumnTest::compare("v", Comparator::GreaterOrEqual, Value::Integer(4));
     let filter = convert::filter_bytes(&ColumnCondition::from(above).into());
     let request = proto::BulkExportRequest { filter, ..export(&["b", "v", "w"]) };
-    assert_eq!(told(&matrix(&exported(&server, &request).await)), ["3 30 new", "4 4 even", "5 5 -"]);
+    let answer = exported(&server, &request).await;
+    assert_eq!(told(&matrix(&answer)), ["3 30 new", "4 4 even", "5 5 -"]);
+    // Rows that the filter leaves out were read, too.
+    assert_eq!(sizes(&answer.consumed).2, Some(6 * (KEY_BYTES + 9) + 3 * 5 + 4));
 }
 
 #[tokio::test]
@@ -210,7 +215,7 @@ async fn a_range_is_a_matrix_if_it_asks_for_one() {
     assert_eq!(answer.data_block_type, Some(proto::DataBlockType::SimpleRowMatrix.into()));
     let block = row_matrix::decode(&answer.rows).unwrap();
     assert!(block.entire_key && block.key_names.len() == 3);
-    assert_eq!(told(&block), ["x 0 0 even 0", "x 1 1 - 1"]);
+    assert_eq!(told(&block), ["x 0 0 0 even", "x 1 1 1 -"]);
     assert!(answer.next_start_primary_key.is_some());
     let fewer = proto::GetRangeRequest { return_entire_primary_keys: Some(false), ..request.clone() };
     let answer = server.call("GetRange", &fewer).await.ok::<proto::GetRangeResponse>();

@@ -245,6 +245,22 @@ async fn an_index_may_have_a_longer_key_than_a_table() {
     server.call("GetRow", &read("by_i")).await.ok::<proto::GetRowResponse>();
     let message = "The number of primary key columns must be in range: [1, 4].";
     server.call("GetRow", &read("t")).await.refused(400, "OTSParameterInvalid", message);
+    // Of a batch it is the whole that is refused.
+    let batch = |tables: &[&str]| proto::BatchGetRowRequest {
+        tables: tables
+            .iter()
+            .map(|table| proto::TableInBatchGetRowRequest {
+                table_name: (*table).to_owned(),
+                primary_key: vec![encode::key(five)],
+                max_versions: Some(1),
+                ..Default::default()
+            })
+            .collect(),
+    };
+    server.call("BatchGetRow", &batch(&["by_i"])).await.ok::<proto::BatchGetRowResponse>();
+    for tables in [["by_i", "t"], ["by_i", "missing"]] {
+        server.call("BatchGetRow", &batch(&tables)).await.refused(400, "OTSParameterInvalid", message);
+    }
 }
 
 #[tokio::test]

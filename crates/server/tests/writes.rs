@@ -99,15 +99,38 @@ fn code(row: &proto::RowInBatchWriteRowResponse) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn the_placeholder_stands_in_puts_for_the_picked_column_alone() {
+async fn an_update_with_the_placeholder_makes_a_new_row() {
     let server = auto_server().await;
-    let refused = "VT_AUTO_INCREMENT is an invalid type for the primary key.";
-    let change = proto::UpdateRowRequest {
+    let add = |update| [CellChange { name: "c".into(), update }];
+    let request = |id, by| proto::UpdateRowRequest {
         table_name: "t".into(),
-        row_change: auto_row("a", None),
+        row_change: encode::insert(auto_key("a", id), &add(ColumnUpdate::Increment(by))),
+        return_content: auto_put("a", None).return_content,
         ..Default::default()
     };
-    server.call("UpdateRow", &change).await.refused(400, "OTSParameterInvalid", refused);
+    let answer = server.call("UpdateRow", &request(None, 1)).await.ok::<proto::UpdateRowResponse>();
+    let id = id_of(&rows(&answer.row.unwrap())[0]);
+    server.call("UpdateRow", &request(Some(id), 15)).await.ok::<proto::UpdateRowResponse>();
+    let answer = server.call("UpdateRow", &request(Some(id + 1), 15)).await;
+    answer.refused(403, "OTSConditionCheckFail", "Condition check failed.");
+    let answer = server.call("UpdateRow", &request(None, 7)).await.ok::<proto::UpdateRowResponse>();
+    assert!(id_of(&rows(&answer.row.unwrap())[0]) > id);
+    let scanned = server.scan("t", &["user", "id"]).await;
+    let sums: Vec<_> = scanned.iter().map(|row| row.cells[0].value.clone()).collect();
+    assert_eq!(sums, [Some(Value::Integer(16)), Some(Value::Integer(7))]);
+    let put = ColumnUpdate::DeleteAll;
+    let nothing = proto::UpdateRowRequest {
+        row_change: encode::insert(auto_key("a", None), &add(put)),
+        ..request(None, 0)
+    };
+    server.call("UpdateRow", &nothing).await.ok::<proto::UpdateRowResponse>();
+    assert_eq!(server.scan("t", &["user", "id"]).await.len(), 2, "nothing was put into it");
+}
+
+#[tokio::test]
+async fn the_placeholder_stands_for_the_picked_column_alone() {
+    let server = auto_server().await;
+    let refused = "VT_AUTO_INCREMENT is an invalid type for the primary key.";
     let key = encode::insert(auto_key("a", None), &[]);
     let removed =
         proto::DeleteRowRequest { table_name: "t".into(), primary_key: key.clone(), ..Default::default() };

@@ -75,7 +75,7 @@ impl Model {
                 }
                 (Action::Put, Some(columns))
             }
-            RowOperation::Update(cells) => {
+            RowOperation::Update(cells) | RowOperation::UpdateNew(cells) => {
                 let existed = old.is_some();
                 let mut columns = old.unwrap_or_default();
                 let before = columns.clone();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lakeferry_engine::testing::Fault;
 use lakeferry_model::{Clock, ColumnUpdate, StreamSpec};
 use lakeferry_store::tunnel::{
-    ChannelId, ChannelStatus, Error, Position, Stage, StartAt, TunnelKind, TunnelSpec,
+    ChannelId, ChannelStatus, ClientId, Error, Position, Read, Stage, StartAt, TunnelKind, TunnelSpec,
 };
 use lakeferry_store::{Settings, Table, TableSpec, TableUpdate, key};
 
@@ -103,6 +103,27 @@ async fn two_workers_share_the_channels_and_one_that_dies_loses_its_own() {
     let gone = first.read().await.unwrap_err();
     assert!(matches!(gone, Error::ClientGone(_)), "{gone:?}");
     assert!(matches!(first.beat().await.unwrap_err(), Error::ClientGone(_)));
+}
+
+#[tokio::test]
+async fn a_channel_that_nobody_holds_can_be_looked_into_by_nobody() {
+    on_both_engines(async |site| {
+        let table = site.table_of(streamed()).await;
+        write_rows(&table, 0..5).await;
+        let tunnel = make(&site, &table, of_kind(TunnelKind::BaseData)).await;
+        let nobody = ClientId::new("");
+        let channel = tunnel.describe(soon()).await.unwrap().channels[0].id.clone();
+        let (position, number) = tunnel.checkpoint_of(&nobody, &channel, soon()).await.unwrap();
+        let page = tunnel.read(&nobody, &channel, position.clone(), soon()).await.unwrap();
+        assert!(matches!(page.read, Read::Rows(rows) if rows.len() > 0));
+        let written = tunnel.checkpoint(&nobody, &channel, page.next, number + 1, soon()).await;
+        assert!(matches!(written, Err(Error::ClientGone(_))), "{written:?}");
+        let mut worker = Worker::connect(&tunnel).await;
+        worker.beat().await.unwrap();
+        let read = tunnel.read(&nobody, &channel, position, soon()).await;
+        assert!(matches!(read, Err(Error::ChannelGone(_))), "{read:?}");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -23,10 +23,8 @@ pub fn read(bytes: usize) -> proto::ConsumedCapacity {
 /// What a write costs. `key_name_bytes` is the summed size of the primary key's column names.
 pub fn write(change: &RowChange, key_name_bytes: usize) -> proto::ConsumedCapacity {
     let bytes = match &change.operation {
-        RowOperation::Put(_) | RowOperation::Insert(_) | RowOperation::Update(_) => {
-            row_bytes(change, key_name_bytes)
-        }
         RowOperation::Delete => 0,
+        _ => row_bytes(change, key_name_bytes),
     };
     consumed(i32::from(change.condition.is_any()), units(bytes))
 }

@@ -167,8 +167,10 @@ impl Combinator {
 /// # Errors
 /// A parameter violation with the protocol's text.
 pub fn check_filter_count(count: usize) -> Result<(), Violation> {
-    if count <= limits::FILTERS_MAX {
-        return Ok(());
-    }
-    Err(Violation::parameter(format!("The count of filter exceeds the max: {}.", limits::FILTERS_MAX)))
+    if count <= limits::FILTERS_MAX { Ok(()) } else { Err(too_many_filters()) }
+}
+
+/// A filter has more tests and combinators than it may.
+pub fn too_many_filters() -> Violation {
+    Violation::parameter(format!("The count of filter exceeds the max: {}.", limits::FILTERS_MAX))
 }

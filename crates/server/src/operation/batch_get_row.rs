@@ -4,10 +4,11 @@
 //! is bounded: a hundred rows of the largest size would be more than a request may hold in memory. Rows beyond the
 //! bound fail with an error after which SDKs ask for just these rows again.
 
-use lakeferry_model::{PrimaryKey, limits};
+use lakeferry_model::limits::KEY_COLUMNS_MAX;
+use lakeferry_model::{PrimaryKey, check_key_column_count, limits};
 use lakeferry_store::Table;
 use lakeferry_wire::code::ErrorCode;
-use lakeferry_wire::convert::{self, BatchTableRead, ReadOptions};
+use lakeferry_wire::convert::{self, BatchTableRead, KeyColumns, ReadOptions};
 use lakeferry_wire::proto::{
     BatchGetRowRequest, BatchGetRowResponse, RowInBatchGetRowResponse, TableInBatchGetRowResponse,
 };
@@ -27,12 +28,24 @@ const ANSWER_BYTES_MAX: usize = limits::REQUEST_BYTES_MAX;
 
 pub async fn answer(call: Call, request: BatchGetRowRequest) -> Result<BatchGetRowResponse, ApiError> {
     let batch = convert::batch_get_row(request)?;
+    batch.iter().try_for_each(|table| check_key_lengths(&call, table))?;
     let mut answer = BatchAnswer { call: &call, bytes: 0 };
     let mut tables = Vec::with_capacity(batch.len());
     for table in batch {
         tables.push(answer.read_table(table).await);
     }
     Ok(BatchGetRowResponse { tables })
+}
+
+/// Keys with more columns than a table's can have fail the whole request, as in the original. An index's may have
+/// more; only the table tells.
+fn check_key_lengths(call: &Call, asked: &BatchTableRead) -> Result<(), ApiError> {
+    let key_columns = call.readable(&asked.table).map_or(0, |table| table.info().schema.primary_key.len());
+    let longest = asked.keys.iter().map(KeyColumns::len).max().unwrap_or_default();
+    match longest > KEY_COLUMNS_MAX && key_columns <= KEY_COLUMNS_MAX {
+        true => Ok(check_key_column_count(longest)?),
+        false => Ok(()),
+    }
 }
 
 /// The answer while it grows.

@@ -4,6 +4,7 @@ use lakeferry_wire::proto::{BulkExportRequest, BulkExportResponse};
 use lakeferry_wire::{capacity, convert};
 
 use super::target::Target;
+use super::read::pages::Measure;
 use super::{Call, read};
 use crate::error::ApiError;
 
@@ -11,9 +12,9 @@ pub async fn answer(call: Call, request: BulkExportRequest) -> Result<BulkExport
     let asked = convert::bulk_export(request)?;
     let table = call.readable(&asked.table)?;
     let info = table.info();
-    let page = read::pages::read(&Target::Table(table), &info, asked, call.deadline).await?;
+    let page = read::pages::read(&Target::Table(table), &info, asked, Measure::Read, call.deadline).await?;
     Ok(BulkExportResponse {
-        consumed: capacity::exported(page.sizes.values),
+        consumed: capacity::exported(page.sizes.all()),
         rows: page.rows,
         next_start_primary_key: page.next,
         data_block_type: Some(page.format.into()),

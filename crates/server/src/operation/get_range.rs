@@ -3,6 +3,7 @@
 use lakeferry_wire::proto::{CompressType, GetRangeRequest, GetRangeResponse};
 use lakeferry_wire::{capacity, convert};
 
+use super::read::pages::Measure;
 use super::target::Target;
 use super::{Call, read};
 use crate::error::ApiError;
@@ -13,7 +14,7 @@ pub async fn answer(call: Call, request: GetRangeRequest) -> Result<GetRangeResp
     let table = call.readable(&asked.table)?;
     let info = table.info();
     let target = Target::new(table, transaction)?;
-    let page = read::pages::read(&target, &info, asked, call.deadline).await?;
+    let page = read::pages::read(&target, &info, asked, Measure::Shown, call.deadline).await?;
     Ok(GetRangeResponse {
         consumed: capacity::read(page.sizes.all()),
         rows: page.rows,

@@ -204,6 +204,23 @@ impl<'a> Lens<'a> {
         Ok((is_cut || self.columns.show_every_row()) && row.is_visible(visibility)?)
     }
 
+    /// The size of a row's key and of its cells that are asked for, whether the filter shows the row or not.
+    fn measure(&self, (key, row): StoredRow<'_>, visibility: &Visibility) -> Result<Sizes, ApiError> {
+        let mut sizes = Sizes::default();
+        if !row.is_visible(visibility)? {
+            return Ok(sizes);
+        }
+        sizes.names += self.key_name_bytes;
+        for part in key::parts(key, &self.schema.primary_key) {
+            sizes.values += part?.as_ref().size();
+        }
+        let mut cells = self.cells(row, visibility)?;
+        while let Some(cell) = cells.next()? {
+            sizes.add(Sizes { names: cell.name.len(), values: cell.value.size() });
+        }
+        Ok(sizes)
+    }
+
     fn begin(&self, key: &[u8], page: &mut RowWriter) -> Result<Sizes, ApiError> {
         let columns = &self.schema.primary_key;
         let mut sizes = Sizes { names: self.key_name_bytes, values: 0 };

@@ -9,7 +9,7 @@ use crate::error::ApiError;
 pub async fn answer(call: Call, request: CheckpointRequest) -> Result<CheckpointResponse, ApiError> {
     let found = call.tunnel(&request.tunnel_id)?;
     let (client, channel) = (ClientId::new(request.client_id), ChannelId::new(request.channel_id));
-    found.check_held(&client, &channel, call.deadline).await?;
+    found.check_readable(&client, &channel, call.deadline).await?;
     let position = tunnel::position(&request.checkpoint, &found.table().info().schema)?;
     found.checkpoint(&client, &channel, position, request.sequence_number, call.deadline).await?;
     Ok(CheckpointResponse {})

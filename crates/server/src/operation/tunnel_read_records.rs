@@ -11,7 +11,7 @@ pub async fn answer(call: Call, request: ReadRecordsRequest) -> Result<ReadRecor
     let found = call.tunnel(&request.tunnel_id)?;
     let schema = &found.table().info().schema;
     let (client, channel) = (ClientId::new(request.client_id), ChannelId::new(request.channel_id));
-    found.check_held(&client, &channel, call.deadline).await?;
+    found.check_readable(&client, &channel, call.deadline).await?;
     let position = tunnel::position(&request.token, schema)?;
     let Page { read, next, more, .. } = found.read(&client, &channel, position, call.deadline).await?;
     let records = records(&read, found.table())?.into_iter().map(|record| Record {

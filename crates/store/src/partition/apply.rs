@@ -97,7 +97,7 @@ impl Rules<'_> {
             RowOperation::Put(cells) | RowOperation::Insert(cells) => {
                 (Action::Put, Some(self.put(cells, cell_ms)?), Vec::new())
             }
-            RowOperation::Update(cells) => {
+            RowOperation::Update(cells) | RowOperation::UpdateNew(cells) => {
                 if !self.options.allow_update {
                     return Err(Violation::parameter("UpdateRow is not allowed on this table.").into());
                 }

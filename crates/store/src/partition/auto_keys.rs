@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use lakeferry_engine::{Area, Space};
-use lakeferry_model::{KeyValue, PrimaryKey, RowChange, RowOperation};
+use lakeferry_model::{KeyValue, PrimaryKey, RowChange};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -91,7 +91,7 @@ impl Partition {
         changes: &[Keyed<'_>],
         deadline: Instant,
     ) -> Result<Option<Completed>, Error> {
-        let is_insert = |change: &RowChange| matches!(change.operation, RowOperation::Insert(_));
+        let is_insert = |change: &RowChange| change.operation.picks_key();
         let count = changes.iter().filter(|(_, change)| is_insert(change)).count();
         if count == 0 {
             return Ok(None);

@@ -17,7 +17,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use lakeferry_engine::{Area, Room};
-use lakeferry_model::{ColumnCondition, RowChange, RowOperation};
+use lakeferry_model::{ColumnCondition, RowChange};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apply::{self, Rules};
@@ -331,10 +331,7 @@ pub(super) struct Begun<'a> {
 /// A row's own key; of an inserted row, which has none yet, the partition key, so that rows come to be in the order
 /// of the values that are picked for them.
 fn key_to_hold((key, change): &Keyed<'_>) -> Bytes {
-    match change.operation {
-        RowOperation::Insert(_) => key.slice_ref(partition_key(key)),
-        _ => key.clone(),
-    }
+    if change.operation.picks_key() { key.slice_ref(partition_key(key)) } else { key.clone() }
 }
 
 pub(super) async fn wait_if_any(answer: Option<Answer>, deadline: Instant) -> Result<(), Error> {

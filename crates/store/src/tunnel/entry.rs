@@ -57,6 +57,13 @@ id_type! {
     /// A client's id: of one connection of a worker to a tunnel.
     ClientId
 }
+impl ClientId {
+    /// Whether it is that of no client: what is told of a channel that nobody holds.
+    pub fn is_nobody(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 id_type! {
     /// A channel's id, unique within its tunnel: `BaseData_1`, or `Stream_` and the partition's number.
     ChannelId

@@ -201,21 +201,21 @@ impl Tunnel {
         channel: &ChannelId,
         deadline: Instant,
     ) -> Result<(Position, i64), Error> {
-        let entry = self.held(client, channel, deadline).await?;
+        let entry = self.readable(client, channel, deadline).await?;
         Ok((entry.checkpoint, entry.sequence_number))
     }
 
-    /// Checks that a client holds a channel: before anything that it says of the channel is looked at.
+    /// Checks that a client may read a channel: before anything that it says of the channel is looked at.
     ///
     /// # Errors
     /// If the client is gone, or the channel is not its own.
-    pub async fn check_held(
+    pub async fn check_readable(
         &self,
         client: &ClientId,
         channel: &ChannelId,
         deadline: Instant,
     ) -> Result<(), Error> {
-        self.held(client, channel, deadline).await.map(drop)
+        self.readable(client, channel, deadline).await.map(drop)
     }
 
     /// Writes down how far a client has read its channel. `number` is one above the last checkpoint's.
@@ -239,7 +239,7 @@ impl Tunnel {
         .await
     }
 
-    /// Reads a page of a client's channel behind a position.
+    /// Reads a page of a client's channel behind a position; of a channel that nobody holds, also for nobody.
     ///
     /// # Errors
     /// If the channel is not the client's, the position is none of it, or what comes next is gone.
@@ -250,7 +250,7 @@ impl Tunnel {
         position: Position,
         deadline: Instant,
     ) -> Result<Page, Error> {
-        let entry = self.held(client, channel, deadline).await?;
+        let entry = self.readable(client, channel, deadline).await?;
         self.check_position(&position, &entry)?;
         self.check_stream()?;
         let read = page::read(position, &entry.source, self.partition(&entry)?, self.times(), deadline);
@@ -331,15 +331,15 @@ impl Tunnel {
         if kept.deleted { Err(Error::NoSuchTunnel(self.entry.id.clone())) } else { Ok(kept) }
     }
 
-    /// A copy of a client's channel: nobody is held up while it is read.
-    async fn held(
+    /// A copy of a channel that the client may read: nobody is held up while it is read.
+    async fn readable(
         &self,
         client: &ClientId,
         channel: &ChannelId,
         deadline: Instant,
     ) -> Result<ChannelEntry, Error> {
         let now = self.store.clock().monotonic();
-        self.hold(deadline).await?.state.held(client, channel, now).cloned()
+        self.hold(deadline).await?.state.readable(client, channel, now).cloned()
     }
 
     fn times(&self) -> Times {

@@ -102,6 +102,24 @@ impl State {
         }
     }
 
+    /// A channel that the client may read: one that it holds. Nobody, whose id is empty, may read what nobody holds:
+    /// clients look into a tunnel like that, with what DescribeTunnel says of its channels.
+    ///
+    /// # Errors
+    /// If the client is gone, or the channel is not its own.
+    pub(super) fn readable(
+        &self,
+        client: &ClientId,
+        id: &ChannelId,
+        now: Duration,
+    ) -> Result<&ChannelEntry, Error> {
+        if client.is_nobody() {
+            let free = self.channels.get(id).filter(|channel| channel.client.is_none());
+            return free.ok_or_else(|| Error::ChannelGone(id.clone()));
+        }
+        self.held(client, id, now)
+    }
+
     /// A channel that the client holds.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 use bytes::Bytes;
 use lakeferry_model::filter::{
     CastKind, ColumnTest, Combinator, Comparator, Comparison, Patterns, ValueTransfer, check_filter_count,
+    too_many_filters,
 };
 use lakeferry_model::{ColumnCondition, ColumnPage, Filter, Violation};
 use prost::Message;
@@ -16,6 +17,7 @@ use prost::Message;
 use super::enum_value;
 use crate::plain_buffer::variant::{self, Variant};
 use crate::proto;
+use crate::proto::bounded::BoundedError;
 
 /// What is read of a filter's message at most: 32 nodes take less than a quarter of it.
 const READS_MAX: usize = 1024;
@@ -30,7 +32,9 @@ pub fn filter(bytes: &Bytes) -> Result<Filter, Violation> {
 
 /// Takes one of the filters of a request, which has these patterns already.
 pub(super) fn filter_among(bytes: &Bytes, patterns: &mut Patterns) -> Result<Filter, Violation> {
-    Decoder { count: 0, patterns }.node(&decode(bytes)?)
+    let mut decoder = Decoder { count: 0, misshapen: None, patterns };
+    let filter = decoder.node(&decode(bytes)?)?;
+    decoder.misshapen.map_or(Ok(filter), Err)
 }
 
 /// Takes what the only write of a request asks of its row's columns.
@@ -74,6 +78,9 @@ pub fn column_condition_bytes(condition: &ColumnCondition) -> Bytes {
 struct Decoder<'p> {
     /// Nodes met so far.
     count: usize,
+    /// What is wrong with the shape of the first combinator that has a wrong one. Told last, as the original does:
+    /// a filter that is too large is told to be that.
+    misshapen: Option<Violation>,
     /// Patterns met so far in the whole request.
     patterns: &'p mut Patterns,
 }
@@ -100,7 +107,9 @@ impl Decoder<'_> {
             proto::LogicalOperator::And => Combinator::And,
             proto::LogicalOperator::Or => Combinator::Or,
         };
-        combinator.check(message.sub_filters.len())?;
+        if let Err(wrong) = combinator.check(message.sub_filters.len()) {
+            self.misshapen.get_or_insert(wrong);
+        }
         let mut conditions = Vec::with_capacity(message.sub_filters.len().min(8));
         let mut page = None;
         for child in &message.sub_filters {
@@ -184,8 +193,10 @@ fn page(message: &proto::ColumnPaginationFilter) -> Result<ColumnPage, Violation
 }
 
 fn decode<M: Message + Default>(bytes: &Bytes) -> Result<M, Violation> {
-    proto::bounded::decode(bytes.clone(), READS_MAX)
-        .map_err(|error| Violation::parameter(format!("Invalid filter: {error}.")))
+    proto::bounded::decode(bytes.clone(), READS_MAX).map_err(|error| match error {
+        BoundedError::Malformed(error) => Violation::parameter(format!("Invalid filter: {error}.")),
+        BoundedError::TooManyFields => too_many_filters(),
+    })
 }
 
 /// The comparator of one that compares: existence is no comparison.
@@ -327,7 +338,9 @@ mod tests {
             filter(&bytes.into()).unwrap_err().message
         };
         let message = "Invalid NOT operator: the number of sub-filters must be 1.";
-        assert_eq!([not(0), not(2), not(100)], [message, message, message]);
+        assert_eq!([not(0), not(2), not(31)], [message, message, message]);
+        let too_many = "The count of filter exceeds the max: 32.";
+        assert_eq!([not(32), not(1000)], [too_many, too_many], "size comes before shape");
         let message = "Invalid AND/OR operator: the number of sub-filters must be more than 1.";
         assert_eq!(message_of(ColumnCondition::And(tests(1))), message);
         assert_eq!(message_of(ColumnCondition::Or(Vec::new())), message);

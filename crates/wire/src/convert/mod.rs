@@ -74,10 +74,10 @@ fn read_key_values(
 }
 
 /// A key's column names and values, and which of them the server picks.
-type KeyToPut = (Vec<ByteString>, Vec<KeyValue>, Option<usize>);
+type KeyToWrite = (Vec<ByteString>, Vec<KeyValue>, Option<usize>);
 
-/// Takes the key of a row to put, of which the server may pick one value; 0 stands in its place.
-fn key_to_put(key: Vec<(ByteString, WireKeyValue)>) -> Result<KeyToPut, Violation> {
+/// Takes the key of a row to put or update, of which the server may pick one value; 0 stands in its place.
+fn key_to_write(key: Vec<(ByteString, WireKeyValue)>) -> Result<KeyToWrite, Violation> {
     check_key_column_count(key.len())?;
     check_kinds(&key, true)?;
     let mut picked = key.iter().enumerate().filter(|(_, (_, value))| *value == WireKeyValue::AutoIncrement);

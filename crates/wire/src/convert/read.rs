@@ -314,18 +314,20 @@ impl RawOptions {
     fn check(self, no_version_condition: &str, patterns: &mut Patterns) -> Result<ReadOptions, Violation> {
         check_columns_to_get_count(self.columns_to_get.len())?;
         self.columns_to_get.iter().try_for_each(|name| check_column_name(name))?;
+        // The original looks at the filter before the versions.
+        let filter = self.filter.filter(|bytes| !bytes.is_empty());
+        let filter = filter.map(|bytes| filter_among(&bytes, patterns)).transpose()?;
         let time_range = self.time_range.and_then(time_range);
         if self.max_versions.is_none() && time_range.is_none() {
             return Err(Violation::parameter(no_version_condition));
         }
-        let filter = self.filter.filter(|bytes| !bytes.is_empty());
         Ok(ReadOptions {
             columns_to_get: self.columns_to_get,
             time_range,
             versions_max: versions_max(self.max_versions, time_range)?,
             start_column: self.start_column,
             end_column: self.end_column,
-            filter: filter.map(|bytes| filter_among(&bytes, patterns)).transpose()?,
+            filter,
             token: self.token.map_or(Ok(None), |token| row_token(&token))?,
             transaction_id: self.transaction_id,
         })
@@ -436,6 +438,11 @@ mod tests {
         });
         assert_eq!(message, "Invalid column name: '#c'.");
         assert_eq!(get_message(|request| request.max_versions = None), "No version condition is specified.");
+        let message = get_message(|request| {
+            request.max_versions = None;
+            request.filter = Some(Bytes::from_static(b"no filter"));
+        });
+        assert!(message.starts_with("Invalid filter: "), "the filter is looked at first: {message}");
         let many = vec!["c".to_owned(); 1025];
         let message = "The number of columns from the request exceeds the limit, limit count: 1024, column count: 1025.";
         assert_eq!(get_message(|request| request.columns_to_get = many), message);

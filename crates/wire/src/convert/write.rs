@@ -9,7 +9,7 @@ use lakeferry_model::{
 };
 
 use super::filter::column_condition_among;
-use super::{column_condition_bytes, enum_value, key_to_put, key_values};
+use super::{column_condition_bytes, enum_value, key_to_write, key_values};
 use crate::plain_buffer::{CellOperation, WireCell, decode_row_to_write};
 use crate::proto;
 
@@ -226,8 +226,8 @@ impl ChangeParts<'_> {
             return Err(Violation::parameter("A row to put or update carries the marker of a deleted row."));
         }
         let (key_names, values, placeholder) = match kind {
-            proto::OperationType::Put => key_to_put(row.key)?,
-            proto::OperationType::Update | proto::OperationType::Delete => {
+            proto::OperationType::Put | proto::OperationType::Update => key_to_write(row.key)?,
+            proto::OperationType::Delete => {
                 let (names, values) = key_values(row.key)?.unzip();
                 (names, values, None)
             }
@@ -283,7 +283,8 @@ fn operation(
             Ok(if picks_key { RowOperation::Insert(cells) } else { RowOperation::Put(cells) })
         }
         proto::OperationType::Update => {
-            Ok(RowOperation::Update(cells.into_iter().map(cell_change).collect::<Result<_, _>>()?))
+            let cells = cells.into_iter().map(cell_change).collect::<Result<_, _>>()?;
+            Ok(if picks_key { RowOperation::UpdateNew(cells) } else { RowOperation::Update(cells) })
         }
         proto::OperationType::Delete if cells.is_empty() => Ok(RowOperation::Delete),
         proto::OperationType::Delete => {

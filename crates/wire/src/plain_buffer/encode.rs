@@ -24,10 +24,8 @@ pub fn bound<'a>(columns: impl IntoIterator<Item = (&'a str, &'a KeyBound)>) -> 
 /// A write: the row to put, the cells to change in their order, or the key with the delete marker.
 pub fn change<'a>(key: impl IntoIterator<Item = (&'a str, ValueRef<'a>)>, operation: &RowOperation) -> Bytes {
     one_row(key, |writer| match operation {
-        RowOperation::Put(cells) | RowOperation::Insert(cells) | RowOperation::Update(cells) => {
-            cells.iter().for_each(|cell| write_change(writer, cell));
-        }
         RowOperation::Delete => writer.delete_marker(),
+        other => other.cells().iter().for_each(|cell| write_change(writer, cell)),
     })
 }
 

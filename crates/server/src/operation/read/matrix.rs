@@ -16,32 +16,26 @@ pub struct MatrixPage<'l> {
     block: MatrixWriter,
     /// For each column of the primary key, whether it is in the block.
     key_fields: Vec<bool>,
-    /// Names of the attribute columns in name order, each with its place among the block's attributes.
-    attributes: Vec<(&'l str, usize)>,
+    /// Names of the attribute columns, in name order as in the block.
+    attributes: Vec<&'l str>,
     sizes: Sizes,
 }
 
 impl<'l> MatrixPage<'l> {
     /// An empty page. Primary key columns come first, in the schema's order, all of them if `entire_key`, else
-    /// those that are asked for; then attributes in the order asked for, each once.
+    /// those that are asked for; then attributes in name order, each once.
     pub fn new(lens: &'l Lens<'l>, asked: &'l [String], entire_key: bool) -> Self {
         let columns = &lens.schema.primary_key;
         let key_fields: Vec<bool> =
             columns.iter().map(|column| entire_key || asked.contains(&column.name)).collect();
         let keys = columns.iter().zip(&key_fields).filter(|(_, is_field)| **is_field);
         let key_names: Vec<&str> = keys.map(|(column, _)| column.name.as_str()).collect();
-        let mut names: Vec<&str> = Vec::with_capacity(asked.len());
-        let mut attributes: Vec<(&str, usize)> = Vec::with_capacity(asked.len());
-        for name in asked {
-            let is_key = columns.iter().any(|column| column.name == *name);
-            if let Err(at) = attributes.binary_search_by_key(&name.as_str(), |(name, _)| name)
-                && !is_key
-            {
-                attributes.insert(at, (name, names.len()));
-                names.push(name);
-            }
-        }
-        let block = MatrixWriter::new(&key_names, &names, key_names.len() == columns.len());
+        let is_key = |name: &str| columns.iter().any(|column| column.name == name);
+        let mut attributes: Vec<&str> =
+            asked.iter().map(String::as_str).filter(|name| !is_key(name)).collect();
+        attributes.sort_unstable();
+        attributes.dedup();
+        let block = MatrixWriter::new(&key_names, &attributes, key_names.len() == columns.len());
         Self { lens, block, key_fields, attributes, sizes: Sizes::default() }
     }
 
@@ -74,19 +68,15 @@ impl Page for MatrixPage<'_> {
             SmallVec::from_elem(None, self.attributes.len());
         let mut any = false;
         let mut cells = self.lens.cells(row, visibility)?;
-        let mut left = self.attributes.iter();
+        let mut place = 0;
         while let Some(cell) = cells.next()? {
             // Both come in name order. Behind its newest version, a column is not among those left.
-            let at = left.as_slice().partition_point(|(name, _)| *name < cell.name);
-            let rest = &left.as_slice()[at..];
-            left = rest.iter();
+            place += self.attributes[place..].partition_point(|name| *name < cell.name);
             any = true;
-            if let Some((name, place)) = rest.first()
-                && *name == cell.name
-            {
-                left.next();
-                fields[*place] = Some(cell.value);
-                self.sizes.add(Sizes { names: name.len(), values: cell.value.size() });
+            if self.attributes.get(place).is_some_and(|name| *name == cell.name) {
+                fields[place] = Some(cell.value);
+                place += 1;
+                self.sizes.add(Sizes { names: cell.name.len(), values: cell.value.size() });
             }
         }
         if !any && !self.lens.shows_bare(row, cells.is_cut(), visibility)? {

@@ -33,11 +33,20 @@ pub struct ReadPage {
     pub format: DataBlockType,
     /// The key to go on from, as the answer carries it.
     pub next: Option<Bytes>,
-    /// What was shown.
+    /// What was measured.
     pub sizes: Sizes,
 }
 
-/// How much was shown, in bytes.
+/// What the answer is to tell the size of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// What is shown.
+    Shown,
+    /// What is asked for of every row on the way, with its whole key, also where a filter leaves the row out.
+    Read,
+}
+
+/// How much was shown, or read, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sizes {
     /// Names of columns, each as often as it comes.
@@ -66,13 +75,14 @@ pub async fn read(
     target: &Target,
     info: &TableInfo,
     asked: RangeRead,
+    measure: Measure,
     deadline: Instant,
 ) -> Result<ReadPage, ApiError> {
     let RangeRead { table: _, start, end, backward, limit, format, options } = asked;
     let range = info.schema.range(start, end, backward)?;
     let lens = Lens::new(&options, &info.schema, deadline);
-    let filling = Filling::new(limit, &lens);
-    let (rows, format, next, sizes) = match format {
+    let mut filling = Filling::new(limit, &lens, measure);
+    let (rows, format, next, shown) = match format {
         RowFormat::PlainBuffer => {
             let mut page = PlainPage { lens: &lens, rows: RowWriter::new(), sizes: Sizes::default() };
             let next = filling.fill(target, range, &mut page, deadline).await?;
@@ -85,6 +95,7 @@ pub async fn read(
             (rows, DataBlockType::SimpleRowMatrix, next, sizes)
         }
     };
+    let sizes = filling.measured.unwrap_or(shown);
     Ok(ReadPage { rows, format, next: next.map(|key| next_start(&info.schema, &key)), sizes })
 }
 
@@ -119,18 +130,21 @@ struct Filling<'l> {
     read_bytes: usize,
     /// Rows that the next read takes at least, if it may.
     step: usize,
+    /// What was measured on the way, if that is to be told.
+    measured: Option<Sizes>,
 }
 
 impl<'l> Filling<'l> {
-    fn new(limit: Option<u32>, lens: &'l Lens<'l>) -> Self {
+    fn new(limit: Option<u32>, lens: &'l Lens<'l>, measure: Measure) -> Self {
         let rows_left = limit.map_or(usize::MAX, |limit| limit as usize);
         let step = if lens.may_leave_rows_out() { FIRST_READ_ROWS } else { 0 };
-        Self { lens, rows_left, read_rows: 0, read_bytes: 0, step }
+        let measured = (measure == Measure::Read).then(Sizes::default);
+        Self { lens, rows_left, read_rows: 0, read_bytes: 0, step, measured }
     }
 
     /// Fills the page. The key of the first row that is not on it; `None` at the range's end.
     async fn fill(
-        mut self,
+        &mut self,
         target: &Target,
         mut range: KeyRange,
         page: &mut (impl Page + Send),
@@ -181,6 +195,9 @@ impl<'l> Filling<'l> {
             let row = row?;
             if self.has_enough(page) {
                 return Ok(Some(key::decode(row.0, &block.table().schema.primary_key)?));
+            }
+            if let Some(measured) = &mut self.measured {
+                measured.add(self.lens.measure(row, &visibility)?);
             }
             if page.add(row, &visibility)? {
                 self.rows_left -= 1;
