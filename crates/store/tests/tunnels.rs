@@ -115,7 +115,7 @@ async fn a_channel_that_nobody_holds_can_be_looked_into_by_nobody() {
         let channel = tunnel.describe(soon()).await.unwrap().channels[0].id.clone();
         let (position, number) = tunnel.checkpoint_of(&nobody, &channel, soon()).await.unwrap();
         let page = tunnel.read(&nobody, &channel, position.clone(), soon()).await.unwrap();
-        assert!(matches!(page.read, Read::Rows(rows) if rows.len() > 0));
+        assert!(matches!(page.read, Read::Rows(rows) if !rows.is_empty()));
         let written = tunnel.checkpoint(&nobody, &channel, page.next, number + 1, soon()).await;
         assert!(matches!(written, Err(Error::ClientGone(_))), "{written:?}");
         let mut worker = Worker::connect(&tunnel).await;

@@ -535,12 +535,12 @@ mod tests {
         let increment = key_and(&[("n", ValueRef::Integer(1), CellOperation::Increment, None)]);
         assert!(put_message("t", increment.clone()).contains("carries an operation"));
         assert!(put_message("t", bytes(golden::DELETE_ROW)).contains("marker"));
-        let picked = proto::UpdateRowRequest {
+        let picked = proto::DeleteRowRequest {
             table_name: "t".to_owned(),
-            row_change: bytes(golden::PUT_AUTO_INCREMENT),
+            primary_key: bytes(golden::PUT_AUTO_INCREMENT),
             ..Default::default()
         };
-        assert!(update_row(picked).unwrap_err().message.starts_with("VT_AUTO_INCREMENT"));
+        assert!(delete_row(picked).unwrap_err().message.starts_with("VT_AUTO_INCREMENT"));
         let delete = proto::DeleteRowRequest {
             table_name: "t".to_owned(),
             primary_key: increment,
