@@ -18,7 +18,7 @@ const LARGE_COUNT: usize = LARGE_BYTES_MAX / COMPILED_BYTES;
 const CACHE_BYTES_MAX: usize = 128 * 1024;
 
 /// Takes a part out of a text and casts it: the first group of the first match of a pattern, or the whole match
-/// where the pattern has no group.
+/// where the pattern has no group, as the original's reference of ValueTransferRule describes it.
 ///
 /// Patterns are searched for anywhere in the first 64 KiB of the text. Matching takes time linear in the text's
 /// length and the pattern's size: there are no back references and no look-around.
