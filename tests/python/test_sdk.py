@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import threading
+import time
 import unittest
 
 from tablestore import (
@@ -67,6 +68,11 @@ def write_all(table):
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         return all(pool.map(write, range(0, ROWS, ROWS_PER_BATCH)))
+
+
+def setUpModule():
+    # Its time passes while the other tests run.
+    TimedOutTransaction.begin()
 
 
 class HundredThousandRows(unittest.TestCase):
@@ -409,6 +415,29 @@ def create_table_named(ots, name, key):
     """Like `create_table`, for names that the helper would replace."""
     meta = TableMeta(name, key)
     ots.create_table(meta, TableOptions(), ReservedThroughput(CapacityUnit(0, 0)))
+
+
+class TimedOutTransaction(unittest.TestCase):
+    SECONDS = 60
+
+    @classmethod
+    def begin(cls):
+        cls.ots = client()
+        cls.table = create_table(cls.ots, KEY)
+        cls.begun = time.monotonic()
+        cls.transaction = cls.ots.start_local_transaction(cls.table, [("group", "g1")])
+        row = Row(key_of(1), [("a", 1)])
+        cls.ots.put_row(cls.table, row, Condition("IGNORE"), transaction_id=cls.transaction)
+
+    def test_what_it_wrote_is_forgotten_and_its_key_is_free(self):
+        time.sleep(max(0, self.begun + self.SECONDS + 2 - time.monotonic()))
+        with self.assertRaises(OTSServiceError) as failure:
+            self.ots.commit_transaction(self.transaction)
+        self.assertEqual(failure.exception.get_error_code(), "OTSSessionNotExist")
+        self.assertEqual(failure.exception.get_error_message(), "Session not exist or may be timeout.")
+        _, row, _ = self.ots.get_row(self.table, key_of(1))
+        self.assertIsNone(row)
+        self.ots.put_row(self.table, Row(key_of(1), [("a", 2)]), Condition("IGNORE"))
 
 
 if __name__ == "__main__":

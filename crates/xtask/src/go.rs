@@ -7,8 +7,9 @@ use crate::run::{find, program, root};
 use crate::server::Development;
 use crate::suite::{Outcome, Suite};
 
-const PACKAGES: [(&str, &str); 2] = [
+const PACKAGES: [(&str, &str); 3] = [
     ("rows", "the core operations by the Go SDK, and one failure of each"),
+    ("expiration", "records that are over time are gone for streams and tunnels, by the Go SDK"),
     ("tunnels", "workers of the Go SDK share channels, die and come back; nothing is lost"),
 ];
 

@@ -51,7 +51,7 @@ fn delivery() -> Result<(), String> {
     let logs = prepared("logs")?;
     let stored = store.path().to_string_lossy();
     let s3 = ["s3", "--root", &*stored, "--bucket", "datadeliverytest"];
-    let gate = Server::start(&system, &s3, &logs.join("java-s3.log"))?;
+    let gate = Server::start(&system, &s3, &[], &logs.join("java-s3.log"))?;
     Development::start("java-delivery")?.test(maven("DeliveryTest")?.variable("LAKEFERRY_S3", &gate.address))
 }
 

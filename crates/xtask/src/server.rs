@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 use crate::run::{Run, build, prepared};
 
+/// The file, in the data directory, that says how far a server's clock is ahead.
+const CLOCK_AHEAD: &str = "clock-ahead";
+
 /// How long a server may take until it says that it is ready.
 const START_MAX: Duration = Duration::from_secs(60);
 
@@ -40,12 +43,14 @@ impl Development {
         let log = prepared("logs")?.join(format!("{name}.log"));
         let folder = data.path().to_string_lossy();
         let serve = ["serve", "--dev", "--data", &*folder, "--listen", "127.0.0.1:0"];
-        let server = Server::start(&program, &serve, &log)?;
+        // For tests that step the server's clock.
+        let ahead = data.path().join(CLOCK_AHEAD);
+        let server = Server::start(&program, &serve, &[("LAKEFERRY_CLOCK_AHEAD", &ahead)], &log)?;
         Ok(Self { server, data, log })
     }
 
-    /// Runs tests with the server's address in `LAKEFERRY_ENDPOINT` and the folder of its local buckets in
-    /// `LAKEFERRY_LAKE`.
+    /// Runs tests with the server's address in `LAKEFERRY_ENDPOINT`, the folder of its local buckets in
+    /// `LAKEFERRY_LAKE`, and in `LAKEFERRY_CLOCK_AHEAD` the file that says how many seconds its clock is ahead.
     ///
     /// # Errors
     /// How they ended, if not well, and where the server's log lies.
@@ -53,6 +58,7 @@ impl Development {
         tests
             .variable("LAKEFERRY_ENDPOINT", &self.server.address)
             .variable("LAKEFERRY_LAKE", self.data.path().join("lake"))
+            .variable("LAKEFERRY_CLOCK_AHEAD", self.data.path().join(CLOCK_AHEAD))
             .show()
             .map_err(|why| format!("{why}; the server's log is `{}`", self.log.display()))
     }
@@ -63,11 +69,17 @@ impl Server {
     ///
     /// # Errors
     /// If it ends or stays silent instead.
-    pub fn start(program: &Path, arguments: &[&str], log: &Path) -> Result<Self, String> {
+    pub fn start(
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &Path)],
+        log: &Path,
+    ) -> Result<Self, String> {
         let name = program.display();
         let file = File::create(log).map_err(|error| format!("make `{}`: {error}", log.display()))?;
         let mut child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file)

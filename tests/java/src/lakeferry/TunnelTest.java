@@ -35,9 +35,12 @@ import com.alicloud.openservices.tablestore.model.tunnel.DescribeTunnelResponse;
 import com.alicloud.openservices.tablestore.model.tunnel.ListTunnelRequest;
 import com.alicloud.openservices.tablestore.model.tunnel.TunnelStage;
 import com.alicloud.openservices.tablestore.model.tunnel.TunnelType;
+import com.alicloud.openservices.tablestore.model.tunnel.internal.CheckpointRequest;
 import com.alicloud.openservices.tablestore.model.tunnel.internal.ConnectTunnelRequest;
+import com.alicloud.openservices.tablestore.model.tunnel.internal.GetCheckpointRequest;
 import com.alicloud.openservices.tablestore.model.tunnel.internal.HeartbeatRequest;
 import com.alicloud.openservices.tablestore.model.tunnel.internal.ReadRecordsRequest;
+import com.alicloud.openservices.tablestore.model.tunnel.internal.ShutdownTunnelRequest;
 import com.alicloud.openservices.tablestore.tunnel.worker.IChannelProcessor;
 import com.alicloud.openservices.tablestore.tunnel.worker.ProcessRecordsInput;
 import com.alicloud.openservices.tablestore.tunnel.worker.TunnelClientConfig;
@@ -218,6 +221,29 @@ class TunnelTest {
         refused("OTSResourceGone", () -> TUNNELS.heartbeat(new HeartbeatRequest(tunnel, "nobody", List.of())));
         refused("OTSResourceGone",
                 () -> TUNNELS.readRecords(new ReadRecordsRequest(tunnel, "nobody", "no_channel", "finished")));
+        refused("OTSResourceGone",
+                () -> TUNNELS.getCheckpoint(new GetCheckpointRequest(tunnel, "nobody", "no_channel")));
+        refused("OTSResourceGone",
+                () -> TUNNELS.checkpoint(new CheckpointRequest(tunnel, "nobody", "no_channel", "finished", 1)));
+        refused("OTSParameterInvalid",
+                () -> TUNNELS.shutdownTunnel(new ShutdownTunnelRequest("no tunnel", "nobody")));
+        refused("OTSObjectNotExist", () -> TUNNELS.listTunnel(new ListTunnelRequest("nowhere")));
+    }
+
+    @Test
+    void aChannelThatNobodyHasCanBeLookedInto() {
+        String table = partitionedTable();
+        String tunnel = tunnel(table, TunnelType.Stream);
+        write(CLIENT, put(table, key("g0", 1), "n", 1));
+        int seen = 0;
+        for (ChannelInfo channel : describe(table).getChannelInfos()) {
+            assertEquals("", channel.getClientId());
+            String from = TUNNELS.getCheckpoint(new GetCheckpointRequest(tunnel, "", channel.getChannelId()))
+                    .getCheckpoint();
+            ReadRecordsRequest page = new ReadRecordsRequest(tunnel, "", channel.getChannelId(), from);
+            seen += TUNNELS.readRecords(page).getRecords().size();
+        }
+        assertEquals(1, seen);
     }
 
     @Test

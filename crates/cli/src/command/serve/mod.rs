@@ -6,6 +6,7 @@
 //!    loses nothing that was answered, and only makes the next start longer.
 //! 4. A server whose disk does not come back from a commit replaces its own process by a new one.
 
+mod clock;
 mod snippets;
 
 use std::env;
@@ -14,7 +15,6 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
-use lakeferry_model::SystemClock;
 use lakeferry_server::settings::{DeliveryLayer, EngineLayer, Layer, Settings};
 use lakeferry_server::{Ended, Server};
 
@@ -35,7 +35,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let stop_limit = Duration::from_secs(settings.stop_s_max) + STOP_GRACE;
     let stop = Stop::listen(Some(stop_limit))?;
     let (data, dev) = (settings.data.clone(), settings.dev);
-    let server = Server::open(settings, ephemeral, SystemClock::shared()).await.map_err(|error| {
+    let server = Server::open(settings, ephemeral, clock::shared()).await.map_err(|error| {
         let failure = Failure::broken("the server cannot start").caused_by(error);
         failure.hint(format!("its data directory is `{}`; --data takes another", data.display()))
     })?;
