@@ -144,6 +144,8 @@ impl Error {
             Self::AtReserve { .. } => ErrorKind::AtReserve,
             Self::NotWritten(_) => ErrorKind::Unavailable,
             Self::Read(lakeferry_engine::Error::Corrupt(_)) | Self::Corrupt(_) => ErrorKind::Corrupt,
+            // A space goes with its table or index, which was dropped meanwhile.
+            Self::Read(lakeferry_engine::Error::SpaceGone(_)) => ErrorKind::NoSuchTable,
             Self::Read(_) => ErrorKind::Unavailable,
             Self::Unknown(_) => ErrorKind::Unknown,
             Self::LogTrimmed { .. } => ErrorKind::NotFound,

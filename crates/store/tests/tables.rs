@@ -25,6 +25,8 @@ async fn a_name_is_free_at_once_for_a_table_of_another_schema() {
     site.store.delete_table(&instance(), &table_name("t")).await.unwrap();
     assert_eq!(kind_of(site.store.table(&instance(), &table_name("t"))), Some("no table"));
     assert_eq!(write(&first, put("ann", 2, &[])).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let read = first.get(&[put("ann", 1, &[]).primary_key], soon()).await;
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::NoSuchTable, "whoever reads learns that it is gone");
     let second = site.table_of(integers("t")).await;
     let change = lakeferry_model::RowChange { primary_key: integer_key(7), ..delete("", 0) };
     let change =
