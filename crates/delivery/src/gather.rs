@@ -48,6 +48,8 @@ pub(crate) struct GatheredFolder {
     pub(crate) rows: u64,
     /// When the first was gathered, by the monotonic clock.
     pub(crate) since: Duration,
+    /// When the latest was gathered.
+    last: Duration,
     held: u64,
 }
 
@@ -68,6 +70,8 @@ pub(crate) struct Part {
 pub(crate) struct CutRules {
     pub(crate) object_bytes_max: u64,
     pub(crate) object_age_max: Duration,
+    /// How long a folder may get no row; absent for no limit.
+    pub(crate) inactivity_max: Option<Duration>,
 }
 
 /// Why folders are cut.
@@ -75,7 +79,7 @@ pub(crate) struct CutRules {
 pub(crate) enum CutReason {
     /// They reached the object size.
     Size,
-    /// Their first rows have waited long enough.
+    /// Their first rows have waited long enough, or no row has come for long enough.
     Age,
     /// Memory is short: the older half.
     Memory,
@@ -114,9 +118,12 @@ impl Gather {
         self.iter().map(|folder| folder.held).sum()
     }
 
-    /// Finds a folder, or begins it at `now`.
+    /// Finds a folder that is about to get a row at `now`, or begins it.
     pub(crate) fn slot(&mut self, path: &FolderPath, now: Duration) -> Slot {
         if let Some(&at) = self.by_path.get(path.as_str()) {
+            if let Some(folder) = &mut self.folders[at] {
+                folder.last = now;
+            }
             return Slot(at);
         }
         let at = self.free.pop().unwrap_or_else(|| {
@@ -150,10 +157,10 @@ impl Gather {
         (!in_backlog && self.iter().any(aged)).then_some(CutReason::Age)
     }
 
-    /// Until the oldest folder is to be cut by its age; absent if nothing waits.
+    /// Until the first folder is to be cut by its age; absent if nothing waits.
     pub(crate) fn due_in(&self, now: Duration, rules: &CutRules) -> Option<Duration> {
-        let oldest = self.iter().map(|folder| folder.since).min()?;
-        Some((oldest + rules.object_age_max).saturating_sub(now))
+        let first = self.iter().map(|folder| folder.ends_at(rules)).min()?;
+        Some(first.saturating_sub(now))
     }
 
     /// Takes out the folders that the reason asks for, ordered by path, with their share of the memory.
@@ -205,7 +212,7 @@ impl Gather {
 
 impl GatheredFolder {
     fn begun(path: FolderPath, now: Duration) -> Self {
-        Self { path, parts: BTreeMap::new(), bytes: 0, rows: 0, since: now, held: FOLDER_BYTES }
+        Self { path, parts: BTreeMap::new(), bytes: 0, rows: 0, since: now, last: now, held: FOLDER_BYTES }
     }
 
     /// The sequence and commit time of the partition's first record here.
@@ -214,7 +221,13 @@ impl GatheredFolder {
     }
 
     fn is_aged(&self, now: Duration, rules: &CutRules) -> bool {
-        now.saturating_sub(self.since) >= rules.object_age_max
+        now >= self.ends_at(rules)
+    }
+
+    /// When it is to be cut at the latest.
+    fn ends_at(&self, rules: &CutRules) -> Duration {
+        let aged = self.since + rules.object_age_max;
+        rules.inactivity_max.map_or(aged, |quiet| aged.min(self.last + quiet))
     }
 
     /// Answers by how many bytes the folder's memory grew.
@@ -289,7 +302,8 @@ mod tests {
     use crate::space::TaskId;
 
     const P: PartitionId = PartitionId(1);
-    const RULES: CutRules = CutRules { object_bytes_max: 100, object_age_max: Duration::from_secs(10) };
+    const RULES: CutRules =
+        CutRules { object_bytes_max: 100, object_age_max: Duration::from_secs(10), inactivity_max: None };
 
     fn gather() -> (Budget, Gather) {
         let budget = Budget::new(1 << 20);
@@ -337,6 +351,24 @@ mod tests {
         assert_eq!(gather.due(at, &RULES, false), Some(CutReason::Age));
         assert_eq!(gather.due_in(Duration::from_secs(4), &RULES), Some(Duration::from_secs(6)));
         assert_eq!(taken(&mut gather, CutReason::Age, 10), ["old"]);
+    }
+
+    #[test]
+    fn a_folder_that_gets_no_more_rows_is_cut_before_its_age() {
+        let rules = CutRules { inactivity_max: Some(Duration::from_secs(3)), ..RULES };
+        let (_, mut gather) = gather();
+        push(&mut gather, "quiet", 1, 10, 0);
+        for at_s in 0..9 {
+            push(&mut gather, "busy", 2 + at_s, 10, at_s);
+        }
+        let names = |gather: &mut Gather, at_s| -> Vec<String> {
+            let (folders, _) = gather.take(CutReason::Age, Duration::from_secs(at_s), &rules);
+            folders.iter().map(|folder| folder.path.as_str().to_owned()).collect()
+        };
+        assert_eq!(gather.due_in(Duration::from_secs(1), &rules), Some(Duration::from_secs(2)));
+        assert_eq!(names(&mut gather, 9), ["quiet"]);
+        assert_eq!(gather.due_in(Duration::from_secs(9), &rules), Some(Duration::from_secs(1)), "its age");
+        assert_eq!(names(&mut gather, 10), ["busy"]);
     }
 
     #[test]

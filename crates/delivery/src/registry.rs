@@ -393,6 +393,8 @@ fn check_tuning(spec: &TaskSpec) -> Result<(), Violation> {
     let tuning = &spec.tuning;
     let wrong = if tuning.object_age_ms_max == 0 {
         "object_age_ms_max must be at least 1"
+    } else if tuning.inactivity_ms_max == Some(0) {
+        "inactivity_ms_max must be at least 1"
     } else if tuning.object_bytes_max == 0 || tuning.object_bytes_max > OBJECT_BYTES_MAX {
         "object_bytes_max must be 1 to 1073741824"
     } else if tuning.lanes_min == 0 || tuning.lanes_min > LANES_MAX {

@@ -249,6 +249,7 @@ impl Task {
         CutRules {
             object_bytes_max: tuning.object_bytes_max,
             object_age_max: Duration::from_millis(tuning.object_age_ms_max),
+            inactivity_max: tuning.inactivity_ms_max.map(Duration::from_millis),
         }
     }
 

@@ -32,9 +32,7 @@ pub enum EventTimeError {
 /// What keeps the value from being a time; the row then belongs to the folder of its commit time.
 pub fn parse(format: EventTimeFormat, value: ValueRef<'_>) -> Result<Micros, EventTimeError> {
     let micros = match (format, value) {
-        (EventTimeFormat::Unix, ValueRef::Integer(seconds)) => {
-            seconds.checked_mul(1_000_000).ok_or(EventTimeError::OutOfRange)?
-        }
+        (EventTimeFormat::Unix, ValueRef::Integer(count)) => unix(count),
         (EventTimeFormat::Unix, _) => return Err(EventTimeError::Type),
         (_, ValueRef::String(text)) => {
             let read = match format {
@@ -48,6 +46,20 @@ pub fn parse(format: EventTimeFormat, value: ValueRef<'_>) -> Result<Micros, Eve
         _ => return Err(EventTimeError::Type),
     };
     if (0..=LAST_MICROS).contains(&micros) { Ok(micros) } else { Err(EventTimeError::OutOfRange) }
+}
+
+/// Seconds, milliseconds or microseconds since the epoch, told apart by how many there are: seconds reach to the
+/// year 5138; milliseconds and microseconds begin in March 1973.
+fn unix(count: i64) -> Micros {
+    const SECONDS_END: i64 = 100_000_000_000;
+    const MILLIS_END: i64 = 1000 * SECONDS_END;
+    if (-SECONDS_END..SECONDS_END).contains(&count) {
+        count * 1_000_000
+    } else if (-MILLIS_END..MILLIS_END).contains(&count) {
+        count * 1000
+    } else {
+        count
+    }
 }
 
 /// `[Mon, ]02 Jan 06 15:04[:05] MST`; the year may have four digits, as RFC 1123 asks of RFC 822.
@@ -251,7 +263,12 @@ mod tests {
         assert_eq!(parse(Unix, ValueRef::Integer(1_598_889_780)), Ok(AT));
         assert_eq!(parse(Unix, ValueRef::Integer(-1)), Err(OutOfRange));
         assert_eq!(parse(Unix, ValueRef::Integer(i64::MAX)), Err(OutOfRange));
-        assert_eq!(parse(Unix, ValueRef::Integer(253_402_300_800)), Err(OutOfRange));
+        assert_eq!(parse(Unix, ValueRef::Integer(1_598_889_780_000)), Ok(AT));
+        assert_eq!(parse(Unix, ValueRef::Integer(1_598_889_780_000_000)), Ok(AT));
+        assert_eq!(parse(Unix, ValueRef::Integer(99_999_999_999)), Ok(99_999_999_999_000_000));
+        assert_eq!(parse(Unix, ValueRef::Integer(100_000_000_000)), Ok(100_000_000_000_000));
+        assert_eq!(parse(Unix, ValueRef::Integer(100_000_000_000_000)), Ok(100_000_000_000_000));
+        assert_eq!(parse(Unix, ValueRef::Integer(LAST_MICROS + 1)), Err(OutOfRange));
         assert_eq!(parse(Unix, ValueRef::String("1598889780")), Err(Type));
         assert_eq!(parse(Unix, ValueRef::Double(1.0)), Err(Type));
         assert_eq!(parse(Rfc3339, ValueRef::Integer(1)), Err(Type));

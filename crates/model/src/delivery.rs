@@ -169,6 +169,9 @@ pub enum Compression {
 pub struct Tuning {
     /// A folder is cut at the latest this long after its first row was gathered, in milliseconds.
     pub object_age_ms_max: u64,
+    /// A folder is cut also when it got no row for this long, in milliseconds; absent for no such limit.
+    #[serde(default)]
+    pub inactivity_ms_max: Option<u64>,
     /// A folder is cut when its gathered records reach this size.
     pub object_bytes_max: u64,
     /// Lanes of the incremental phase to start with.
@@ -184,6 +187,7 @@ impl Default for Tuning {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             object_age_ms_max: 120_000,
+            inactivity_ms_max: None,
             object_bytes_max: 64 * 1024 * 1024,
             lanes_min: 1,
             lanes_max: u32::try_from(cores).unwrap_or(u32::MAX),

@@ -85,6 +85,9 @@ pub struct CreateTask {
     /// Cut an object at the latest this long after its first row, such as 30s [default: the server's, 2m]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub object_age: Option<Duration>,
+    /// Cut an object also when its folder got no row for this long, such as 10s [default: no such limit]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub inactivity: Option<Duration>,
     /// Cut an object when its rows reach this size, such as 64MiB [default: the server's, 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub object_size: Option<u64>,

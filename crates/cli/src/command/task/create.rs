@@ -3,6 +3,8 @@
 //! What is not typed about cutting and lanes is left out of the request, so that the server's own settings
 //! fill it in. A column without a type takes the one that the table declares for it.
 
+use std::time::Duration;
+
 use lakeferry_model::delivery::{
     Destination, Encoding, Field, FieldKind, Mode, ReservedSource, SchemaSpec, TaskSpec,
 };
@@ -69,9 +71,10 @@ fn tuning(args: &CreateTask) -> Map<String, Value> {
         CompressionArg::Snappy => "snappy",
         CompressionArg::None => "none",
     };
-    let age_ms = args.object_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let ms = |time: Duration| Value::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     let asked = [
-        ("object_age_ms_max", age_ms.map(Value::from)),
+        ("object_age_ms_max", args.object_age.map(ms)),
+        ("inactivity_ms_max", args.inactivity.map(ms)),
         ("object_bytes_max", args.object_size.map(Value::from)),
         ("lanes_min", args.lanes_min.map(Value::from)),
         ("lanes_max", args.lanes_max.map(Value::from)),

@@ -41,10 +41,12 @@ fn add_setup(facts: &mut Facts, spec: &TaskSpec) {
         Compression::None => "not compressed",
     };
     let age = text::duration(Duration::from_millis(tuning.object_age_ms_max));
+    let quiet = tuning.inactivity_ms_max.map(Duration::from_millis);
+    let quiet = quiet.map_or(String::new(), |quiet| format!(", {} without a row", text::duration(quiet)));
     let size = text::size(tuning.object_bytes_max);
     facts.add(
         "objects",
-        format!("cut after {age} or at {size}, {compression}, names end with '{}'", to.suffix),
+        format!("cut after {age}{quiet} or at {size}, {compression}, names end with '{}'", to.suffix),
     );
     facts.add("lanes", format!("{} to {}", tuning.lanes_min, tuning.lanes_max));
     facts.add("access", format!("endpoint {}, role {}", to.endpoint, to.role));
