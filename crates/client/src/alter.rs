@@ -6,6 +6,7 @@ use lakeferry_wire::operation::Operation;
 use lakeferry_wire::proto;
 
 use crate::error::Error;
+use crate::table::option_setters;
 use crate::table::{DescribedStream, defined_column, described_stream, described_throughput, stream_on};
 use crate::transport::Client;
 
@@ -40,26 +41,7 @@ impl UpdateTable {
         self
     }
 
-    /// Keeps so many versions of each column.
-    #[must_use]
-    pub fn versions_max(mut self, versions: u32) -> Self {
-        self.options().max_versions = Some(i32::try_from(versions).unwrap_or(i32::MAX));
-        self
-    }
-
-    /// Lets explicit timestamps lie so many seconds away from the server's time.
-    #[must_use]
-    pub fn deviation_s(mut self, seconds: i64) -> Self {
-        self.options().deviation_cell_version_in_sec = Some(seconds);
-        self
-    }
-
-    /// Whether single columns of a row can be changed; else rows are put and deleted whole.
-    #[must_use]
-    pub fn allow_update(mut self, allowed: bool) -> Self {
-        self.options().allow_update = Some(allowed);
-        self
-    }
+    option_setters!();
 
     /// Sets read capacity units aside.
     #[must_use]

@@ -13,6 +13,33 @@ use crate::index::{DescribedIndex, Index};
 use crate::row::{IntoKeyValue, Key};
 use crate::transport::Client;
 
+/// What is set alike when a table is made and when it is changed.
+macro_rules! option_setters {
+    () => {
+        /// Keeps so many versions of each column.
+        #[must_use]
+        pub fn versions_max(mut self, versions: u32) -> Self {
+            self.options().max_versions = Some(i32::try_from(versions).unwrap_or(i32::MAX));
+            self
+        }
+
+        /// Lets explicit timestamps lie so many seconds away from the server's time.
+        #[must_use]
+        pub fn deviation_s(mut self, seconds: i64) -> Self {
+            self.options().deviation_cell_version_in_sec = Some(seconds);
+            self
+        }
+
+        /// Whether single columns of a row can be changed; else rows are put and deleted whole.
+        #[must_use]
+        pub fn allow_update(mut self, allowed: bool) -> Self {
+            self.options().allow_update = Some(allowed);
+            self
+        }
+    };
+}
+pub(crate) use option_setters;
+
 /// A table to be made. The server checks it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateTable {
@@ -105,13 +132,6 @@ impl CreateTable {
         self
     }
 
-    /// Keeps so many versions of each column.
-    #[must_use]
-    pub fn versions_max(mut self, versions: u32) -> Self {
-        self.options().max_versions = Some(i32::try_from(versions).unwrap_or(i32::MAX));
-        self
-    }
-
     /// Lets cells expire so many seconds after their timestamp.
     #[must_use]
     pub fn time_to_live_s(mut self, seconds: u32) -> Self {
@@ -119,19 +139,7 @@ impl CreateTable {
         self
     }
 
-    /// Lets explicit timestamps lie so many seconds away from the server's time.
-    #[must_use]
-    pub fn deviation_s(mut self, seconds: i64) -> Self {
-        self.options().deviation_cell_version_in_sec = Some(seconds);
-        self
-    }
-
-    /// Whether single columns of a row can be changed; else rows are put and deleted whole.
-    #[must_use]
-    pub fn allow_update(mut self, allowed: bool) -> Self {
-        self.options().allow_update = Some(allowed);
-        self
-    }
+    option_setters!();
 
     /// Whether local transactions are allowed on its rows.
     #[must_use]
