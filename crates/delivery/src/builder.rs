@@ -1,21 +1,21 @@
-//! Turns scanned blocks into objects. Computes only; it runs on blocking threads.
+//! Turns scanned rows into objects. Computes only; it runs on blocking threads.
 //!
 //! A scan meets rows in the order of their keys, and their folders in no order at all. The folder that most
-//! rows fall into is *hot*: its rows go straight into an open encoder. Rows of other folders are set aside:
-//! their blocks stay in memory, and who they are is noted. When many rows in a row miss the hot folder, its
-//! object is closed and theirs becomes hot. So a prefix without time variables, and a table whose keys follow
+//! rows fall into is *hot*: its rows go straight into an open encoder. Rows of other folders are copied to a shelf
+//! until the cut. When many rows in a row miss the hot folder, its object is closed and theirs becomes hot. So a prefix without time variables, and a table whose keys follow
 //! time, are encoded on sight, without a copy; and there is never more than one open encoder per lane.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lakeferry_lake::{ColumnScout, FolderPath};
-use lakeferry_store::RowBlock;
+use lakeferry_store::VisitedRow;
 
 use crate::cut::LaneTicket;
 use crate::encode::{Encoded, Failure, Form, ObjectId, RecordEncoder};
 use crate::placement::Placement;
 use crate::sample::look;
+use crate::shelf::{Shelf, Slot};
 use crate::source::{Record, ScannedRow};
 use crate::task::Task;
 
@@ -36,7 +36,7 @@ pub(crate) struct Builder {
     misses: u32,
     pieces: Vec<Piece>,
     aside: BTreeMap<FolderPath, Aside>,
-    blocks: Vec<RowBlock>,
+    shelf: Shelf,
     rows: u64,
 }
 
@@ -54,10 +54,10 @@ struct Hot {
     encoder: RecordEncoder,
 }
 
-/// Rows of a folder that wait in their blocks: block, row, and whether its event time is dirty.
+/// Rows of a folder that wait on the shelf, and whether their event times are dirty.
 #[derive(Default)]
 struct Aside {
-    rows: Vec<(u32, u32, bool)>,
+    rows: Vec<(Slot, bool)>,
     bytes: u64,
 }
 
@@ -74,62 +74,59 @@ impl Builder {
             misses: 0,
             pieces: Vec::new(),
             aside: BTreeMap::new(),
-            blocks: Vec::new(),
+            shelf: Shelf::default(),
             rows: 0,
         }
     }
 
-    /// Takes the rows of a block, but for those whose last change came after `pin`. After an error the
-    /// builder is of no use.
-    pub(crate) fn take(&mut self, block: RowBlock, pin: Option<u64>) -> Result<(), Failure> {
-        let block_number = u32::try_from(self.blocks.len()).expect("memory ends before 2^32 blocks");
-        let row_bytes = block.bytes() / block.len().max(1);
-        let mut is_needed = false;
-        for at in 0..block.len() {
-            let Some(row) = ScannedRow::visible(&block, at)? else { continue };
-            if pin.is_some_and(|pin| row.sequence() > pin) {
-                continue;
-            }
-            let Some(place) = self.placement.place(&row)? else { continue };
-            self.rows += 1;
-            if let Some(hot) = self.hot.as_mut().filter(|hot| hot.folder == *place.folder) {
-                // Most rows go this way: they are looked through once, for new columns and for their values.
-                let is_taken = if self.scout.is_some() {
-                    hot.encoder.push_known(&row)?
-                } else {
-                    hot.encoder.push(&row)?;
-                    true
-                };
-                if is_taken {
-                    self.misses = 0;
-                    hot.encoder.count(row_bytes, place.is_event_time_dirty);
-                    continue;
-                }
-            }
-            let (folder, is_event_time_dirty) = (place.folder.clone(), place.is_event_time_dirty);
-            self.scout(&row)?;
-            if let Some(hot) = self.hot.as_mut().filter(|hot| hot.folder == folder) {
-                // Its new column is one too many, and is only counted.
-                hot.encoder.push(&row)?;
-                hot.encoder.count(row_bytes, is_event_time_dirty);
-                continue;
-            }
-            self.misses += 1;
-            if self.hot.is_none() || self.misses >= MISSES_MAX {
-                let encoder = self.make_hot(folder)?;
-                encoder.push(&row)?;
-                encoder.count(row_bytes, is_event_time_dirty);
-                continue;
-            }
-            let at = u32::try_from(at).expect("a block holds fewer than 2^32 rows");
-            let aside = self.aside.entry(folder).or_default();
-            aside.rows.push((block_number, at, is_event_time_dirty));
-            aside.bytes += row_bytes as u64;
-            is_needed = true;
+    /// Takes a row, unless no reader sees it or its last change came after `pin`. After an error the builder is of
+    /// no use.
+    #[inline]
+    pub(crate) fn take(&mut self, visited: &VisitedRow<'_>, pin: Option<u64>) -> Result<(), Failure> {
+        let Some(row) = ScannedRow::visible(visited)? else { return Ok(()) };
+        if pin.is_some_and(|pin| row.sequence() > pin) {
+            return Ok(());
         }
-        if is_needed {
-            self.blocks.push(block);
+        let Some(place) = self.placement.place(&row)? else { return Ok(()) };
+        self.rows += 1;
+        // Most rows go this way: they are looked through once, for new columns and for their values.
+        if let Some(hot) = self.hot.as_mut().filter(|hot| hot.folder == *place.folder)
+            && hot.encoder.push_known(&row)?
+        {
+            self.misses = 0;
+            hot.encoder.count(visited.key.len() + visited.entry.len(), place.is_event_time_dirty);
+            return Ok(());
         }
+        let (folder, is_event_time_dirty) = (place.folder.clone(), place.is_event_time_dirty);
+        self.take_unusual(visited, &row, folder, is_event_time_dirty)
+    }
+
+    /// Takes a row of another folder, or with columns that were never seen.
+    fn take_unusual(
+        &mut self,
+        visited: &VisitedRow<'_>,
+        row: &ScannedRow<'_>,
+        folder: FolderPath,
+        is_event_time_dirty: bool,
+    ) -> Result<(), Failure> {
+        let row_bytes = visited.key.len() + visited.entry.len();
+        self.scout(row)?;
+        if let Some(hot) = self.hot.as_mut().filter(|hot| hot.folder == folder) {
+            self.misses = 0;
+            hot.encoder.push_new(row)?;
+            hot.encoder.count(row_bytes, is_event_time_dirty);
+            return Ok(());
+        }
+        self.misses += 1;
+        if self.hot.is_none() || self.misses >= MISSES_MAX {
+            let encoder = self.make_hot(folder)?;
+            encoder.push_new(row)?;
+            encoder.count(row_bytes, is_event_time_dirty);
+            return Ok(());
+        }
+        let aside = self.aside.entry(folder).or_default();
+        aside.rows.push((self.shelf.put(visited), is_event_time_dirty));
+        aside.bytes += row_bytes as u64;
         Ok(())
     }
 
@@ -155,8 +152,7 @@ impl Builder {
 
     /// Memory held, the open encoder left out: that has its own set aside.
     pub(crate) fn held_bytes(&self) -> u64 {
-        let blocks: usize = self.blocks.iter().map(RowBlock::bytes).sum();
-        blocks as u64 + self.pieces.iter().map(|piece| piece.encoded.byte_count).sum::<u64>()
+        self.shelf.bytes() + self.pieces.iter().map(|piece| piece.encoded.byte_count).sum::<u64>()
     }
 
     /// The first sequence that no object has.
@@ -203,13 +199,16 @@ impl Builder {
         self.close_hot()?;
         for (folder, aside) in std::mem::take(&mut self.aside) {
             let (sequence, mut encoder) = self.begin_object()?;
-            for (block, at, is_event_time_dirty) in aside.rows {
-                encoder.push(&ScannedRow::of(&self.blocks[block as usize], at as usize)?)?;
+            for (slot, is_event_time_dirty) in aside.rows {
+                let row = ScannedRow::of(&self.shelf.get(slot))?;
+                if !encoder.push_known(&row)? {
+                    encoder.push_new(&row)?;
+                }
                 encoder.count(0, is_event_time_dirty);
             }
             self.pieces.push(Piece { folder, sequence, encoded: encoder.finish()? });
         }
-        self.blocks.clear();
+        self.shelf.clear();
         Ok(())
     }
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use lakeferry_lake::{EncodeError, EncodedObject, ObjectEncoder, ObjectSchema, RowMeta};
 use lakeferry_model::delivery::Compression;
 use lakeferry_model::{KeyColumn, ValueRef, limits::KEY_COLUMNS_MAX};
-use lakeferry_store::RecordView;
 use lakeferry_store::key::{self, KeyPart};
+use lakeferry_store::{FoundCell, RecordView, RowShape};
 use smallvec::SmallVec;
 
 use crate::gather::GatheredFolder;
@@ -72,6 +72,10 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 pub(crate) struct RecordEncoder {
     encoder: ObjectEncoder,
+    /// The encoder's names, with its numbers.
+    shape: RowShape,
+    /// The cells of the row under way.
+    cells: Vec<FoundCell>,
     key_columns: Arc<[KeyColumn]>,
     record_bytes: u64,
     event_time_dirty: u64,
@@ -122,7 +126,11 @@ impl RecordEncoder {
     pub(crate) fn new(form: &Form, id: &ObjectId) -> Result<Self, Failure> {
         let encoder = ObjectEncoder::new(Arc::clone(&form.schema), form.compression, &id.metadata())?;
         let key_columns = Arc::clone(&form.key_columns);
-        Ok(Self { encoder, key_columns, record_bytes: 0, event_time_dirty: 0 })
+        let mut shape = RowShape::default();
+        for name in encoder.names() {
+            shape.learn(name);
+        }
+        Ok(Self { encoder, shape, cells: Vec::new(), key_columns, record_bytes: 0, event_time_dirty: 0 })
     }
 
     /// Adds a record.
@@ -139,9 +147,28 @@ impl RecordEncoder {
     /// added.
     #[inline]
     pub(crate) fn push_known(&mut self, row: &ScannedRow<'_>) -> Result<bool, Failure> {
-        let parts = KeyParts::of(row, &self.key_columns)?;
-        let cells = row.raw_cells().map(|cell| cell.map_err(Failure::from));
-        self.encoder.push_known(meta_of(row), &parts.values(), cells)
+        if !row.find_by(&mut self.shape, &mut self.cells)? {
+            return Ok(false);
+        }
+        let encoder = &mut self.encoder;
+        encoder.begin_row(meta_of(row));
+        // Values go from the row's bytes into their columns one by one, so that none lies in memory between.
+        key::each_part(row.key(), &self.key_columns, |position, value| encoder.set_key(position, value))?;
+        for cell in &self.cells {
+            encoder.set_cell(cell.number as usize, row.value(*cell)?);
+        }
+        encoder.end_row()?;
+        Ok(true)
+    }
+
+    /// Adds a row of a scan with columns that were never seen: from now on they are known.
+    #[cold]
+    pub(crate) fn push_new(&mut self, row: &ScannedRow<'_>) -> Result<(), Failure> {
+        self.push(row)?;
+        for name in self.encoder.names().skip(self.shape.len()) {
+            self.shape.learn(name);
+        }
+        Ok(())
     }
 
     /// Counts what a record took in the store.

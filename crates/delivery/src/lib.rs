@@ -30,6 +30,7 @@ mod registry;
 mod sample;
 mod scan;
 mod settings;
+mod shelf;
 mod source;
 mod space;
 mod status;

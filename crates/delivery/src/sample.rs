@@ -10,7 +10,7 @@ use lakeferry_lake::{ColumnScout, ObjectSchema};
 use lakeferry_store::Error;
 use parking_lot::Mutex;
 
-use crate::source::{Record, ScannedRow, Source};
+use crate::source::{Record, Source};
 
 /// Bytes of rows that are looked at in each partition before a task begins.
 const SAMPLE_BYTES: usize = 256 * 1024;
@@ -55,10 +55,8 @@ pub(crate) async fn sample(source: &dyn Source, columns: &Columns) -> Result<(),
     for partition in partitions {
         let Some(mut scout) = columns.scout() else { return Ok(()) };
         let block = source.scan(partition, None, None, SAMPLE_BYTES).await?;
-        for at in 0..block.len() {
-            if let Some(row) = ScannedRow::visible(&block, at)? {
-                look(&mut scout, &row)?;
-            }
+        for record in block.records() {
+            look(&mut scout, &record?)?;
         }
         columns.widen(&mut Some(scout));
     }

@@ -1,8 +1,8 @@
 //! The full phase: the table as it is, brought into the lake.
 //!
 //! 1. The table's partitions are split into ranges of row keys, which are written down.
-//! 2. Lanes take ranges from a queue. Each reads a block and encodes it on one thread, so that the core that
-//!    read it has it at hand. Rows whose last change came after the pinned position are left out: that change
+//! 2. Lanes take ranges from a queue. Each row is encoded from where it lies in the engine's memory, on the thread
+//!    that reads it. Rows whose last change came after the pinned position are left out: that change
 //!    follows in the incremental phase.
 //! 3. When an object is full or memory is short, the lane cuts everything it has encoded: names are prepared,
 //!    objects uploaded, and the ranges move on in the commit.

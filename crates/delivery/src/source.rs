@@ -13,8 +13,8 @@ use bytes::Bytes;
 use lakeferry_lake::Operation;
 use lakeferry_model::{Micros, TableSchema, ValueRef};
 use lakeferry_store::{
-    Action, Error, LogBlock, LogHead, LogKeeper, Partition, PartitionId, RecordView, RowBlock, RowView,
-    Table, Told, Visibility,
+    Action, Error, FoundCell, LogBlock, LogHead, LogKeeper, Partition, PartitionId, RecordView, RowBlock,
+    RowShape, RowView, RowVisitor, Table, Told, Visibility, VisitedRow,
 };
 use tokio::sync::watch;
 
@@ -55,14 +55,16 @@ pub(crate) trait Source: Send + Sync + fmt::Debug + 'static {
         bytes_max: usize,
     ) -> Result<RowBlock, Error>;
 
-    /// The same on the caller's own thread, one of the runtime's blocking threads.
-    fn scan_blocking(
+    /// Hands the same rows over one after the other, on the caller's own thread, which may block. False once the
+    /// range is read to its end. What was handed over before an error is as good as without it.
+    fn visit(
         &self,
         partition: PartitionId,
         after: Option<&[u8]>,
         until: Option<&[u8]>,
         bytes_max: usize,
-    ) -> Result<RowBlock, Error>;
+        visitor: &mut RowVisitor<'_>,
+    ) -> Result<bool, Error>;
 
     /// Row keys that split the partition into at most `pieces` ranges of roughly one size: the last key of
     /// each but the last.
@@ -120,16 +122,18 @@ pub(crate) struct ScannedRow<'a> {
 }
 
 impl<'a> ScannedRow<'a> {
-    /// The row at that place of the block; nothing if no reader would see it.
-    pub(crate) fn visible(block: &'a RowBlock, at: usize) -> Result<Option<Self>, Error> {
-        let row = Self::of(block, at)?;
+    /// The row that was handed over; nothing if no reader would see it.
+    #[inline]
+    pub(crate) fn visible(visited: &VisitedRow<'a>) -> Result<Option<Self>, Error> {
+        let row = Self::of(visited)?;
         Ok(row.row.is_visible(&row.visibility)?.then_some(row))
     }
 
-    /// The row at that place of the block.
-    pub(crate) fn of(block: &'a RowBlock, at: usize) -> Result<Self, Error> {
-        let (key, row) = block.row(at)?;
-        Ok(Self { key, row, visibility: block.visibility() })
+    /// The row that was handed over.
+    #[inline]
+    pub(crate) fn of(visited: &VisitedRow<'a>) -> Result<Self, Error> {
+        let VisitedRow { key, entry, visibility } = *visited;
+        Ok(Self { key, row: RowView::new(entry)?, visibility })
     }
 }
 
@@ -160,18 +164,17 @@ impl Record for ScannedRow<'_> {
     }
 }
 
-impl ScannedRow<'_> {
-    /// The newest cell of each column, as [`Record::cells`] gives it, with its name as bytes.
+impl<'a> ScannedRow<'a> {
+    /// Finds the newest cell of each column by the numbers that a shape gives. False if the shape lacks one.
     #[inline]
-    pub(crate) fn raw_cells(&self) -> impl Iterator<Item = Result<(&[u8], ValueRef<'_>), Error>> {
-        let visibility = self.visibility;
-        self.row.raw_cells().filter_map(move |cell| match cell {
-            Ok(cell) => {
-                let is_shown = cell.version == 0 && visibility.shows_version(0, cell.timestamp_ms);
-                is_shown.then_some(Ok((cell.name, cell.value)))
-            }
-            Err(error) => Some(Err(error)),
-        })
+    pub(crate) fn find_by(&self, shape: &mut RowShape, cells: &mut Vec<FoundCell>) -> Result<bool, Error> {
+        shape.find(&self.row, &self.visibility, cells)
+    }
+
+    /// The value of a cell that was found in the row.
+    #[inline(always)]
+    pub(crate) fn value(&self, cell: FoundCell) -> Result<ValueRef<'a>, Error> {
+        cell.value(&self.row)
     }
 }
 
@@ -239,14 +242,15 @@ impl Source for StoreTable {
         self.partition(partition).scan(after, until, bytes_max, deadline()).await
     }
 
-    fn scan_blocking(
+    fn visit(
         &self,
         partition: PartitionId,
         after: Option<&[u8]>,
         until: Option<&[u8]>,
         bytes_max: usize,
-    ) -> Result<RowBlock, Error> {
-        self.partition(partition).scan_blocking(after, until, bytes_max, deadline())
+        visitor: &mut RowVisitor<'_>,
+    ) -> Result<bool, Error> {
+        self.partition(partition).visit(after, until, bytes_max, deadline(), visitor)
     }
 
     async fn split_keys(&self, partition: PartitionId, pieces: usize) -> Result<Vec<Bytes>, Error> {

@@ -275,10 +275,8 @@ impl Task {
         object_name(folder, entry.name(), lane, sequence, suffix).as_str().to_owned()
     }
 
-    /// Bytes of rows that are scanned at a time: cuts fall between blocks, so they are small for small
-    /// objects. At most what a core's cache holds, and what the allocator hands out again without asking the
-    /// system.
-    pub(crate) fn scan_block_bytes(&self) -> usize {
+    /// Bytes of rows after which a scan looks whether to cut: few for small objects.
+    pub(crate) fn scan_look_bytes(&self) -> usize {
         let eighth = self.board.entry().spec.tuning.object_bytes_max / 8;
         usize::try_from(eighth.clamp(4 * 1024, 448 * 1024)).expect("448 KiB fit")
     }

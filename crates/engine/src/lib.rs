@@ -13,4 +13,6 @@ pub mod testing;
 
 pub use fjall_engine::{FjallEngine, FjallSettings, ReserveSetting};
 pub use memory::MemoryEngine;
-pub use seam::{Area, Batch, Block, Engine, Error, Operation, Room, Scan, Space, SpaceId, WriteError};
+pub use seam::{
+    Area, Batch, Block, Engine, Error, Operation, Room, Scan, Space, SpaceId, Visitor, WriteError,
+};

@@ -15,6 +15,7 @@
 //! Deliberately absent: rows, change records, schemas. Keys and values are bytes.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -59,13 +60,21 @@ pub trait Space: Send + Sync + fmt::Debug + 'static {
     /// Reads a block of entries. An empty block with `more` unset means that the range is read to its end.
     async fn scan(&self, scan: Scan, deadline: Instant) -> Result<Block, Error>;
 
-    /// The same on the caller's own thread, for work that goes through the block at once: what was read is
-    /// still in the core's cache then. A disk that hangs holds the thread beyond the deadline.
+    /// Reads the same entries on the caller's own thread, and hands each over as it lies in the engine's memory:
+    /// for work that goes through them at once. The visitor says whether to go on. The answer is false once the
+    /// range is read to its end, and true where it may hold more. A disk that hangs holds the thread beyond the
+    /// deadline. What was handed over before an error is as good as without it.
     ///
     /// # Panics
-    /// On a thread that must not block: it is for the runtime's blocking threads.
-    fn scan_blocking(&self, scan: Scan, deadline: Instant) -> Result<Block, Error> {
-        Handle::current().block_on(self.scan(scan, deadline))
+    /// On a thread that must not block, such as the runtime's own; and as the visitor panics.
+    fn visit(&self, scan: Scan, deadline: Instant, visitor: &mut Visitor<'_>) -> Result<bool, Error> {
+        let block = Handle::current().block_on(self.scan(scan, deadline))?;
+        for (key, value) in block.iter() {
+            if visitor(key, value).is_break() {
+                return Ok(true);
+            }
+        }
+        Ok(block.more)
     }
 
     /// Writes a batch, all or nothing. Batches of one caller that awaits each are applied in their order.
@@ -78,6 +87,9 @@ pub trait Space: Send + Sync + fmt::Debug + 'static {
     /// The bytes that the space's log holds on disk and in the journal, roughly.
     async fn log_bytes(&self, deadline: Instant) -> Result<u64, Error>;
 }
+
+/// Looks at a key and its value, and says whether to go on to the next.
+pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// The name of a space: 1 to 64 lowercase letters, digits and hyphens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -57,7 +57,7 @@ impl ColumnBuilder {
     }
 
     /// Places a value in a row, counted from 0 within the batch; rows only go forward.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place(&mut self, row: usize, value: ValueRef<'_>) -> Placed {
         if self.filled > row {
             return Placed::Twice;
@@ -177,6 +177,7 @@ impl Cells {
         }
     }
 
+    #[inline(never)]
     fn push_converted(&mut self, kind: ColumnKind, value: ValueRef<'_>) -> Option<usize> {
         match (self, kind) {
             (Self::Int32(cells), ColumnKind::Int32) => push(cells, convert::int32(value)?),

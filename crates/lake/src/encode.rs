@@ -17,7 +17,6 @@ use lakeferry_model::{Micros, ValueRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
-use smallvec::SmallVec;
 
 use crate::column::{ColumnBuilder, Placed};
 use crate::name_table::NameTable;
@@ -30,8 +29,6 @@ const BATCH_ROWS_MAX: usize = 8192;
 const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// Names without a column that are counted one by one; the rest is counted together.
 const UNDELIVERED_NAMES_MAX: usize = 1024;
-/// Cells of a row that are held without asking for memory.
-const CELLS_AT_HAND: usize = 16;
 /// Room for a footer: the schema and the statistics of some row groups.
 const FOOTER_BYTES: usize = 64 * 1024;
 /// No column.
@@ -120,8 +117,8 @@ pub struct ObjectEncoder {
 
 /// Which columns take what.
 struct Routes {
-    /// Places in the primary key, and the columns they go to.
-    keys: Vec<(usize, usize)>,
+    /// By place in the primary key: its first column, or none.
+    key_columns: Vec<usize>,
     reserved: Vec<(Reserved, usize)>,
     names: NameTable,
     /// By the number of a name: its first column, or none.
@@ -187,43 +184,68 @@ impl ObjectEncoder {
         key: &[ValueRef<'_>],
         cells: impl IntoIterator<Item = (&'a str, ValueRef<'a>)>,
     ) -> Result<(), EncodeError> {
+        self.begin_row(meta);
+        for (position, value) in key.iter().enumerate() {
+            self.set_key(position, *value);
+        }
         self.routes.names.begin_row();
-        self.place_key(meta, key);
         for (name, value) in cells {
             match self.routes.names.find(name) {
-                Some(number) => self.place_cell(number, value),
+                Some(number) => self.set_cell(number, value),
                 None => self.count_new_name(name),
             }
         }
         self.end_row()
     }
 
-    /// Adds a row as [`Self::push`] does, unless one of its cells has a name that the encoder never saw: then it
-    /// answers false, and nothing was added. For a schema that is open, so that a row is looked through once.
+    /// The names of cells that the encoder knows, by their numbers: those of its columns, and further ones that it
+    /// met and only counts.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.routes.names.len()).map(|number| self.routes.names.name(number))
+    }
+
+    /// Begins a row, for whoever knows the numbers of [`Self::names`]. [`Self::set_key`] and [`Self::set_cell`] fill
+    /// it, [`Self::end_row`] adds it.
+    #[inline]
+    pub fn begin_row(&mut self, meta: RowMeta) {
+        self.dirty_columns.clear();
+        for at in 0..self.routes.reserved.len() {
+            let (reserved, column) = self.routes.reserved[at];
+            self.place(column, reserved.value(meta));
+        }
+    }
+
+    /// Sets the key's column at that position.
+    #[inline(always)]
+    pub fn set_key(&mut self, position: usize, value: ValueRef<'_>) {
+        let first = self.routes.key_columns.get(position).copied().unwrap_or(NONE);
+        self.place_all(first, value);
+    }
+
+    /// Sets the cell with the name of that number. Of two cells of one name the first counts.
+    ///
+    /// # Panics
+    /// If there is no such name.
+    #[inline(always)]
+    pub fn set_cell(&mut self, number: usize, value: ValueRef<'_>) {
+        let first = self.routes.first_column[number];
+        if first == NONE {
+            self.routes.undelivered[number] += 1;
+        }
+        self.place_all(first, value);
+    }
+
+    /// Adds the row that was begun.
     ///
     /// # Errors
-    /// What the Parquet writer says when the batch is full, or the first error among the cells; the encoder is of
-    /// no use after the former.
+    /// What the Parquet writer says when the batch is full; the encoder is of no use afterwards.
     #[inline]
-    pub fn push_known<'a, E: From<EncodeError>>(
-        &mut self,
-        meta: RowMeta,
-        key: &[ValueRef<'_>],
-        cells: impl IntoIterator<Item = Result<(&'a [u8], ValueRef<'a>), E>>,
-    ) -> Result<bool, E> {
-        let mut known: SmallVec<[(usize, ValueRef<'a>); CELLS_AT_HAND]> = SmallVec::new();
-        self.routes.names.begin_row();
-        for cell in cells {
-            let (name, value) = cell?;
-            let Some(number) = self.routes.names.find_bytes(name) else { return Ok(false) };
-            known.push((number, value));
+    pub fn end_row(&mut self) -> Result<(), EncodeError> {
+        self.batch_rows += 1;
+        if self.batch_rows >= BATCH_ROWS_MAX || self.batch_bytes >= BATCH_BYTES_MAX {
+            self.write_batch()?;
         }
-        self.place_key(meta, key);
-        for (number, value) in known {
-            self.place_cell(number, value);
-        }
-        self.end_row()?;
-        Ok(true)
+        Ok(())
     }
 
     /// The columns whose fields of the row pushed last are dirty, by their place in the schema.
@@ -269,52 +291,29 @@ impl ObjectEncoder {
         })
     }
 
-    #[inline]
-    fn place_key(&mut self, meta: RowMeta, key: &[ValueRef<'_>]) {
-        self.dirty_columns.clear();
-        for at in 0..self.routes.keys.len() {
-            let (position, column) = self.routes.keys[at];
-            if let Some(value) = key.get(position) {
-                self.place(column, *value);
-            }
-        }
-        for at in 0..self.routes.reserved.len() {
-            let (reserved, column) = self.routes.reserved[at];
-            self.place(column, reserved.value(meta));
-        }
-    }
-
-    #[inline]
-    fn end_row(&mut self) -> Result<(), EncodeError> {
-        self.batch_rows += 1;
-        if self.batch_rows >= BATCH_ROWS_MAX || self.batch_bytes >= BATCH_BYTES_MAX {
-            self.write_batch()?;
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn place(&mut self, column: usize, value: ValueRef<'_>) {
-        match self.columns[column].place(self.batch_rows, value) {
-            Placed::Taken(bytes) => self.batch_bytes += bytes,
-            Placed::Dirty => {
-                self.dirty[column] += 1;
-                self.dirty_columns.push(column);
-            }
-            Placed::Twice => {}
-        }
-    }
-
-    #[inline]
-    fn place_cell(&mut self, number: usize, value: ValueRef<'_>) {
-        let mut column = self.routes.first_column[number];
-        if column == NONE {
-            self.routes.undelivered[number] += 1;
-        }
+    /// Places a value in a column and in the others of the same source.
+    #[inline(always)]
+    fn place_all(&mut self, first: usize, value: ValueRef<'_>) {
+        let mut column = first;
         while column != NONE {
             self.place(column, value);
             column = self.routes.next_column[column];
         }
+    }
+
+    #[inline(always)]
+    fn place(&mut self, column: usize, value: ValueRef<'_>) {
+        match self.columns[column].place(self.batch_rows, value) {
+            Placed::Taken(bytes) => self.batch_bytes += bytes,
+            Placed::Dirty => self.note_dirty(column),
+            Placed::Twice => {}
+        }
+    }
+
+    #[cold]
+    fn note_dirty(&mut self, column: usize) {
+        self.dirty[column] += 1;
+        self.dirty_columns.push(column);
     }
 
     #[cold]
@@ -364,7 +363,7 @@ impl Reserved {
 impl Routes {
     fn of(schema: &ObjectSchema) -> Self {
         let mut routes = Self {
-            keys: Vec::new(),
+            key_columns: Vec::new(),
             reserved: Vec::new(),
             names: NameTable::default(),
             first_column: Vec::new(),
@@ -374,7 +373,7 @@ impl Routes {
         };
         for (at, column) in schema.columns().iter().enumerate() {
             match &column.source {
-                Source::Key(_, position) => routes.keys.push((*position, at)),
+                Source::Key(_, position) => routes.add_key(*position, at),
                 Source::Attribute(name) => routes.add_attribute(name, at),
                 Source::Operation => routes.reserved.push((Reserved::Operation, at)),
                 Source::CommitTime => routes.reserved.push((Reserved::CommitTime, at)),
@@ -383,6 +382,12 @@ impl Routes {
         }
         routes.delivered_names = routes.names.len();
         routes
+    }
+
+    fn add_key(&mut self, position: usize, column: usize) {
+        let places = self.key_columns.len().max(position + 1);
+        self.key_columns.resize(places, NONE);
+        self.next_column[column] = std::mem::replace(&mut self.key_columns[position], column);
     }
 
     fn add_attribute(&mut self, name: &str, column: usize) {

@@ -47,26 +47,20 @@ impl NameTable {
     /// The number of a name, if it is known.
     #[inline]
     pub(crate) fn find(&mut self, name: &str) -> Option<usize> {
-        self.find_bytes(name.as_bytes())
-    }
-
-    /// The number of the name with these bytes, if it is known.
-    #[inline]
-    pub(crate) fn find_bytes(&mut self, name: &[u8]) -> Option<usize> {
         let expected = match self.previous {
             Some(previous) => self.entries[previous].follower,
             None => self.first,
         };
         let number = match self.entries.get(expected) {
-            Some(entry) if entry.name.as_bytes() == name => expected,
+            Some(entry) if *entry.name == *name => expected,
             _ => self.look_up(name)?,
         };
         self.previous = Some(number);
         Some(number)
     }
 
-    fn look_up(&mut self, name: &[u8]) -> Option<usize> {
-        let number = *self.by_name.get(std::str::from_utf8(name).ok()?)?;
+    fn look_up(&mut self, name: &str) -> Option<usize> {
+        let number = *self.by_name.get(name)?;
         match self.previous {
             Some(previous) => self.entries[previous].follower = number,
             None => self.first = number,

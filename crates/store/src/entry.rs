@@ -145,7 +145,7 @@ impl CellRef<'_> {
 }
 
 /// Which cells readers see: time to live, what is hidden for good, and maximum versions.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Visibility {
     oldest_ms: i64,
     versions_max: usize,
@@ -465,7 +465,19 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
+    /// Passes over a value, and does not look whether text is text.
     #[inline]
+    pub(crate) fn skip_value(&mut self) -> Option<()> {
+        match self.byte()? {
+            kind::INTEGER | kind::DOUBLE => drop(self.take(8)?),
+            kind::FALSE | kind::TRUE => {}
+            kind::STRING | kind::BINARY => drop(self.prefixed()?),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    #[inline(always)]
     pub(crate) fn value(&mut self) -> Option<ValueRef<'a>> {
         Some(match self.byte()? {
             kind::INTEGER => ValueRef::Integer(i64::from_le_bytes(self.eight()?)),

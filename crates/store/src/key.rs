@@ -152,12 +152,62 @@ pub fn parts<'a>(key: &'a [u8], columns: &'a [KeyColumn]) -> KeyParts<'a> {
     KeyParts { rest: key, columns: columns.iter() }
 }
 
+/// Hands over the columns of a row key, in schema order.
+///
+/// # Errors
+/// If the key does not fit its schema.
+#[inline]
+pub fn each_part(
+    key: &[u8],
+    columns: &[KeyColumn],
+    mut take: impl FnMut(usize, ValueRef<'_>),
+) -> Result<(), Error> {
+    let mut rest = key;
+    for (position, column) in columns.iter().enumerate() {
+        match (column.kind, rest) {
+            (KeyKind::Integer, [INTEGER, after @ ..]) => {
+                let (bytes, after) = after.split_first_chunk::<8>().ok_or_else(misfit)?;
+                take(position, ValueRef::Integer(integer(*bytes)));
+                rest = after;
+            }
+            // Text without a zero byte ends at the first one.
+            (KeyKind::String, [TEXT, text @ ..]) if let Some(end) = plain_end(text) => {
+                take(position, ValueRef::String(std::str::from_utf8(&text[..end]).map_err(|_| misfit())?));
+                rest = &text[end + 2..];
+            }
+            _ => {
+                let mut parts = KeyParts { rest, columns: columns[position..=position].iter() };
+                let part = parts.next().ok_or_else(misfit)??;
+                take(position, part.as_ref());
+                rest = parts.rest;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where text ends, if it holds no zero byte.
+#[inline]
+fn plain_end(text: &[u8]) -> Option<usize> {
+    let zero = memchr::memchr(ESCAPE, text)?;
+    (text.get(zero + 1) == Some(&END)).then_some(zero)
+}
+
+fn integer(bytes: [u8; 8]) -> i64 {
+    (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64
+}
+
+#[cold]
+fn misfit() -> Error {
+    Error::Corrupt("a row key does not fit its schema".into())
+}
+
 impl<'a> Iterator for KeyParts<'a> {
     type Item = Result<KeyPart<'a>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let column = self.columns.next()?;
-        Some(self.part(column.kind).ok_or_else(|| Error::Corrupt("a row key does not fit its schema".into())))
+        Some(self.part(column.kind).ok_or_else(misfit))
     }
 }
 
@@ -168,7 +218,7 @@ impl<'a> KeyParts<'a> {
             (KeyKind::Integer, INTEGER) => {
                 let (bytes, rest) = rest.split_first_chunk::<8>()?;
                 self.rest = rest;
-                Some(KeyPart::Integer((u64::from_be_bytes(*bytes) ^ (1 << 63)) as i64))
+                Some(KeyPart::Integer(integer(*bytes)))
             }
             (KeyKind::String, TEXT) => match self.text(rest)? {
                 Cow::Borrowed(bytes) => {

@@ -1,12 +1,13 @@
-//! One lane of the full phase: blocks in, cuts out.
+//! One lane of the full phase: rows in, cuts out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lakeferry_durable::Place;
 use lakeferry_lake::{ManifestRange, ManifestSpan};
-use lakeferry_store::PartitionId;
+use lakeferry_store::{PartitionId, VisitedRow};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -22,8 +23,8 @@ use crate::task::{RunReason, Task};
 use crate::trouble::Trouble;
 use crate::upload::{Content, Delivered, Ended, Upload};
 
-/// Blocks that are read and encoded before the encoder goes to another lane.
-const STRETCH_BLOCKS_MAX: usize = 8;
+/// How often a stretch looks whether to cut, at most, before the encoder goes to another lane.
+const STRETCH_LOOKS: usize = 8;
 
 /// One lane of the full phase.
 pub(super) struct ScanLane {
@@ -49,7 +50,7 @@ struct InFlight {
     _lease: Lease,
 }
 
-/// Some blocks of a range, read and encoded in one go.
+/// A part of a range, read and encoded in one go.
 struct Stretch {
     /// The range, moved on behind what is built.
     range: ScanRange,
@@ -61,33 +62,45 @@ struct Stretch {
 }
 
 impl Stretch {
+    /// Takes rows until there are enough for once, or the range or the room is at its end.
     fn go(&mut self, task: &Task, pin: Option<u64>) {
-        for _ in 0..STRETCH_BLOCKS_MAX {
-            self.ended = self.step(task, pin);
-            if self.ended.is_err() || self.is_full || self.range.is_done {
-                return;
+        let ScanRange { partition, after, until, .. } = self.range.clone();
+        let look_bytes = task.scan_look_bytes();
+        let (mut last, mut taken, mut unlooked) = (Vec::new(), Ok(()), 0);
+        let mut take = |row: VisitedRow<'_>| {
+            taken = self.builder.take(&row, pin);
+            if taken.is_err() {
+                return ControlFlow::Break(());
             }
+            last.clear();
+            last.extend_from_slice(row.key);
+            unlooked += row.key.len() + row.entry.len();
+            if unlooked >= look_bytes {
+                unlooked = 0;
+                self.look(task);
+            }
+            if self.is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let bytes_max = STRETCH_LOOKS * look_bytes;
+        let (after, until) = (after.as_deref(), until.as_deref());
+        let visited = task.source.visit(PartitionId(partition), after, until, bytes_max, &mut take);
+        if !last.is_empty() {
+            self.range.after = Some(last.into());
         }
+        self.look(task);
+        self.ended = taken.and_then(|()| {
+            self.range.is_done = !visited.map_err(Failure::Scan)?;
+            Ok(())
+        });
     }
 
-    fn step(&mut self, task: &Task, pin: Option<u64>) -> Result<(), Failure> {
-        let ScanRange { partition, after, until, .. } = &self.range;
-        let block_bytes = task.scan_block_bytes();
-        let block = task
-            .source
-            .scan_blocking(PartitionId(*partition), after.as_deref(), until.as_deref(), block_bytes)
-            .map_err(Failure::Scan)?;
-        let last = block.last_key().map(Bytes::copy_from_slice);
-        let is_done = !block.more();
-        self.builder.take(block, pin)?;
-        self.range.after = last.or(self.range.after.take());
-        self.range.is_done = is_done;
+    /// Looks whether what is built is to be cut.
+    fn look(&mut self, task: &Task) {
         let held = self.builder.held_bytes();
         self.lease.set(held);
-        let has_room = task.account.has_room(2 * block_bytes as u64);
+        let has_room = task.account.has_room(2 * task.scan_look_bytes() as u64);
         let is_full = self.builder.is_full(task.cut_rules().object_bytes_max);
         self.is_full = is_full || (!has_room && held > 0);
-        Ok(())
     }
 }
 
@@ -148,7 +161,7 @@ impl ScanLane {
         }
     }
 
-    /// Has an encoder go on in a range for some blocks: how far it came, whether what is built is to be cut, and
+    /// Has an encoder go on in a range: how far it came, whether what is built is to be cut, and
     /// how it ended.
     async fn stretch(&mut self, range: ScanRange) -> Result<(ScanRange, bool, Result<(), Failure>), Early> {
         let pin = self.pins.get(&PartitionId(range.partition)).copied();
@@ -179,7 +192,7 @@ impl ScanLane {
                 }
                 Ok(())
             }
-            // Nothing of the block was taken: it is read again.
+            // What was read before is taken, and the range moved on behind it.
             Err(Failure::Scan(error)) => {
                 *failures += 1;
                 Ok(self.task.wait_in_trouble(who, Trouble::of(&error), *failures, &self.stop).await?)
@@ -195,7 +208,7 @@ impl ScanLane {
     /// Cuts everything that is built, once the cut before it is committed.
     async fn cut(&mut self) -> Result<(), Early> {
         self.collect().await?;
-        let builder = self.builder.take().expect("the builder is here between two blocks");
+        let builder = self.builder.take().expect("the builder is here between two stretches");
         let (pieces, builder) = self.task.env.encoders.run(move || builder.finish()).await;
         let pieces = match pieces {
             Ok(pieces) => pieces,

@@ -1,19 +1,20 @@
 //! Reading: a few threads answer, so that a slow disk never holds a thread of the async runtime. Callers that
 //! may block read on their own.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use fjall::{Keyspace, Readable, Snapshot};
+use fjall::{Keyspace, Readable};
 use tokio::sync::oneshot;
 
 use super::fault;
 use super::opened::{Life, Opened, SpaceData};
 use super::queue::{Popped, PushError};
 use super::shared::{Shared, closed};
-use crate::seam::{Area, Block, Error, Scan, SpaceId};
+use crate::seam::{Area, Block, Error, Scan, SpaceId, Visitor};
 
 /// A read that waits for a thread.
 pub(super) type Job = Box<dyn FnOnce(&Shared) + Send>;
@@ -69,8 +70,37 @@ pub(super) fn here<T>(
     let opened = shared.opened()?;
     let space = opened.space_of(id, life)?;
     // Fjall has assertions about what it reads.
-    catch_unwind(AssertUnwindSafe(|| work(&opened, &space)))
-        .unwrap_or_else(|_| Err(Error::Corrupt("fjall cannot make sense of what it read".into())))
+    catch_unwind(AssertUnwindSafe(|| work(&opened, &space))).unwrap_or_else(|_| Err(senseless()))
+}
+
+/// Visits entries of a space, on this thread. A panic of the visitor goes on in the caller.
+pub(super) fn visit_here(
+    shared: &Shared,
+    id: &SpaceId,
+    life: &Arc<Life>,
+    scan: &Scan,
+    visitor: &mut Visitor<'_>,
+) -> Result<bool, Error> {
+    let opened = shared.opened()?;
+    let space = opened.space_of(id, life)?;
+    let mut is_visiting = false;
+    let visited = catch_unwind(AssertUnwindSafe(|| {
+        visit(&opened, &space, scan, |key, value| {
+            is_visiting = true;
+            let next = visitor(key, value);
+            is_visiting = false;
+            next
+        })
+    }));
+    match visited {
+        Ok(answer) => answer,
+        Err(panic) if is_visiting => resume_unwind(panic),
+        Err(_) => Err(senseless()),
+    }
+}
+
+fn senseless() -> Error {
+    Error::Corrupt("fjall cannot make sense of what it read".into())
 }
 
 /// The values of these keys, all from one state.
@@ -91,10 +121,13 @@ pub(super) fn read(
 /// A block of entries, all from one state.
 pub(super) fn scan(opened: &Opened, space: &SpaceData, scan: &Scan) -> Result<Block, Error> {
     let mut block = Block::default();
-    if scan.to.as_ref().is_some_and(|to| *to <= scan.from) {
-        return Ok(block);
-    }
-    fill(&mut block, &opened.view(), keyspace_of(space, scan.area), scan)?;
+    block.more = visit(opened, space, scan, |key, value| {
+        if block.is_empty() {
+            block.reserve_like(key, value, scan);
+        }
+        block.push(key, value);
+        ControlFlow::Continue(())
+    })?;
     Ok(block)
 }
 
@@ -105,24 +138,34 @@ fn keyspace_of(space: &SpaceData, area: Area) -> &Keyspace {
     }
 }
 
-/// Adds a keyspace's entries to the block; if not all fit, says so in the block.
-fn fill(block: &mut Block, view: &Snapshot, keyspace: &Keyspace, scan: &Scan) -> Result<(), Error> {
+/// Hands the entries over one after the other, all from one state: whether there may be more than were handed over.
+fn visit(
+    opened: &Opened,
+    space: &SpaceData,
+    scan: &Scan,
+    mut visitor: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+) -> Result<bool, Error> {
+    if scan.to.as_ref().is_some_and(|to| *to <= scan.from) {
+        return Ok(false);
+    }
+    let (view, keyspace) = (opened.view(), keyspace_of(space, scan.area));
     let mut entries = match &scan.to {
         Some(to) => view.range(keyspace, scan.from.as_ref()..to.as_ref()),
         None => view.range(keyspace, scan.from.as_ref()..),
     };
+    let (mut count, mut bytes) = (0, 0);
     loop {
         let Some(entry) = (if scan.backward { entries.next_back() } else { entries.next() }) else {
-            return Ok(());
+            return Ok(false);
         };
-        if block.len() >= scan.entries_max || (block.bytes() >= scan.bytes_max && !block.is_empty()) {
-            block.more = true;
-            return Ok(());
+        if count >= scan.entries_max || (bytes >= scan.bytes_max && count > 0) {
+            return Ok(true);
         }
         let (key, value) = entry.into_inner().map_err(fault::of_read)?;
-        if block.is_empty() {
-            block.reserve_like(&key, &value, scan);
+        count += 1;
+        bytes += key.len() + value.len();
+        if visitor(&key, &value).is_break() {
+            return Ok(true);
         }
-        block.push(&key, &value);
     }
 }

@@ -12,7 +12,7 @@ use super::opened::Life;
 use super::queue::PushError;
 use super::reader;
 use super::shared::{Request, Shared, Ticket, WriteRequest, closed};
-use crate::seam::{Area, Batch, Block, Error, Scan, Space, SpaceId, WriteError};
+use crate::seam::{Area, Batch, Block, Error, Scan, Space, SpaceId, Visitor, WriteError};
 
 pub(super) struct FjallSpace {
     pub(super) id: SpaceId,
@@ -51,11 +51,11 @@ impl Space for FjallSpace {
         .await
     }
 
-    fn scan_blocking(&self, scan: Scan, deadline: Instant) -> Result<Block, Error> {
+    fn visit(&self, scan: Scan, deadline: Instant, visitor: &mut Visitor<'_>) -> Result<bool, Error> {
         if Instant::now() >= deadline {
             return Err(Error::Deadline);
         }
-        reader::here(&self.shared, &self.id, &self.life, |opened, space| reader::scan(opened, space, &scan))
+        reader::visit_here(&self.shared, &self.id, &self.life, &scan, visitor)
     }
 
     async fn write(&self, batch: Batch, deadline: Instant) -> Result<(), WriteError> {

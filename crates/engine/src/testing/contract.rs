@@ -3,6 +3,7 @@
 //! [`engine_contract!`](crate::engine_contract) makes a test of each, on a home of the caller's.
 #![expect(missing_docs, reason = "each name is the promise that the function proves")]
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,9 @@ macro_rules! engine_contract {
             a_large_value_is_written
             a_scan_keeps_to_its_bounds
             a_scan_says_whether_there_is_more
-            a_scan_on_the_callers_thread_reads_the_same
+            a_visit_hands_over_what_a_scan_reads
+            a_visitor_ends_the_visit
+            a_visitors_panic_is_the_callers
             blocks_follow_each_other_in_both_directions
             a_log_is_read_in_order_in_both_directions
             a_log_entry_is_read_by_its_key
@@ -207,32 +210,68 @@ pub async fn a_scan_says_whether_there_is_more(home: &dyn Home) {
     assert_eq!(scan(0, 1_000, None).await, (0, true));
 }
 
-pub async fn a_scan_on_the_callers_thread_reads_the_same(home: &dyn Home) {
+pub async fn a_visit_hands_over_what_a_scan_reads(home: &dyn Home) {
     let (engine, space) = open(home).await;
     write(&*space, "a=1 b=2 c=3 d=4").await;
     append(&*space, 0..10).await;
-    for (area, from, entries_max, backward) in
-        [(Area::Table, "b", 2, false), (Area::Table, "", 9, true), (Area::Log, "", 4, false)]
-    {
+    for (area, from, entries_max, backward) in [
+        (Area::Table, "b", 2, false),
+        (Area::Table, "", 9, true),
+        (Area::Log, "", 4, false),
+        (Area::Table, "e", 9, false),
+    ] {
         let scan = Scan { area, from: from.into(), to: None, backward, entries_max, bytes_max: 1_000 };
         let expected = space.scan(scan.clone(), soon()).await.unwrap();
-        let space = Arc::clone(&space);
-        let block =
-            tokio::task::spawn_blocking(move || space.scan_blocking(scan, soon())).await.unwrap().unwrap();
-        assert!(!block.is_empty() && block.iter().eq(expected.iter()));
-        assert_eq!(block.more, expected.more);
+        let (visited, more) = visit(&space, scan, usize::MAX).await.unwrap();
+        assert!(visited.iter().map(|(key, value)| (&key[..], &value[..])).eq(expected.iter()));
+        assert_eq!(more, expected.more);
     }
     engine.drop_space(space.id(), soon()).await.unwrap();
-    let scan = Scan {
-        area: Area::Table,
-        from: Bytes::new(),
-        to: None,
-        backward: false,
-        entries_max: 9,
-        bytes_max: 1_000,
-    };
-    let gone = tokio::task::spawn_blocking(move || space.scan_blocking(scan, soon())).await.unwrap();
+    let gone = visit(&space, whole_table(), usize::MAX).await;
     assert!(matches!(gone, Err(Error::SpaceGone(_))), "{gone:?}");
+}
+
+pub async fn a_visitor_ends_the_visit(home: &dyn Home) {
+    let (_engine, space) = open(home).await;
+    write(&*space, "a=1 b=2 c=3 d=4").await;
+    let (visited, more) = visit(&space, whole_table(), 3).await.unwrap();
+    assert_eq!((visited.len(), more), (3, true));
+    assert_eq!(visited[2].0, "c");
+}
+
+pub async fn a_visitors_panic_is_the_callers(home: &dyn Home) {
+    let (_engine, space) = open(home).await;
+    write(&*space, "a=1").await;
+    let visitor = Arc::clone(&space);
+    let visited = tokio::task::spawn_blocking(move || {
+        visitor.visit(whole_table(), soon(), &mut |_, _| panic!("the visitor is broken"))
+    });
+    assert!(visited.await.unwrap_err().is_panic());
+    let (visited, _) = visit(&space, whole_table(), usize::MAX).await.unwrap();
+    assert_eq!(visited.len(), 1);
+}
+
+fn whole_table() -> Scan {
+    let (from, to) = (Bytes::new(), None);
+    Scan { area: Area::Table, from, to, backward: false, entries_max: 9, bytes_max: 1_000 }
+}
+
+/// The entries that are visited, at most `count`, and whether there may be more.
+async fn visit(
+    space: &Arc<dyn Space>,
+    scan: Scan,
+    count: usize,
+) -> Result<(Vec<(Bytes, Bytes)>, bool), Error> {
+    let space = Arc::clone(space);
+    let visit = move || {
+        let mut visited = Vec::new();
+        let more = space.visit(scan, soon(), &mut |key, value| {
+            visited.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+            if visited.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok((visited, more))
+    };
+    tokio::task::spawn_blocking(visit).await.unwrap()
 }
 
 pub async fn blocks_follow_each_other_in_both_directions(home: &dyn Home) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::seam::{Area, Batch, Block, Engine, Error, Room, Scan, Space, SpaceId, WriteError};
+use crate::seam::{Area, Batch, Block, Engine, Error, Room, Scan, Space, SpaceId, Visitor, WriteError};
 
 /// Counts the calls of an engine. Clones count together.
 #[derive(Debug, Clone)]
@@ -23,9 +23,9 @@ pub struct Counts {
     pub reads: u64,
     /// Keys in them.
     pub keys_read: u64,
-    /// Calls of [`Space::scan`].
+    /// Calls of [`Space::scan`] and [`Space::visit`].
     pub scans: u64,
-    /// Bytes of the blocks they gave.
+    /// Bytes that they gave.
     pub bytes_scanned: u64,
     /// Calls of [`Space::write`].
     pub writes: u64,
@@ -133,11 +133,12 @@ impl Space for CountingSpace {
         Ok(block)
     }
 
-    fn scan_blocking(&self, scan: Scan, deadline: Instant) -> Result<Block, Error> {
+    fn visit(&self, scan: Scan, deadline: Instant, visitor: &mut Visitor<'_>) -> Result<bool, Error> {
         add(&self.counters.scans, 1);
-        let block = self.inner.scan_blocking(scan, deadline)?;
-        add(&self.counters.bytes_scanned, block.bytes());
-        Ok(block)
+        self.inner.visit(scan, deadline, &mut |key, value| {
+            add(&self.counters.bytes_scanned, key.len() + value.len());
+            visitor(key, value)
+        })
     }
 
     async fn write(&self, batch: Batch, deadline: Instant) -> Result<(), WriteError> {

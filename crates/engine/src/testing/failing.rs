@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::seam::{Area, Batch, Block, Engine, Error, Room, Scan, Space, SpaceId, WriteError};
+use crate::seam::{Area, Batch, Block, Engine, Error, Room, Scan, Space, SpaceId, Visitor, WriteError};
 
 /// What happens to a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,9 +188,14 @@ impl Space for FailingSpace {
         self.inner.scan(scan, deadline).await
     }
 
-    fn scan_blocking(&self, scan: Scan, deadline: Instant) -> Result<Block, Error> {
-        FailingEngine::next_read(&self.script)?;
-        self.inner.scan_blocking(scan, deadline)
+    fn visit(&self, mut scan: Scan, deadline: Instant, visitor: &mut Visitor<'_>) -> Result<bool, Error> {
+        let fault = FailingEngine::next_read(&self.script).err();
+        if fault.is_some() {
+            // It fails in the middle: what was handed over before is good.
+            scan.entries_max = scan.entries_max.min(2);
+        }
+        let more = self.inner.visit(scan, deadline, visitor)?;
+        fault.map_or(Ok(more), Err)
     }
 
     async fn write(&self, batch: Batch, deadline: Instant) -> Result<(), WriteError> {

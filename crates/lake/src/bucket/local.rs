@@ -1,7 +1,8 @@
 //! A bucket that is a local directory.
 //!
 //! A put, step by step:
-//! 1. The bytes are written to a file of their own under `_lakeferry/tmp`, and the file is synced.
+//! 1. The bytes are written to a file of their own under `_lakeferry/tmp`, and the file is synced. Large ones go
+//!    past the page cache.
 //! 2. The folders that are missing are made, and the parent of each is synced.
 //! 3. The file gets its name: by a link, which never replaces anything, or by a rename, which does.
 //! 4. The folder is synced. Only then has the put succeeded.
@@ -25,6 +26,7 @@ use lakeferry_model::BucketName;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::direct;
 use super::error::BucketError;
 use super::{BucketLimits, ListedObject, Part, PutMode, PutOutcome, ReadObject, Store, within};
 use crate::SERVICE_FOLDER;
@@ -154,9 +156,9 @@ impl Disk {
     fn write_temporary(&self, bytes: &[u8]) -> io::Result<PathBuf> {
         let folder = self.temporary_folder();
         let path = folder.join(Uuid::new_v4().to_string());
-        let mut file =
+        let file =
             self.with_folder(&folder, || OpenOptions::new().write(true).create_new(true).open(&path))?;
-        let written = file.write_all(bytes).and_then(|()| Sync::ObjectFile.file(&file));
+        let written = write_file(&file, &path, bytes).and_then(|()| Sync::ObjectFile.file(&file));
         if let Err(error) = written {
             let _ = fs::remove_file(&path);
             return Err(error);
@@ -371,6 +373,13 @@ impl Disk {
             Err(BucketError::lasting(format!("`{name}` is no name of an object")))
         }
     }
+}
+
+/// Writes a file that is open and empty; a large one goes past the page cache for the most part.
+fn write_file(mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let front = direct::write_front(path, bytes)?;
+    file.seek(SeekFrom::Start(front as u64))?;
+    file.write_all(&bytes[front..])
 }
 
 fn read_file(path: &Path, part: Part) -> io::Result<ReadObject> {

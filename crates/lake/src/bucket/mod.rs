@@ -7,6 +7,7 @@
 //! An object appears whole or not at all, and has survived a power cut when its put has answered. A put that
 //! answers with an error, or whose future is dropped, may still land later.
 
+mod direct;
 mod endpoint;
 mod error;
 mod local;

@@ -37,7 +37,7 @@ pub(crate) use buffer::Buffer;
 use cell_times::CellTimes;
 use committer::{Committer, Request};
 use head::{HEAD_KEY, Head, LogHead, LogKeeper, ROW_TAG, ROWS_END};
-pub use read::{LogBlock, RowBlock};
+pub use read::{LogBlock, RowBlock, RowVisitor, VisitedRow};
 pub(crate) use rows::Claim;
 use rows::Rows;
 use times::Times;

@@ -1,5 +1,6 @@
 //! Reads of a partition: single rows, blocks of rows, blocks of the log. All see only what is durable.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -101,6 +102,20 @@ impl RowBlock {
         self.block.last_key().map(|key| &key[self.prefix..])
     }
 }
+
+/// A row that is handed over as it lies in the engine's memory.
+#[derive(Debug, Clone, Copy)]
+pub struct VisitedRow<'a> {
+    /// The key's bytes.
+    pub key: &'a [u8],
+    /// The entry, as [`RowView::new`] reads it.
+    pub entry: &'a [u8],
+    /// What readers see of it.
+    pub visibility: Visibility,
+}
+
+/// Looks at a row, and says whether to go on to the next.
+pub type RowVisitor<'a> = dyn FnMut(VisitedRow<'_>) -> ControlFlow<()> + 'a;
 
 /// Change records that were read together.
 #[derive(Debug, Clone, Default)]
@@ -206,21 +221,31 @@ impl Partition {
         Ok(rows(self.0.space.scan(scan, deadline).await?))
     }
 
-    /// The same on the caller's own thread, which must be one of the runtime's blocking threads: for work that
-    /// goes through the rows at once.
+    /// Hands the same rows over one after the other, on the caller's own thread, without a copy: for work that goes
+    /// through them at once. The answer is false once the range is read to its end, and true where it may hold
+    /// more. What was handed over before an error is as good as without it.
     ///
     /// # Errors
     /// If the engine does not answer.
-    pub fn scan_blocking(
+    ///
+    /// # Panics
+    /// On a thread that must not block, such as the runtime's own; and as the visitor panics.
+    pub fn visit(
         &self,
         after: Option<&[u8]>,
         until: Option<&[u8]>,
         bytes_max: usize,
         deadline: Instant,
-    ) -> Result<RowBlock, Error> {
-        let scan = self.1.scan_behind(after, until, bytes_max);
-        let rows = self.rows_as_of_now();
-        Ok(rows(self.0.space.scan_blocking(scan, deadline)?))
+        visitor: &mut RowVisitor<'_>,
+    ) -> Result<bool, Error> {
+        let mut scan = self.1.scan_behind(after, until, bytes_max);
+        scan.entries_max = usize::MAX;
+        let visibility = self.1.info.borrow().visibility(self.0.times.shared().now() / 1000);
+        let prefix = self.1.prefix.len();
+        let more = self.0.space.visit(scan, deadline, &mut |key, entry| {
+            visitor(VisitedRow { key: &key[prefix..], entry, visibility })
+        })?;
+        Ok(more)
     }
 
     /// Makes rows of a block that is read from now on, as the table's options show them now.

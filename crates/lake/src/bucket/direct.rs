@@ -1,0 +1,95 @@
+//! Large files written past the page cache.
+//!
+//! An object is written once and seldom read by this machine soon. In the page cache it would push out what the
+//! engine reads, and copying it there costs more than anything else of a put. So the front of a large file goes
+//! to the disk as it is; the rest, less than a block, is written as ever. What the system does not know how to
+//! write so is written as ever, too.
+
+use std::io;
+use std::path::Path;
+
+#[cfg(target_os = "linux")]
+use {
+    rustix::fs::OFlags,
+    std::fs::OpenOptions,
+    std::io::ErrorKind,
+    std::os::unix::fs::{FileExt, OpenOptionsExt},
+};
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn write_front(_path: &Path, _bytes: &[u8]) -> io::Result<usize> {
+    Ok(0)
+}
+
+/// Files smaller than this gain nothing.
+#[cfg(target_os = "linux")]
+const FILE_BYTES_MIN: usize = 256 * 1024;
+/// Addresses, places and lengths are multiples of this: the block of nearly every disk and file system.
+#[cfg(target_os = "linux")]
+const BLOCK_BYTES: usize = 4096;
+/// Bytes of a write.
+#[cfg(target_os = "linux")]
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// Writes the front of an empty file: how many bytes of it, which may be none. They are not synced.
+///
+/// # Errors
+/// What the system says about a write that it knows how to do.
+#[cfg(target_os = "linux")]
+pub(super) fn write_front(path: &Path, bytes: &[u8]) -> io::Result<usize> {
+    if bytes.len() < FILE_BYTES_MIN {
+        return Ok(0);
+    }
+    let flags = OFlags::DIRECT.bits().cast_signed();
+    let file = match OpenOptions::new().write(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let mut room = vec![0; PIECE_BYTES + BLOCK_BYTES];
+    let start = room.as_ptr().align_offset(BLOCK_BYTES);
+    let Some(room) = room.get_mut(start..start + PIECE_BYTES) else { return Ok(0) };
+    let front = bytes.len() - bytes.len() % BLOCK_BYTES;
+    let mut written = 0;
+    for piece in bytes[..front].chunks(PIECE_BYTES) {
+        let room = &mut room[..piece.len()];
+        room.copy_from_slice(piece);
+        match file.write_at(room, written as u64) {
+            Ok(count) if count == piece.len() => written += count,
+            // A part may end anywhere; the rest is written as ever, from the last whole piece on.
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => break,
+            Err(error) if error.kind() == ErrorKind::InvalidInput => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+
+    #[test]
+    fn the_front_is_whole_blocks_and_as_it_was_given() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let bytes: Vec<u8> = (0..=250).cycle().take(3 * PIECE_BYTES + 5000).collect();
+        for size in [0, 1, FILE_BYTES_MIN - 1, FILE_BYTES_MIN, FILE_BYTES_MIN + 1, PIECE_BYTES, bytes.len()] {
+            let path = folder.path().join(size.to_string());
+            File::create_new(&path).unwrap();
+            let written = write_front(&path, &bytes[..size]).unwrap();
+            assert_eq!(written % BLOCK_BYTES, 0);
+            assert!(written == 0 || size - written < BLOCK_BYTES, "{written} of {size}");
+            assert!(size >= FILE_BYTES_MIN || written == 0);
+            assert_eq!(fs::read(&path).unwrap(), bytes[..written]);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write_front(&folder.path().join("gone"), &[0; FILE_BYTES_MIN]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+}
