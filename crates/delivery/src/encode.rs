@@ -10,7 +10,7 @@ use lakeferry_lake::{EncodeError, EncodedObject, ObjectEncoder, ObjectSchema, Ro
 use lakeferry_model::delivery::Compression;
 use lakeferry_model::{KeyColumn, ValueRef, limits::KEY_COLUMNS_MAX};
 use lakeferry_store::key::{self, KeyPart};
-use lakeferry_store::{FoundCell, RecordView, RowShape};
+use lakeferry_store::{FoundCell, FoundValue, RecordView, RowShape};
 use smallvec::SmallVec;
 
 use crate::gather::GatheredFolder;
@@ -64,6 +64,8 @@ pub(crate) enum Failure {
     Encode(#[from] EncodeError),
     #[error("read a row to encode")]
     Read(#[from] lakeferry_store::Error),
+    #[error("read text to encode")]
+    Text(#[from] std::str::Utf8Error),
     #[error("read rows to deliver")]
     Scan(#[source] lakeferry_store::Error),
 }
@@ -155,7 +157,11 @@ impl RecordEncoder {
         // Values go from the row's bytes into their columns one by one, so that none lies in memory between.
         key::each_part(row.key(), &self.key_columns, |position, value| encoder.set_key(position, value))?;
         for cell in &self.cells {
-            encoder.set_cell(cell.number as usize, row.value(*cell)?);
+            let number = cell.number as usize;
+            match row.value(*cell)? {
+                FoundValue::Text(text) => encoder.set_text(number, text)?,
+                FoundValue::Other(value) => encoder.set_cell(number, value),
+            }
         }
         encoder.end_row()?;
         Ok(true)

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use lakeferry_lake::Operation;
 use lakeferry_model::{Micros, TableSchema, ValueRef};
 use lakeferry_store::{
-    Action, Error, FoundCell, LogBlock, LogHead, LogKeeper, Partition, PartitionId, RecordView, RowBlock,
-    RowShape, RowView, RowVisitor, Table, Told, Visibility, VisitedRow,
+    Action, Error, FoundCell, FoundValue, LogBlock, LogHead, LogKeeper, Partition, PartitionId, RecordView,
+    RowBlock, RowShape, RowView, RowVisitor, Table, Told, Visibility, VisitedRow,
 };
 use tokio::sync::watch;
 
@@ -173,7 +173,7 @@ impl<'a> ScannedRow<'a> {
 
     /// The value of a cell that was found in the row.
     #[inline(always)]
-    pub(crate) fn value(&self, cell: FoundCell) -> Result<ValueRef<'a>, Error> {
+    pub(crate) fn value(&self, cell: FoundCell) -> Result<FoundValue<'a>, Error> {
         cell.value(&self.row)
     }
 }

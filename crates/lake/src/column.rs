@@ -82,6 +82,33 @@ impl ColumnBuilder {
             }
             (cells, kind, value) => cells.push_converted(kind, value),
         };
+        self.placed(row, taken)
+    }
+
+    /// Whether it is a column of text.
+    #[inline(always)]
+    pub(crate) fn is_text(&self) -> bool {
+        self.kind == ColumnKind::Utf8
+    }
+
+    /// The same with text for a column of text, as bytes that the end of the batch makes sure of.
+    #[inline(always)]
+    pub(crate) fn place_text(&mut self, row: usize, text: &[u8]) -> Placed {
+        if self.filled > row {
+            return Placed::Twice;
+        }
+        if self.filled < row {
+            self.fill_with_nulls(row);
+        }
+        let taken = match &mut self.cells {
+            Cells::Bytes { offsets, data } => push_bytes(offsets, data, text),
+            _ => None,
+        };
+        self.placed(row, taken)
+    }
+
+    #[inline(always)]
+    fn placed(&mut self, row: usize, taken: Option<usize>) -> Placed {
         let Some(bytes) = taken else {
             self.fill_with_nulls(row + 1);
             return Placed::Dirty;

@@ -7,6 +7,7 @@
 //!
 //! The same rows in the same order with the same schema and metadata give the same bytes.
 
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -233,6 +234,34 @@ impl ObjectEncoder {
             self.routes.undelivered[number] += 1;
         }
         self.place_all(first, value);
+    }
+
+    /// Sets the cell to text of which nobody has made sure that it is UTF-8: the end of the batch does, for all text
+    /// at once.
+    ///
+    /// # Errors
+    /// If it is not, where its column is not one of text; the encoder is of no use afterwards.
+    ///
+    /// # Panics
+    /// If there is no such name.
+    #[inline(always)]
+    pub fn set_text(&mut self, number: usize, text: &[u8]) -> Result<(), Utf8Error> {
+        let column = self.routes.first_column[number];
+        if column != NONE && self.routes.next_column[column] == NONE && self.columns[column].is_text() {
+            match self.columns[column].place_text(self.batch_rows, text) {
+                Placed::Taken(bytes) => self.batch_bytes += bytes,
+                Placed::Dirty => self.note_dirty(column),
+                Placed::Twice => {}
+            }
+            return Ok(());
+        }
+        self.set_unusual_text(number, text)
+    }
+
+    #[cold]
+    fn set_unusual_text(&mut self, number: usize, text: &[u8]) -> Result<(), Utf8Error> {
+        self.set_cell(number, ValueRef::String(std::str::from_utf8(text)?));
+        Ok(())
     }
 
     /// Adds the row that was begun.

@@ -22,6 +22,7 @@ use lakeferry_model::{Cell, Micros, TableOptions, ValueRef};
 use smallvec::SmallVec;
 
 use crate::error::Error;
+use crate::shape::FoundValue;
 
 /// The format of a row's entry.
 pub const FORMAT: u8 = 1;
@@ -478,16 +479,24 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    pub(crate) fn value(&mut self) -> Option<ValueRef<'a>> {
-        Some(match self.byte()? {
+    pub(crate) fn found_value(&mut self) -> Option<FoundValue<'a>> {
+        Some(FoundValue::Other(match self.byte()? {
             kind::INTEGER => ValueRef::Integer(i64::from_le_bytes(self.eight()?)),
             kind::DOUBLE => ValueRef::Double(f64::from_bits(u64::from_le_bytes(self.eight()?))),
             kind::FALSE => ValueRef::Boolean(false),
             kind::TRUE => ValueRef::Boolean(true),
-            kind::STRING => ValueRef::String(std::str::from_utf8(self.prefixed()?).ok()?),
+            kind::STRING => return Some(FoundValue::Text(self.prefixed()?)),
             kind::BINARY => ValueRef::Binary(self.prefixed()?),
             _ => return None,
-        })
+        }))
+    }
+
+    #[inline]
+    pub(crate) fn value(&mut self) -> Option<ValueRef<'a>> {
+        match self.found_value()? {
+            FoundValue::Text(text) => Some(ValueRef::String(std::str::from_utf8(text).ok()?)),
+            FoundValue::Other(value) => Some(value),
+        }
     }
 }
 

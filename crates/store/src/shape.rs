@@ -27,10 +27,19 @@ impl FoundCell {
     /// # Errors
     /// If the entry is damaged.
     #[inline(always)]
-    pub fn value<'a>(self, row: &RowView<'a>) -> Result<ValueRef<'a>, Error> {
+    pub fn value<'a>(self, row: &RowView<'a>) -> Result<FoundValue<'a>, Error> {
         let from = row.columns().get(self.at as usize..).ok_or_else(damaged)?;
-        Reader(from).value().ok_or_else(damaged)
+        Reader(from).found_value().ok_or_else(damaged)
     }
+}
+
+/// The value of a cell that was found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum FoundValue<'a> {
+    /// Text, as bytes of which nobody has made sure that they are UTF-8. They are, unless the entry is damaged.
+    Text(&'a [u8]),
+    /// Anything but text.
+    Other(ValueRef<'a>),
 }
 
 /// Names of columns with their numbers, counted from 0 in the order in which they were learned.
@@ -188,6 +197,13 @@ mod tests {
         entry
     }
 
+    fn plain(value: FoundValue<'_>) -> ValueRef<'_> {
+        match value {
+            FoundValue::Text(text) => ValueRef::String(std::str::from_utf8(text).unwrap()),
+            FoundValue::Other(value) => value,
+        }
+    }
+
     fn expected<'a>(row: &RowView<'a>, visibility: &Visibility) -> Vec<(&'a str, ValueRef<'a>)> {
         let cells = row.cells().map(Result::unwrap);
         let newest = cells.filter(|cell| cell.version == 0 && visibility.shows(cell));
@@ -225,7 +241,7 @@ mod tests {
                 prop_assert!(shape.find(&row, &visibility, &mut cells).unwrap());
                 let named: Vec<_> = cells
                     .iter()
-                    .map(|cell| (names[cell.number as usize].as_str(), cell.value(&row).unwrap()))
+                    .map(|cell| (names[cell.number as usize].as_str(), plain(cell.value(&row).unwrap())))
                     .collect();
                 prop_assert_eq!(named, expected(&row, &visibility));
             }
@@ -263,6 +279,6 @@ mod tests {
         let mut cells = vec![];
         assert!(shape.find(&row, &Visibility::ALL, &mut cells).unwrap());
         assert_eq!((cells.len(), cells[0].number), (1, 1));
-        assert_eq!(cells[0].value(&row).unwrap(), ValueRef::Integer(-7));
+        assert_eq!(plain(cells[0].value(&row).unwrap()), ValueRef::Integer(-7));
     }
 }
