@@ -69,8 +69,10 @@ pub(super) fn here<T>(
     let opened = shared.opened()?;
     let space = opened.space_of(id, life)?;
     // Fjall has assertions about what it reads.
-    catch_unwind(AssertUnwindSafe(|| work(&opened, &space)))
-        .unwrap_or_else(|_| Err(Error::Corrupt("fjall cannot make sense of what it read".into())))
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(&opened, &space)))
+        .unwrap_or_else(|_| Err(Error::Corrupt("fjall cannot make sense of what it read".into())));
+    // Its keyspaces may have had another owner before the end of the work.
+    if life.is_over() { Err(Error::SpaceGone(id.clone())) } else { outcome }
 }
 
 /// The values of these keys, all from one state.
