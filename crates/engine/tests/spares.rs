@@ -55,7 +55,7 @@ async fn spaces_that_come_and_go_leave_no_more_than_those_that_were_there_at_onc
     let engine = home.open().await;
     let list = home.dir().join("keyspaces").join("0");
     let mut after_first = None;
-    for round in 0..40 {
+    for round in 0..20 {
         for number in 0..3 {
             put(&*space(&*engine, &format!("s-{round}-{number}")).await, "key", 100).await;
         }
