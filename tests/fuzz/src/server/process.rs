@@ -14,7 +14,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 
 /// What the engine may hold: little, so that it is held soon, and what is more is seen.
 const BUDGETS: [(&str, &str); 2] =
-    [("LAKEFERRY_ENGINE_CACHE_MIB", "8"), ("LAKEFERRY_ENGINE_WRITE_BUFFER_MIB", "8")];
+    [("LAKEFERRY_ENGINE_CACHE_MIB", "8"), ("LAKEFERRY_ENGINE_WRITE_BUFFER_MIB", "16")];
 
 /// A running server. Dropping it ends it.
 pub struct Server {
