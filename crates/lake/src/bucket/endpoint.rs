@@ -1,13 +1,14 @@
 //! Whether the endpoint that a task names is the one of its bucket's entry.
 
-use lakeferry_model::{BucketEntry, BucketLocation};
+use lakeferry_model::BucketEntry;
 
 /// Whether a task that names this endpoint means the store of the bucket's entry. Scheme, `-internal`, a
 /// bucket in front of the host and a path behind it make no difference. A local bucket, and an entry without
 /// an endpoint, accepts any.
 pub fn endpoint_agrees(named: &str, entry: &BucketEntry) -> bool {
-    let BucketLocation::S3 { bucket, endpoint: Some(endpoint), .. } = &entry.location else { return true };
-    let buckets = [bucket.as_str(), entry.name.as_str()];
+    let Some(remote) = entry.location.remote() else { return true };
+    let Some(endpoint) = &remote.endpoint else { return true };
+    let buckets = [remote.bucket.as_str(), entry.name.as_str()];
     bare_host(named, &buckets) == bare_host(endpoint, &buckets)
 }
 
@@ -33,17 +34,15 @@ fn bare_host(endpoint: &str, buckets: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lakeferry_model::BucketName;
+    use lakeferry_model::{BucketLocation, BucketName, RemoteBucket};
 
     fn entry(endpoint: Option<&str>) -> BucketEntry {
         BucketEntry {
             name: BucketName::parse("lake").unwrap(),
-            location: BucketLocation::S3 {
-                bucket: "real-lake".to_owned(),
+            location: BucketLocation::S3(RemoteBucket {
                 endpoint: endpoint.map(str::to_owned),
-                region: "r".to_owned(),
-                credentials: None,
-            },
+                ..RemoteBucket::named("real-lake")
+            }),
             created_at: 0,
         }
     }
