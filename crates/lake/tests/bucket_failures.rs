@@ -162,3 +162,23 @@ async fn making_a_local_bucket_twice_is_fine() {
     Bucket::open(&entry, lake.path()).unwrap().probe().await.unwrap();
     assert!(Bucket::create(&entry, &lake.path().join("absent")).await.is_err());
 }
+
+#[tokio::test]
+async fn a_store_with_an_authority_of_its_own_is_trusted_by_its_certificate() {
+    let server = S3Server::start_with_tls().await;
+    server.make_bucket("lake");
+    let entry = server.entry("lake", KEY_SECRET);
+    let strange = Bucket::open(&entry, Path::new("unused")).unwrap();
+    let error = strange.probe().await.unwrap_err();
+    assert!(matches!(error, BucketError::Other { retryable: true, .. }), "{error:?}");
+    let mut remote = entry.location.remote().unwrap().clone();
+    let with = |remote: RemoteBucket| BucketEntry { location: BucketLocation::S3(remote), ..entry.clone() };
+    remote.ca_file = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/test-only-ca.pem"));
+    let trusted = Bucket::open(&with(remote.clone()), Path::new("unused")).unwrap();
+    trusted.probe().await.unwrap();
+    for (file, word) in [("no/such/file", "no/such/file"), ("Cargo.toml", "there is none")] {
+        remote.ca_file = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+        let error = Bucket::open(&with(remote.clone()), Path::new("unused")).unwrap_err();
+        assert!(error.in_full().contains(word), "{}", error.in_full());
+    }
+}

@@ -8,6 +8,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use lakeferry_model::{BucketEntry, BucketLocation, BucketName, RemoteBucket, Secret, StoreCredentials};
 use parking_lot::Mutex;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
@@ -22,6 +24,7 @@ use s3s_fs::FileSystem;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use crate::stores::Faults;
 use crate::stores::keys::Keys;
@@ -51,7 +54,16 @@ impl S3Server {
         Self::start_with(Creates::NotImplemented).await
     }
 
+    /// A server that speaks TLS alone, with a certificate of the authority in `stores/test-only-ca.pem`.
+    pub async fn start_with_tls() -> Self {
+        Self::start_over(Creates::Known, Some(acceptor())).await
+    }
+
     async fn start_with(creates: Creates) -> Self {
+        Self::start_over(creates, None).await
+    }
+
+    async fn start_over(creates: Creates, tls: Option<TlsAcceptor>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let files = FileSystem::new(directory.path()).unwrap();
         let keys = Arc::<Keys>::default();
@@ -69,15 +81,38 @@ impl S3Server {
         builder.set_auth(KnownKeys(Arc::clone(&keys)));
         let service = builder.build();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let connection =
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone());
-                tokio::spawn(connection);
+                let (service, tls) = (service.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => http1::Builder::new().serve_connection(TokioIo::new(stream), service).await,
+                        Some(tls) => {
+                            // Whoever does not trust the certificate hangs up.
+                            let Ok(stream) = tls.accept(stream).await else { return Ok(()) };
+                            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
+                        }
+                    }
+                });
             }
         });
         Self { url, directory, keys, faults, uploads, accepting }
+    }
+
+    fn acceptor() -> TlsAcceptor {
+        let certificate =
+            CertificateDer::from_pem_slice(include_bytes!("stores/test-only-server.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(include_bytes!("stores/test-only-server-key.pem")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     pub fn entry(&self, bucket: &str, secret: &str) -> BucketEntry {

@@ -208,7 +208,7 @@ pub enum Ambient {
 }
 
 /// A role of the store's own STS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AssumedRole {
     /// Its resource name, such as `acs:ram::123456789012:role/lake` or `arn:aws:iam::123456789012:role/lake`.
     pub arn: String,

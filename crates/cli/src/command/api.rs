@@ -29,7 +29,36 @@ pub struct Bucket {
     pub url: Option<String>,
     #[serde(default)]
     pub endpoint: Option<String>,
+    #[serde(default)]
+    pub access_key_id: Option<String>,
+    #[serde(default)]
+    pub credentials_from: Option<String>,
+    #[serde(default)]
+    pub assume_role: Option<String>,
+    /// It has no credentials of its own.
+    #[serde(default)]
+    pub needs_role: bool,
+    #[serde(default)]
+    pub probe: Option<Probe>,
     pub created_at: Micros,
+}
+
+/// What was found when a bucket was tried out.
+#[derive(Debug, Deserialize)]
+pub struct Probe {
+    pub creates: bool,
+    pub appears_whole: bool,
+}
+
+/// How trying a bucket out ended.
+#[derive(Debug, Deserialize)]
+pub struct Checked {
+    #[serde(default)]
+    pub error: Option<String>,
+    #[serde(default)]
+    pub probe: Option<Probe>,
+    #[serde(default)]
+    pub detail: Option<String>,
 }
 
 /// An access key, as listed: its secret is told only once, when it is made.

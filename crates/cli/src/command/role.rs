@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::api::{self, Role};
-use crate::args::{ListArgs, NameArgs, RoleCommand};
+use crate::args::{CreateRole, ListArgs, NameArgs, RoleCommand};
 use crate::connection::{Connection, name};
 use crate::console;
 use crate::failure::Failure;
@@ -18,10 +18,16 @@ pub async fn run(command: RoleCommand) -> Result<(), Failure> {
     }
 }
 
-async fn create(args: NameArgs) -> Result<(), Failure> {
+async fn create(args: CreateRole) -> Result<(), Failure> {
     let role = name::role(&args.name)?;
     let server = Connection::open(&args.server)?;
-    server.post("roles", &json!({ "name": role })).await?;
+    let asked = json!({
+        "name": role,
+        "arn": args.arn,
+        "external_id": args.external_id,
+        "sts_endpoint": args.sts_endpoint,
+    });
+    server.post("roles", &asked).await?;
     console::answer(format_args!("made role {role}"))
 }
 

@@ -45,6 +45,7 @@ pub fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     Router::new()
         .route(&api("/instances"), get(instances::list).post(instances::create))
         .route(&api("/buckets"), get(buckets::list).post(buckets::create))
+        .route(&api("/buckets/{name}/check"), post(buckets::check))
         .route(&api("/roles"), get(roles::list).post(roles::create))
         .route(&api("/roles/{name}"), delete(roles::remove))
         .route(&api("/keys"), get(keys::list).post(keys::create))
