@@ -47,11 +47,14 @@ impl OpenBucket for LakeBuckets {
 pub(crate) struct Destinations {
     store: Store,
     opener: Arc<dyn OpenBucket>,
-    open: Mutex<HashMap<(BucketName, Option<AssumedRole>), Arc<Opened>>>,
+    open: Mutex<HashMap<Reached, Arc<Opened>>>,
     probes: Mutex<HashMap<BucketName, ProbeNote>>,
     /// A look at a bucket is good for this long.
     look_life: Duration,
 }
+
+/// A bucket, and the role it is reached with.
+type Reached = (BucketName, Option<AssumedRole>);
 
 /// A bucket that is open.
 #[derive(Debug)]

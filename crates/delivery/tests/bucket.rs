@@ -246,7 +246,7 @@ fn what_a_bucket_cannot_do_stands_in_the_detail() {
     let bucket = BucketName::parse("lake").unwrap();
     assert!(!process.delivery().probe_of(&bucket).unwrap().probe.creates);
     world.lake.overwrites.store(false, Ordering::SeqCst);
-    let (delivery, name) = (process.delivery().clone(), bucket.clone());
+    let (delivery, name) = (process.delivery().clone(), bucket);
     assert!(process.run(async move { delivery.check_bucket(&name, None).await }).unwrap().creates);
     let (delivery, name) = (process.delivery().clone(), BucketName::parse("absent").unwrap());
     let (code, text) = process.run(async move { delivery.check_bucket(&name, None).await }).unwrap_err();

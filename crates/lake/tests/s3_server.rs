@@ -101,20 +101,6 @@ impl S3Server {
         Self { url, directory, keys, faults, uploads, accepting }
     }
 
-    fn acceptor() -> TlsAcceptor {
-        let certificate =
-            CertificateDer::from_pem_slice(include_bytes!("stores/test-only-server.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(include_bytes!("stores/test-only-server-key.pem")).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
-    }
-
     pub fn entry(&self, bucket: &str, secret: &str) -> BucketEntry {
         entry(&self.url, bucket, secret)
     }
@@ -128,6 +114,19 @@ impl Drop for S3Server {
     fn drop(&mut self) {
         self.accepting.abort();
     }
+}
+
+fn acceptor() -> TlsAcceptor {
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("stores/test-only-server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("stores/test-only-server-key.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 pub fn entry(url: &str, bucket: &str, secret: &str) -> BucketEntry {

@@ -51,9 +51,10 @@ async fn list(args: ListArgs) -> Result<(), Failure> {
         console::note("there is no role yet; the first delivery task makes the service's own");
         return Ok(());
     }
-    let mut columns = Columns::new(["ROLE", "MADE"]);
+    let mut columns = Columns::new(["ROLE", "ARN", "MADE"]);
     for role in roles {
-        columns.row([role.name.to_string(), text::instant(role.created_at)]);
+        let arn = role.assumed.map_or_else(|| "-".to_owned(), |assumed| assumed.arn);
+        columns.row([role.name.to_string(), arn, text::instant(role.created_at)]);
     }
     console::answer(columns)
 }
