@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::Method;
+use lakeferry_model::SystemClock;
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -210,7 +211,6 @@ fn said(life: Duration) -> String {
     (chrono_now() + life).format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a server has a clock of its own, which tests do not set")]
 fn chrono_now() -> chrono::DateTime<chrono::Utc> {
-    chrono::Utc::now()
+    chrono::DateTime::from_timestamp_micros(SystemClock::shared().now_micros()).unwrap()
 }
