@@ -2,12 +2,18 @@
 
 use lakeferry_model::BucketEntry;
 
+/// What our own program names where nobody has asked for an endpoint: the one of the bucket's entry.
+const UNASKED: &str = "local";
+
 /// Whether a task that names this endpoint means the store of the bucket's entry. Scheme, `-internal`, a
 /// bucket in front of the host and a path behind it make no difference. A local bucket, and an entry without
 /// an endpoint, accepts any.
 pub fn endpoint_agrees(named: &str, entry: &BucketEntry) -> bool {
     let Some(remote) = entry.location.remote() else { return true };
     let Some(endpoint) = &remote.endpoint else { return true };
+    if named == UNASKED {
+        return true;
+    }
     let buckets = [remote.bucket.as_str(), entry.name.as_str()];
     bare_host(named, &buckets) == bare_host(endpoint, &buckets)
 }
@@ -75,6 +81,12 @@ mod tests {
             assert!(!endpoint_agrees(other, &oss), "{other}");
         }
         assert!(!endpoint_agrees("http://127.0.0.1:9001", &entry(Some("http://127.0.0.1:9000"))));
+    }
+
+    #[test]
+    fn a_task_that_asks_for_no_endpoint_takes_the_entrys() {
+        assert!(endpoint_agrees("local", &entry(Some("http://127.0.0.1:9000"))));
+        assert!(!endpoint_agrees("local.example.com", &entry(Some("http://127.0.0.1:9000"))));
     }
 
     #[test]
