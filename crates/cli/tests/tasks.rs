@@ -107,6 +107,40 @@ fn a_task_is_made_watched_described_steered_and_deleted() {
 }
 
 #[test]
+fn a_server_stops_within_twelve_seconds_while_its_store_hangs() {
+    let shop = Shop::open();
+    // It takes connections, and never answers.
+    let store = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", store.local_addr().unwrap());
+    shop.done(&format!(
+        "bucket add far --url s3://far --store-endpoint {url} --store-key-id a --store-key-secret b"
+    ));
+    shop.done("task create --instance shop --table orders --name to-far --bucket far --prefix orders");
+    let _connection = store.accept().unwrap();
+    let asked = std::time::Instant::now();
+    let (status, _, notes) = shop.server.end_with("TERM");
+    assert!(status.success(), "{notes}");
+    assert!(asked.elapsed() < std::time::Duration::from_secs(12), "{:?}: {notes}", asked.elapsed());
+}
+
+#[test]
+fn a_bucket_is_tried_out_on_demand() {
+    let shop = Shop::open();
+    assert!(shop.done("bucket check lake").answer.contains("creates without overwriting: yes"));
+    assert!(shop.done("bucket list").answer.contains("well"));
+    shop.done("bucket add far --url s3://far --store-endpoint http://127.0.0.1:1 --store-key-id a --store-key-secret hush");
+    let said = shop.ask("bucket check far");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.notes.contains("cannot be reached") && !said.notes.contains("hush"), "{said:?}");
+    shop.done("bucket add roleful --url oss://far --region cn-hangzhou");
+    let said = shop.ask("bucket check roleful");
+    assert!(said.notes.contains("UNAUTHORIZED") && said.notes.contains("role"), "{said:?}");
+    assert!(shop.done("bucket list").answer.contains("the task's role"));
+    let said = shop.ask("bucket check nowhere");
+    assert_eq!(said.code, Some(1), "{said:?}");
+}
+
+#[test]
 fn a_task_into_a_bucket_that_is_not_there_says_which_command_makes_it() {
     let shop = Shop::open();
     let made =

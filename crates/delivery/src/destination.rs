@@ -6,37 +6,39 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lakeferry_lake::bucket::endpoint_agrees;
-use lakeferry_lake::{Bucket, BucketError};
+use lakeferry_lake::{Bucket, BucketError, Probe, Surroundings};
 use lakeferry_model::delivery::Destination;
-use lakeferry_model::{BucketEntry, BucketLocation, BucketName, RoleName};
+use lakeferry_model::{AssumedRole, BucketEntry, BucketName, Micros, RoleName};
 use lakeferry_store::Store;
 use parking_lot::Mutex;
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::trouble::Trouble;
 
 /// Makes buckets of their entries. Nothing is asked of them yet.
 pub trait OpenBucket: Send + Sync + fmt::Debug + 'static {
-    /// A handle on the entry's bucket.
+    /// A handle on the entry's bucket, reached with that role if it has no credentials of its own.
     ///
     /// # Errors
-    /// As [`Bucket::open`].
-    fn open(&self, entry: &BucketEntry) -> Result<Bucket, BucketError>;
+    /// As [`Bucket::open_in`].
+    fn open(&self, entry: &BucketEntry, role: Option<&AssumedRole>) -> Result<Bucket, BucketError>;
 }
 
-/// The buckets of the lake, local ones under this directory.
+/// The buckets of the lake, in these surroundings.
 #[derive(Debug)]
 pub struct LakeBuckets(
-    /// The directory of local buckets.
-    pub PathBuf,
+    /// The directory of local buckets, the limits of calls, the process's environment.
+    pub Surroundings,
 );
 
 impl OpenBucket for LakeBuckets {
-    fn open(&self, entry: &BucketEntry) -> Result<Bucket, BucketError> {
-        Bucket::open(entry, &self.0)
+    fn open(&self, entry: &BucketEntry, role: Option<&AssumedRole>) -> Result<Bucket, BucketError> {
+        Bucket::open_in(entry, role, &self.0)
     }
 }
 
@@ -45,55 +47,157 @@ impl OpenBucket for LakeBuckets {
 pub(crate) struct Destinations {
     store: Store,
     opener: Arc<dyn OpenBucket>,
-    open: Mutex<HashMap<BucketName, (BucketEntry, Bucket)>>,
+    open: Mutex<HashMap<Reached, Arc<Opened>>>,
+    probes: Mutex<HashMap<BucketName, ProbeNote>>,
+    /// A look at a bucket is good for this long.
+    look_life: Duration,
+}
+
+/// A bucket, and the role it is reached with.
+type Reached = (BucketName, Option<AssumedRole>);
+
+/// A bucket that is open.
+#[derive(Debug)]
+struct Opened {
+    entry: BucketEntry,
+    bucket: Bucket,
+    /// What the last look found. Tasks of one bucket look in turn, and share what is found.
+    look: tokio::sync::Mutex<Option<Look>>,
+}
+
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    found: Result<Option<Uuid>, Trouble>,
+}
+
+/// What was last tried out of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbeNote {
+    /// What it can do.
+    pub probe: Probe,
+    /// When that was, in microseconds since the epoch.
+    pub at: Micros,
 }
 
 impl Destinations {
-    pub(crate) fn new(store: Store, opener: Arc<dyn OpenBucket>) -> Self {
-        Self { store, opener, open: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(store: Store, opener: Arc<dyn OpenBucket>, look_every: Duration) -> Self {
+        let (open, probes) = (Mutex::default(), Mutex::default());
+        Self { store, opener, open, probes, look_life: look_every / 2 }
     }
 
     /// The bucket of a task's destination, if the task may write to it as far as entries tell.
     pub(crate) fn find(&self, destination: &Destination) -> Result<Bucket, Trouble> {
-        let name = &destination.bucket;
-        let entry = self.store.bucket(name).ok_or_else(|| {
-            Trouble::InvalidBucket(format!(
-                "the bucket table has no bucket '{name}'; make it with: lakeferry bucket create {name}"
-            ))
-        })?;
+        Ok(self.opened(destination)?.bucket.clone())
+    }
+
+    /// The identity of the destination's bucket, seen at most a few seconds ago; nothing if it has none.
+    pub(crate) async fn look(&self, destination: &Destination) -> Result<Option<Uuid>, Trouble> {
+        let opened = self.opened(destination)?;
+        let mut look = opened.look.lock().await;
+        if let Some(known) = look.as_ref().filter(|known| known.at.elapsed() < self.look_life) {
+            return known.found.clone();
+        }
+        let found = opened.bucket.identity().await;
+        let found = found
+            .map(|identity| identity.map(|identity| identity.id))
+            .map_err(|error| Trouble::of_bucket(&destination.bucket, &error));
+        *look = Some(Look { at: Instant::now(), found: found.clone() });
+        found
+    }
+
+    /// The bucket of that name, whatever tasks may do with it; nothing if the table has none. One that needs a
+    /// role is reached with the role that a task has used.
+    pub(crate) fn find_by_name(&self, name: &BucketName) -> Result<Option<Bucket>, Trouble> {
+        let Some(entry) = self.store.bucket(name) else { return Ok(None) };
+        let known = self.open.lock().values().find(|opened| opened.entry == *entry).cloned();
+        match known {
+            Some(opened) => Ok(Some(opened.bucket.clone())),
+            None => Ok(Some(self.open(&entry, None)?.bucket.clone())),
+        }
+    }
+
+    /// Tries a bucket out for an operator, with that role if it needs one.
+    pub(crate) async fn check(
+        &self,
+        name: &BucketName,
+        role: Option<&str>,
+        now: Micros,
+    ) -> Result<Probe, Trouble> {
+        let entry = self.entry(name)?;
+        let role = match role {
+            Some(role) => self.role(role, &entry)?,
+            None if entry.location.remote().is_some_and(|remote| remote.needs_role()) => {
+                return Err(Trouble::Unauthorized(format!(
+                    "bucket '{name}' has no credentials of its own: tell the role that tasks name for it"
+                )));
+            }
+            None => None,
+        };
+        let bucket = self.open(&entry, role)?.bucket.clone();
+        let probe = bucket.probe().await.map_err(|error| Trouble::of_bucket(name, &error))?;
+        self.note_probe(name, probe, now);
+        Ok(probe)
+    }
+
+    /// Remembers what was tried out.
+    pub(crate) fn note_probe(&self, name: &BucketName, probe: Probe, at: Micros) {
+        self.probes.lock().insert(name.clone(), ProbeNote { probe, at });
+    }
+
+    /// What was last tried out of a bucket since the start.
+    pub(crate) fn probe_of(&self, name: &BucketName) -> Option<ProbeNote> {
+        self.probes.lock().get(name).copied()
+    }
+
+    fn opened(&self, destination: &Destination) -> Result<Arc<Opened>, Trouble> {
+        let entry = self.entry(&destination.bucket)?;
         check_endpoint(destination, &entry)?;
-        self.check_role(destination, &entry)?;
-        self.open(&entry)
+        let role = self.role(&destination.role, &entry)?;
+        self.open(&entry, role)
     }
 
-    /// The bucket of that name, whatever tasks may do with it.
-    pub(crate) fn find_by_name(&self, name: &BucketName) -> Option<Bucket> {
-        let entry = self.store.bucket(name)?;
-        self.open(&entry).ok()
+    fn entry(&self, name: &BucketName) -> Result<Arc<BucketEntry>, Trouble> {
+        self.store.bucket(name).ok_or_else(|| {
+            Trouble::InvalidBucket(format!(
+                "the bucket table has no bucket '{name}'; make it with: lakeferry bucket create {name} (a \
+                 directory), or: lakeferry bucket add {name} --url URL"
+            ))
+        })
     }
 
-    fn open(&self, entry: &BucketEntry) -> Result<Bucket, Trouble> {
+    fn open(&self, entry: &BucketEntry, role: Option<AssumedRole>) -> Result<Arc<Opened>, Trouble> {
         let mut open = self.open.lock();
-        if let Some((known, bucket)) = open.get(&entry.name)
-            && *known == *entry
-        {
-            return Ok(bucket.clone());
+        let key = (entry.name.clone(), role);
+        if let Some(known) = open.get(&key).filter(|known| known.entry == *entry) {
+            return Ok(Arc::clone(known));
         }
-        let bucket = self.opener.open(entry).map_err(|error| Trouble::of_bucket(&entry.name, &error))?;
-        open.insert(entry.name.clone(), (entry.clone(), bucket.clone()));
-        Ok(bucket)
+        let bucket = self.opener.open(entry, key.1.as_ref());
+        let bucket = bucket.map_err(|error| Trouble::of_bucket(&entry.name, &error))?;
+        let opened = Arc::new(Opened { entry: entry.clone(), bucket, look: tokio::sync::Mutex::new(None) });
+        open.insert(key, Arc::clone(&opened));
+        Ok(opened)
     }
 
-    fn check_role(&self, destination: &Destination, entry: &BucketEntry) -> Result<(), Trouble> {
-        if !needs_role(entry) {
-            return Ok(());
+    /// The role to be assumed for a bucket that has no credentials of its own. Such a bucket, or a local one,
+    /// needs no role, whatever string the task names.
+    fn role(&self, named: &str, entry: &BucketEntry) -> Result<Option<AssumedRole>, Trouble> {
+        if !entry.location.remote().is_some_and(|remote| remote.needs_role()) {
+            return Ok(None);
         }
-        let role =
-            RoleName::parse(&destination.role).map_err(|error| Trouble::Unauthorized(error.message))?;
-        match self.store.role(&role) {
-            Some(_) => Ok(()),
+        let name = RoleName::parse(named).map_err(|error| Trouble::Unauthorized(error.message))?;
+        let Some(role) = self.store.role(&name) else {
+            return Err(Trouble::Unauthorized(format!(
+                "the role '{name}' is missing; make it with: lakeferry role create {name}"
+            )));
+        };
+        match &role.assumed {
+            Some(assumed) => Ok(Some(assumed.clone())),
+            None if AssumedRole::is_arn(named) => Ok(Some(AssumedRole::of_arn(named))),
             None => Err(Trouble::Unauthorized(format!(
-                "the role '{role}' is missing; make it with: lakeferry role create {role}"
+                "bucket '{}' has no credentials of its own, and the role '{name}' has no ARN that its store \
+                 knows; give it one with: lakeferry role create {name} --arn ARN",
+                entry.name
             ))),
         }
     }
@@ -110,22 +214,12 @@ pub(crate) async fn metadata_of(
     }
 }
 
-/// A local bucket, or one with credentials of its own, needs no role, whatever string the task names.
-fn needs_role(entry: &BucketEntry) -> bool {
-    match &entry.location {
-        BucketLocation::Local => false,
-        BucketLocation::S3 { credentials, .. } => credentials.is_none(),
-    }
-}
-
 fn check_endpoint(destination: &Destination, entry: &BucketEntry) -> Result<(), Trouble> {
     if endpoint_agrees(&destination.endpoint, entry) {
         return Ok(());
     }
-    let ours = match &entry.location {
-        BucketLocation::S3 { endpoint: Some(endpoint), .. } => endpoint.as_str(),
-        _ => "another endpoint",
-    };
+    let ours = entry.location.remote().and_then(|remote| remote.endpoint.as_deref());
+    let ours = ours.unwrap_or("another endpoint");
     Err(Trouble::InvalidBucket(format!(
         "bucket '{}' lies at {ours}, and the task names {}; make a task that names the bucket's own endpoint",
         entry.name, destination.endpoint
@@ -135,30 +229,17 @@ fn check_endpoint(destination: &Destination, entry: &BucketEntry) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lakeferry_model::{Secret, StoreCredentials};
+    use lakeferry_model::{BucketLocation, RemoteBucket};
 
-    fn entry(has_credentials: bool) -> BucketEntry {
-        let credentials = has_credentials.then(|| StoreCredentials {
-            access_key_id: "id".to_owned(),
-            access_key_secret: Secret::new("secret"),
-        });
+    fn entry() -> BucketEntry {
         BucketEntry {
             name: BucketName::parse("lake").unwrap(),
-            location: BucketLocation::S3 {
-                bucket: "lake".to_owned(),
+            location: BucketLocation::Oss(RemoteBucket {
                 endpoint: Some("https://oss-cn-hangzhou.aliyuncs.com".to_owned()),
-                region: "cn-hangzhou".to_owned(),
-                credentials,
-            },
+                ..RemoteBucket::named("lake")
+            }),
             created_at: 0,
         }
-    }
-
-    #[test]
-    fn only_a_bucket_without_credentials_needs_a_role() {
-        assert!(needs_role(&entry(false)));
-        assert!(!needs_role(&entry(true)));
-        assert!(!needs_role(&BucketEntry { location: BucketLocation::Local, ..entry(false) }));
     }
 
     #[test]
@@ -172,8 +253,8 @@ mod tests {
             zone: "UTC".to_owned(),
             suffix: String::new(),
         };
-        assert_eq!(check_endpoint(&destination, &entry(true)), Ok(()));
+        assert_eq!(check_endpoint(&destination, &entry()), Ok(()));
         destination.endpoint = "oss-cn-beijing.aliyuncs.com".to_owned();
-        assert!(matches!(check_endpoint(&destination, &entry(true)), Err(Trouble::InvalidBucket(_))));
+        assert!(matches!(check_endpoint(&destination, &entry()), Err(Trouble::InvalidBucket(_))));
     }
 }

@@ -57,9 +57,10 @@ pub(crate) async fn sweep(
     let mut left = names.len();
     for abandoned in &names {
         let is_gone = match destinations.find_by_name(&abandoned.bucket) {
-            Some(bucket) => stop.or(delete_if_ours(&bucket, abandoned)).await?,
+            Ok(Some(bucket)) => stop.or(delete_if_ours(&bucket, abandoned)).await?,
             // A bucket that is out of the table is none of our business any more.
-            None => true,
+            Ok(None) => true,
+            Err(_) => false,
         };
         if is_gone && now >= abandoned.until {
             let mut writes = Writes::default();
@@ -75,9 +76,10 @@ pub(crate) async fn sweep(
 async fn delete_if_ours(bucket: &Bucket, abandoned: &Abandoned) -> bool {
     let deleted = async {
         match metadata_of(bucket, &abandoned.name).await? {
-            Some(metadata) if is_of_task(abandoned.task, &metadata) => bucket.delete(&abandoned.name).await,
-            _ => Ok(()),
+            Some(metadata) if is_of_task(abandoned.task, &metadata) => bucket.delete(&abandoned.name).await?,
+            _ => {}
         }
+        bucket.end_uploads(&abandoned.name).await
     };
     match deleted.await {
         Ok(()) => true,

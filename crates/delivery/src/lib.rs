@@ -15,6 +15,7 @@
 //! Deliberately absent: Parquet and object stores, which only lake knows, and the wire.
 
 mod builder;
+mod claims;
 mod cut;
 mod destination;
 mod encode;
@@ -44,17 +45,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use lakeferry_model::TaskName;
-use lakeferry_model::delivery::{Mode, TaskSpec, Tuning};
+use lakeferry_lake::{Probe, Surroundings};
+use lakeferry_model::delivery::{Mode, TaskError, TaskSpec, Tuning};
+use lakeferry_model::{BucketName, TaskName};
 use lakeferry_store::{LogReaders, PartitionId, Store, Table, TableId};
 
-pub use destination::{LakeBuckets, OpenBucket};
+pub use destination::{LakeBuckets, OpenBucket, ProbeNote};
 pub use encode::{LANE_KEY, RUN_KEY, SEQUENCE_KEY, TASK_KEY};
 pub use error::{Error, ErrorKind};
 pub use registry::{CreateVia, TaskDescription};
 pub use settings::Settings;
 pub use space::TaskId;
 
+use claims::Claims;
 use destination::Destinations;
 use encoders::Encoders;
 use janitor::Janitor;
@@ -78,7 +81,7 @@ impl Delivery {
     /// # Errors
     /// If the engine does not answer, or an entry is damaged.
     pub async fn open(store: Store, settings: Settings) -> Result<Self, Error> {
-        let buckets = Arc::new(LakeBuckets(settings.lake_dir.clone()));
+        let buckets = Arc::new(LakeBuckets(Surroundings::new(settings.lake_dir.clone())));
         Self::open_with(store, settings, buckets).await
     }
 
@@ -95,7 +98,8 @@ impl Delivery {
             clock: Arc::clone(store.clock()),
             budget: Budget::new(settings.memory_bytes),
             encoders: Encoders::new(settings.encoders),
-            destinations: Destinations::new(store.clone(), buckets),
+            destinations: Destinations::new(store.clone(), buckets, settings.look_every),
+            claims: Claims::default(),
             janitor: Janitor::default(),
             closing: Stopper::new(),
             settings,
@@ -158,6 +162,25 @@ impl Delivery {
     /// `Initializing` in INIT; if there is no such task.
     pub async fn deliver_again(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
         self.registry.deliver_again(table, name).await
+    }
+
+    /// Tries a bucket of the table out, as a task does when it begins; with that role, an ARN or a short name, if
+    /// the bucket has no credentials of its own.
+    ///
+    /// # Errors
+    /// What keeps tasks from using it: the protocol's code, and a sentence.
+    pub async fn check_bucket(
+        &self,
+        name: &BucketName,
+        role: Option<&str>,
+    ) -> Result<Probe, (TaskError, String)> {
+        let checked = self.env.destinations.check(name, role, self.env.clock.now_micros()).await;
+        checked.map_err(|trouble| (trouble.code(), trouble.text().to_owned()))
+    }
+
+    /// What was last tried out of a bucket since the start, by a task or an operator.
+    pub fn probe_of(&self, name: &BucketName) -> Option<ProbeNote> {
+        self.env.destinations.probe_of(name)
     }
 
     /// What a new task gets that names nothing else.

@@ -1,8 +1,8 @@
 //! One memory budget for the gathered rows of all tasks.
 //!
 //! Half of it is shared out equally: each task is guaranteed its part. The other half may be borrowed by any
-//! task, but not by one whose store is failing: that one falls back to its part, so that a dead bucket cannot
-//! starve the others. Encoders have memory of their own, so cutting never waits for the budget.
+//! task, but not by one whose store is failing or slow: that one falls back to its part, so that a dead bucket
+//! cannot starve the others. Encoders have memory of their own, so cutting never waits for the budget.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ struct Ledger {
 struct Entry {
     used: u64,
     is_failing: bool,
+    /// Uploads that take long.
+    slow: usize,
     handles: usize,
 }
 
@@ -40,6 +42,16 @@ pub(crate) struct Account {
 pub(crate) struct Lease {
     account: Account,
     bytes: u64,
+}
+
+/// While this lives, its task does not borrow.
+#[derive(Debug)]
+pub(crate) struct FallBack(Account);
+
+impl Drop for FallBack {
+    fn drop(&mut self) {
+        self.0.entry(|entry| entry.slow -= 1);
+    }
 }
 
 impl Budget {
@@ -76,7 +88,9 @@ impl Ledger {
             .filter(|(id, _)| **id != task)
             .map(|(_, other)| other.used.saturating_sub(guaranteed))
             .sum();
-        !entry.is_failing && borrowed_by_others.saturating_add(wanted - guaranteed) <= self.total / 2
+        !entry.is_failing
+            && entry.slow == 0
+            && borrowed_by_others.saturating_add(wanted - guaranteed) <= self.total / 2
     }
 }
 
@@ -94,6 +108,12 @@ impl Account {
     /// Lets the task borrow, or not, because its store fails.
     pub(crate) fn set_failing(&self, is_failing: bool) {
         self.entry(|entry| entry.is_failing = is_failing);
+    }
+
+    /// Keeps the task from borrowing until the answer is dropped, because its store is slow.
+    pub(crate) fn fall_back(&self) -> FallBack {
+        self.entry(|entry| entry.slow += 1);
+        FallBack(self.clone())
     }
 
     fn entry(&self, change: impl FnOnce(&mut Entry)) {
@@ -173,6 +193,19 @@ mod tests {
         one.set_failing(true);
         assert!(one.has_room(50) && !one.has_room(51));
         one.set_failing(false);
+        assert!(one.has_room(51));
+    }
+
+    #[test]
+    fn a_task_with_a_slow_store_falls_back_to_its_share_until_the_last_slow_upload_ends() {
+        let budget = Budget::new(100);
+        let one = budget.account(TaskId::random());
+        let slow = [one.fall_back(), one.fall_back()];
+        assert!(one.has_room(50) && !one.has_room(51));
+        let [first, second] = slow;
+        drop(first);
+        assert!(!one.has_room(51));
+        drop(second);
         assert!(one.has_room(51));
     }
 

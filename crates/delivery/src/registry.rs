@@ -101,7 +101,7 @@ impl Registry {
     /// Removes what a crash has left of uploads, before any begins.
     async fn clean_buckets(&self) {
         for entry in self.env.store.buckets() {
-            let Some(bucket) = self.env.destinations.find_by_name(&entry.name) else { continue };
+            let Ok(Some(bucket)) = self.env.destinations.find_by_name(&entry.name) else { continue };
             let cleaned = tokio::time::timeout(CLEAN_MAX, bucket.clean_temporary()).await;
             if !matches!(cleaned, Ok(Ok(()))) {
                 // A bucket that is missing or out of reach holds up nobody.
@@ -124,6 +124,12 @@ impl Registry {
             task.burn(&*task.book.lock().await).await?;
             task.clear_away().await.map_err(|Stopped| Error::Closed)?;
             return Ok(None);
+        }
+        let identity = task.board.entry().bucket_identity;
+        if let Some(Err(trouble)) =
+            identity.map(|identity| self.env.claims.claim(task.id, task.claim(identity)))
+        {
+            tracing::warn!(task = %task.id, trouble = trouble.text(), "two tasks share names");
         }
         task.show_progress().await;
         Ok(Some((table.id(), task)))
@@ -339,6 +345,13 @@ impl Registry {
                 });
             }
         }
+        if let Some(other) = self.env.claims.find(&spec.name, prefix, &spec.destination.bucket) {
+            return Err(Error::NamesShared {
+                table: other.table,
+                task: spec.name.clone(),
+                bucket: other.bucket.to_string(),
+            });
+        }
         Ok(())
     }
 
@@ -350,7 +363,10 @@ impl Registry {
             return Ok(());
         }
         let name = RoleName::parse(RoleEntry::SERVICE_LINKED)?;
-        self.env.store.put_role(RoleEntry { name, created_at: self.env.clock.now_micros() }).await?;
+        self.env
+            .store
+            .put_role(RoleEntry { name, created_at: self.env.clock.now_micros(), assumed: None })
+            .await?;
         Ok(catalog.burn(vec![(SERVICE_ROLE_MADE.to_owned(), 1)]).await?)
     }
 

@@ -33,6 +33,12 @@ pub struct Settings {
     pub retry_min: Duration,
     /// The longest wait between two tries.
     pub retry_max: Duration,
+    /// How often a task looks whether its bucket is still there and may be written to, also while it has nothing
+    /// to write; and the longest wait for what a person must mend. A request each time, shared by the tasks of a
+    /// bucket.
+    pub look_every: Duration,
+    /// A task whose upload takes longer than this may not borrow memory.
+    pub slow_after: Duration,
     /// How long a new task may stay in INIT.
     pub init_max: Duration,
     /// How long deleting a task waits for its uploads to end.
@@ -57,6 +63,8 @@ impl Settings {
             tick: Duration::from_secs(1),
             retry_min: Duration::from_millis(500),
             retry_max: Duration::from_secs(10),
+            look_every: Duration::from_secs(4),
+            slow_after: Duration::from_secs(10),
             init_max: Duration::from_secs(2),
             delete_wait: Duration::from_secs(8),
             abandoned_for: Duration::from_secs(600),
@@ -73,6 +81,14 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_bucket_shows_and_heals_within_ten_seconds() {
+        let settings = Settings::new("lake");
+        // A look that was just made is used once more, then comes the next; a store that answers does so in two
+        // seconds.
+        assert!(settings.look_every * 3 / 2 + Duration::from_secs(2) <= Duration::from_secs(10));
+    }
 
     #[test]
     fn the_wait_doubles_up_to_its_bound() {

@@ -31,6 +31,8 @@ struct State {
     lanes: BTreeMap<u32, LaneView>,
     positions: BTreeMap<PartitionId, Position>,
     sync_shown: Micros,
+    /// What the bucket cannot do, though it can be used.
+    doubt: Option<&'static str>,
 }
 
 /// Whose trouble it is.
@@ -42,6 +44,8 @@ pub(crate) enum Who {
     Lane(u32),
     /// A lane of the full phase.
     ScanLane(u32),
+    /// The look at the bucket.
+    Destination,
 }
 
 #[derive(Debug)]
@@ -99,6 +103,7 @@ impl Board {
             lanes: BTreeMap::new(),
             positions: BTreeMap::new(),
             sync_shown: 0,
+            doubt: None,
         }))
     }
 
@@ -149,6 +154,11 @@ impl Board {
 
     pub(crate) fn set_trouble(&self, who: Who, trouble: Trouble, next_try_at: Micros) {
         self.0.lock().troubles.insert(who, Shown { trouble, next_try_at });
+    }
+
+    /// Shows what the bucket cannot do, though it can be used.
+    pub(crate) fn set_doubt(&self, doubt: Option<&'static str>) {
+        self.0.lock().doubt = doubt;
     }
 
     pub(crate) fn clear_trouble(&self, who: Who) {
@@ -241,10 +251,12 @@ impl State {
             (Phase::Incr, _) => "delivering changes",
         };
         let run = if self.entry.run > 1 { format!(" (run {})", self.entry.run) } else { String::new() };
-        match &self.entry.note {
-            Some(note) => format!("{going}{run}; {note}"),
-            None => format!("{going}{run}"),
+        let mut detail = format!("{going}{run}");
+        for more in [self.entry.note.as_deref(), self.doubt].into_iter().flatten() {
+            detail.push_str("; ");
+            detail.push_str(more);
         }
+        detail
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! A *run* goes through 3 to 5. "Deliver again", and a bucket that was made again, begin a new one.
 
+mod looks;
 mod making;
 mod marks;
 mod names;
@@ -20,11 +21,13 @@ use std::time::{Duration, Instant};
 
 use lakeferry_lake::{FolderPath, ObjectSchema, Prefix, Zone, object_name};
 use lakeferry_model::Clock;
-use lakeferry_model::delivery::{Phase, TaskSpec};
+use lakeferry_model::delivery::{Phase, TaskError, TaskSpec};
 use lakeferry_store::Store;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use uuid::Uuid;
 
+use crate::claims::{Claim, Claims};
 use crate::destination::Destinations;
 use crate::encode::Form;
 use crate::encoders::Encoders;
@@ -56,6 +59,7 @@ pub(crate) struct Env {
     pub(crate) encoders: Encoders,
     pub(crate) destinations: Destinations,
     pub(crate) janitor: Janitor,
+    pub(crate) claims: Claims,
     /// Says when the whole of delivery is closed.
     pub(crate) closing: Stopper,
 }
@@ -171,6 +175,19 @@ impl Task {
         self.finish_making(stop).await?;
         self.initialize(stop).await?;
         let run = self.settle_names(stop).await?;
+        // The run is over when its lanes are, not when the looking is.
+        let watching = async {
+            self.watch_destination(run, stop).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            ended = self.deliver(run, stop) => ended,
+            () = watching => Err(Stopped),
+        }
+    }
+
+    async fn deliver(self: &Arc<Self>, run: u32, stop: &Stop) -> Result<(), Stopped> {
         if self.phase().await == Phase::Full {
             scan::run(self, run, stop).await?;
         }
@@ -215,7 +232,11 @@ impl Task {
         failures: u32,
         stop: &Stop,
     ) -> Result<(), Stopped> {
-        let wait = self.env.settings.backoff(failures);
+        let mut wait = self.env.settings.backoff(failures);
+        if trouble.code() != TaskError::Ok {
+            // What a person mends is to be seen soon after.
+            wait = wait.min(self.env.settings.look_every);
+        }
         if failures == 1 {
             tracing::warn!(task = %self.id, ?who, trouble = trouble.text(), "delivery cannot go on, trying again");
         }
@@ -279,6 +300,18 @@ impl Task {
     pub(crate) fn scan_look_bytes(&self) -> usize {
         let eighth = self.board.entry().spec.tuning.object_bytes_max / 8;
         usize::try_from(eighth.clamp(4 * 1024, 448 * 1024)).expect("448 KiB fit")
+    }
+
+    /// The names that the task uses in the place of that identity.
+    pub(crate) fn claim(&self, identity: Uuid) -> Claim {
+        let entry = self.board.entry();
+        Claim {
+            table: self.source.schema().name,
+            task: entry.name().clone(),
+            prefix: self.prefix.clone(),
+            bucket: entry.spec.destination.bucket.clone(),
+            identity,
+        }
     }
 
     /// Whether objects of this task and of another with this name, bucket and prefix could share a name.

@@ -23,8 +23,12 @@ impl Trouble {
     pub(crate) fn of_bucket(bucket: &BucketName, error: &BucketError) -> Self {
         let text = format!("bucket '{bucket}': {}", error.in_full());
         match error {
-            BucketError::Missing { .. } => Self::InvalidBucket(text),
-            BucketError::Denied { .. } => Self::Unauthorized(text),
+            BucketError::Missing { .. } => {
+                Self::InvalidBucket(format!("{text}; make the bucket, and delivery goes on by itself"))
+            }
+            BucketError::Denied { .. } => Self::Unauthorized(format!(
+                "{text}; let the bucket's key or role read, list, write and delete, and delivery goes on by itself"
+            )),
             BucketError::Other { .. } => Self::Other(text),
         }
     }
@@ -63,4 +67,23 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_must_mend_says_what_to_do_and_has_the_protocols_code() {
+        let bucket = BucketName::parse("lake").unwrap();
+        let what = || "cannot write `p/x`".to_owned();
+        let missing = Trouble::of_bucket(&bucket, &BucketError::Missing { what: what(), source: None });
+        assert_eq!(missing.code(), TaskError::InvalidOssBucket);
+        assert!(missing.text().contains("make the bucket"), "{}", missing.text());
+        let denied = Trouble::of_bucket(&bucket, &BucketError::Denied { what: what(), source: None });
+        assert_eq!(denied.code(), TaskError::Unauthorized);
+        assert!(denied.text().contains("key or role"), "{}", denied.text());
+        let other = BucketError::Other { what: what(), retryable: true, source: None };
+        assert_eq!(Trouble::of_bucket(&bucket, &other).code(), TaskError::Ok);
+    }
 }

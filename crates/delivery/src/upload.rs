@@ -98,7 +98,7 @@ impl Upload {
         let mut failures = 0;
         let ended = loop {
             let stop = self.stop.clone();
-            match stop.or(self.attempt()).await {
+            match stop.or(self.attempt_in_time()).await {
                 Err(Stopped) => break Err(Ended::Stopped),
                 Ok(Ok(delivered)) => break Ok(delivered),
                 Ok(Err(Miss::Ended(ended))) => break Err(ended),
@@ -114,6 +114,18 @@ impl Upload {
             self.task.clear_trouble(self.who);
         }
         (self, ended)
+    }
+
+    /// One attempt; the task stops borrowing memory if it takes long.
+    async fn attempt_in_time(&mut self) -> Result<Delivered, Miss> {
+        let task = Arc::clone(&self.task);
+        let attempt = self.attempt();
+        tokio::pin!(attempt);
+        if let Ok(ended) = tokio::time::timeout(task.env.settings.slow_after, &mut attempt).await {
+            return ended;
+        }
+        let _slow = task.account.fall_back();
+        attempt.await
     }
 
     async fn attempt(&mut self) -> Result<Delivered, Miss> {

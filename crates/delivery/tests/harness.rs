@@ -48,6 +48,8 @@ pub struct Lake {
     pub held: Mutex<String>,
     pub held_now: AtomicU64,
     pub released: Notify,
+    /// Writes that must not replace anything do.
+    pub overwrites: AtomicBool,
     /// Probing and identifying wait, too.
     pub is_probe_held: AtomicBool,
 }
@@ -204,8 +206,10 @@ impl Space for FusedSpace {
 struct FusedBuckets(Arc<Lake>, Arc<Fuse>);
 
 impl OpenBucket for FusedBuckets {
-    fn open(&self, entry: &BucketEntry) -> Result<Bucket, BucketError> {
-        let store = LakeStore { name: entry.name.to_string(), lake: self.0.clone(), fuse: self.1.clone() };
+    fn open(&self, entry: &BucketEntry, _role: Option<&AssumedRole>) -> Result<Bucket, BucketError> {
+        // Two entries may mean one place.
+        let name = entry.location.remote().map_or(entry.name.as_str(), |remote| &remote.bucket).to_owned();
+        let store = LakeStore { name, lake: self.0.clone(), fuse: self.1.clone() };
         Ok(Bucket::over(entry.name.clone(), Arc::new(store), BucketLimits::default()))
     }
 }
@@ -231,7 +235,8 @@ impl ObjectStore for LakeStore {
         self.lake.wait(name).await;
         let put = async {
             self.with(|objects| {
-                if mode == PutMode::Create && objects.contains_key(name) {
+                let keeps = !self.lake.overwrites.load(Ordering::SeqCst);
+                if keeps && mode == PutMode::Create && objects.contains_key(name) {
                     return PutOutcome::Exists;
                 }
                 let before = objects.insert(name.to_owned(), bytes.clone());
@@ -329,6 +334,8 @@ impl World {
             tick: Duration::from_millis(5),
             retry_min: Duration::from_millis(5),
             retry_max: Duration::from_millis(20),
+            look_every: Duration::from_millis(20),
+            slow_after: Duration::from_millis(50),
             ..Settings::new("unused")
         };
         let buckets = Arc::new(FusedBuckets(Arc::clone(&self.lake), fuse));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! prefix + zone ─▶ FolderPath ─▶ object_name ─▶ ObjectName ─┐
-//!                                                           ├─▶ Bucket ─▶ local directory | S3
+//!                                                           ├─▶ Bucket ─▶ local directory | S3 | OSS | Azure | Google
 //! rows ─▶ ObjectSchema ─▶ ObjectEncoder ─▶ EncodedObject ───┘
 //! ```
 //!
@@ -23,7 +23,9 @@ mod prefix;
 mod schema;
 mod table_file;
 
-pub use bucket::{Bucket, BucketError, BucketIdentity, BucketLimits, ListedObject, PutOutcome};
+pub use bucket::{
+    Bucket, BucketError, BucketIdentity, BucketLimits, ListedObject, Probe, PutOutcome, Surroundings,
+};
 pub use decode::{DecodeError, DecodedObject, read_object};
 pub use encode::{EncodeError, EncodedObject, ObjectEncoder, Operation, RowMeta};
 pub use event_time::EventTimeError;

@@ -3,12 +3,16 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use lakeferry_lake::{Bucket, BucketError, ObjectEncoder, PutOutcome};
+use lakeferry_lake::{Bucket, BucketError, BucketLimits, ObjectEncoder, PutOutcome, Surroundings};
 use lakeferry_model::delivery::{Compression, FieldKind};
 use lakeferry_model::{BucketEntry, BucketLocation, BucketName, ValueRef};
 
 use crate::rows::{META, manual, plain};
 use crate::s3_server::{KEY_SECRET, S3Server};
+use crate::stores::Shelf;
+use crate::stores::azure::{ACCOUNT_KEY, AzureServer};
+use crate::stores::google::GoogleServer;
+use crate::stores::oss::{KEY, OssServer};
 
 /// Where a suite gets its buckets from.
 trait Site {
@@ -38,6 +42,43 @@ async fn an_s3_endpoint_without_conditional_writes_keeps_the_contract() {
     contract(&S3Site { server: &server }).await;
 }
 
+#[tokio::test]
+async fn oss_keeps_the_contract() {
+    let server = OssServer::start().await;
+    contract(&ShelfSite { shelf: &server.shelf, entry: &|bucket| server.entry(bucket, KEY.1) }).await;
+}
+
+#[tokio::test]
+async fn azure_keeps_the_contract() {
+    let server = AzureServer::start().await;
+    contract(&ShelfSite { shelf: &server.shelf, entry: &|bucket| server.entry(bucket, ACCOUNT_KEY) }).await;
+}
+
+#[tokio::test]
+async fn google_keeps_the_contract() {
+    let server = GoogleServer::start().await;
+    contract(&ShelfSite { shelf: &server.shelf, entry: &|bucket| server.entry(bucket, true) }).await;
+}
+
+#[tokio::test]
+async fn a_store_that_overwrites_keeps_the_contract_once_it_is_probed() {
+    let server = OssServer::start().await;
+    server.shelf.faults.lock().overwrites = true;
+    server.shelf.make("lake");
+    let bucket = open(&server.entry("lake", KEY.1));
+    let probe = bucket.probe().await.unwrap();
+    assert!(!probe.creates && probe.appears_whole && probe.doubt().is_some(), "{probe:?}");
+    a_name_that_is_taken_is_left_alone(&bucket).await;
+    of_many_who_create_one_name_one_wins(&bucket).await;
+}
+
+/// A handle that uploads in parts what is larger than 10 MiB.
+pub fn open(entry: &BucketEntry) -> Bucket {
+    let limits = BucketLimits { part_bytes: 5 << 20, ..BucketLimits::default() };
+    let around = Surroundings { limits, ..Surroundings::new("unused") };
+    Bucket::open_in(entry, None, &around).unwrap()
+}
+
 async fn contract(site: &impl Site) {
     site.make("lake");
     let bucket = site.open("lake");
@@ -57,11 +98,11 @@ async fn contract(site: &impl Site) {
 async fn an_object_comes_back_whole(bucket: &Bucket) {
     for (name, bytes) in [
         ("a", Bytes::from_static(b"1")),
-        ("deep/year=2020/month=08/t_0_deep__1.parquet", Bytes::from(vec![7; 3_000_000])),
+        ("deep/year=2020/month=08/t_0_deep__1.parquet", Bytes::from(vec![7; 12_000_000])),
         ("é 漢+%20&=?#x/[1]*", Bytes::from_static(b"odd")),
     ] {
         assert_eq!(bucket.put_new(name, bytes.clone()).await.unwrap(), PutOutcome::Created, "{name}");
-        assert_eq!(bucket.read(name).await.unwrap(), Some(bytes.clone()), "{name}");
+        assert!(bucket.read(name).await.unwrap() == Some(bytes.clone()), "{name}");
         bucket.replace(name, bytes).await.unwrap();
     }
     assert_eq!(bucket.read("absent/x").await.unwrap(), None);
@@ -85,6 +126,11 @@ async fn of_many_who_create_one_name_one_wins(bucket: &Bucket) {
         created += u32::from(outcome == PutOutcome::Created);
     }
     assert_eq!(created, 1);
+    // Of those that are uploaded in parts, too.
+    let large = |byte: u8| Bytes::from(vec![byte; 12_000_000]);
+    assert_eq!(bucket.put_new("race/large", large(1)).await.unwrap(), PutOutcome::Created);
+    assert_eq!(bucket.put_new("race/large", large(2)).await.unwrap(), PutOutcome::Exists);
+    assert!(bucket.read("race/large").await.unwrap() == Some(large(1)));
 }
 
 async fn readers_never_see_a_part(bucket: &Bucket) {
@@ -158,7 +204,8 @@ async fn metadata_is_read_from_the_end(bucket: &Bucket) {
 
 async fn a_probe_leaves_nothing(bucket: &Bucket) {
     let before = bucket.list("").await.unwrap();
-    bucket.probe().await.unwrap();
+    let probe = bucket.probe().await.unwrap();
+    assert!(probe.creates && probe.appears_whole && probe.doubt().is_none(), "{probe:?}");
     assert_eq!(bucket.list("").await.unwrap(), before);
 }
 
@@ -189,7 +236,8 @@ async fn every_call_on_a_missing_bucket_says_so(site: &impl Site) {
         bucket.metadata("p/x").await.map(|_| ()),
         bucket.identity().await.map(|_| ()),
         bucket.identify(1).await.map(|_| ()),
-        bucket.probe().await,
+        bucket.probe().await.map(|_| ()),
+        bucket.put_new("p/large", Bytes::from(vec![1; 12_000_000])).await.map(|_| ()),
     ];
     for (at, call) in calls.into_iter().enumerate() {
         assert!(matches!(call, Err(BucketError::Missing { .. })), "call {at}: {call:?}");
@@ -224,7 +272,7 @@ struct S3Site<'a> {
 
 impl Site for S3Site<'_> {
     fn open(&self, bucket: &str) -> Bucket {
-        Bucket::open(&self.server.entry(bucket, KEY_SECRET), Path::new("unused")).unwrap()
+        open(&self.server.entry(bucket, KEY_SECRET))
     }
 
     fn make(&self, bucket: &str) {
@@ -233,5 +281,25 @@ impl Site for S3Site<'_> {
 
     fn remove(&self, bucket: &str) {
         std::fs::remove_dir_all(self.server.directory.path().join(bucket)).unwrap();
+    }
+}
+
+/// A store whose contents lie in memory.
+struct ShelfSite<'a> {
+    shelf: &'a Shelf,
+    entry: &'a (dyn Fn(&str) -> BucketEntry + Sync),
+}
+
+impl Site for ShelfSite<'_> {
+    fn open(&self, bucket: &str) -> Bucket {
+        open(&(self.entry)(bucket))
+    }
+
+    fn make(&self, bucket: &str) {
+        self.shelf.make(bucket);
+    }
+
+    fn remove(&self, bucket: &str) {
+        self.shelf.remove(bucket);
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lakeferry_lake::{Bucket, BucketError, BucketLimits, PutOutcome};
-use lakeferry_model::{BucketEntry, BucketLocation, BucketName};
+use lakeferry_lake::{Bucket, BucketError, BucketLimits, PutOutcome, Surroundings};
+use lakeferry_model::{BucketEntry, BucketLocation, BucketName, RemoteBucket};
 use tokio::net::TcpListener;
 
 use crate::s3_server::{KEY_SECRET, S3Server, entry};
@@ -15,6 +15,7 @@ const HASTY: BucketLimits = BucketLimits {
     call: Duration::from_millis(300),
     connect: Duration::from_millis(300),
     bytes_per_s_min: 1024 * 1024,
+    part_bytes: 1024 * 1024,
 };
 
 fn local(lake_dir: &Path) -> Bucket {
@@ -61,7 +62,8 @@ async fn a_store_that_cannot_be_reached_is_not_missing() {
 async fn a_store_that_never_answers_ends_in_a_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let bucket = Bucket::open_with(&entry(&url, "lake", KEY_SECRET), Path::new("unused"), HASTY).unwrap();
+    let around = Surroundings { limits: HASTY, ..Surroundings::new("unused") };
+    let bucket = Bucket::open_in(&entry(&url, "lake", KEY_SECRET), None, &around).unwrap();
     for error in errors_of_every_call(&bucket).await {
         assert!(matches!(error, BucketError::Other { retryable: true, .. }), "{error:?}");
     }
@@ -70,12 +72,8 @@ async fn a_store_that_never_answers_ends_in_a_time_out() {
 #[tokio::test]
 async fn a_store_that_asks_for_a_role_is_denied_rather_than_looked_for() {
     let mut entry = entry("http://127.0.0.1:1", "lake", KEY_SECRET);
-    entry.location = BucketLocation::S3 {
-        bucket: "b".to_owned(),
-        endpoint: Some("http://127.0.0.1:1".to_owned()),
-        region: "us-east-1".to_owned(),
-        credentials: None,
-    };
+    let endpoint = Some("http://127.0.0.1:1".to_owned());
+    entry.location = BucketLocation::S3(RemoteBucket { endpoint, ..RemoteBucket::named("b") });
     assert!(Bucket::open(&entry, Path::new("unused")).unwrap_err().is_denied());
 }
 
@@ -163,4 +161,24 @@ async fn making_a_local_bucket_twice_is_fine() {
     Bucket::create(&entry, lake.path()).await.unwrap();
     Bucket::open(&entry, lake.path()).unwrap().probe().await.unwrap();
     assert!(Bucket::create(&entry, &lake.path().join("absent")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_store_with_an_authority_of_its_own_is_trusted_by_its_certificate() {
+    let server = S3Server::start_with_tls().await;
+    server.make_bucket("lake");
+    let entry = server.entry("lake", KEY_SECRET);
+    let strange = Bucket::open(&entry, Path::new("unused")).unwrap();
+    let error = strange.probe().await.unwrap_err();
+    assert!(matches!(error, BucketError::Other { retryable: true, .. }), "{error:?}");
+    let mut remote = entry.location.remote().unwrap().clone();
+    let with = |remote: RemoteBucket| BucketEntry { location: BucketLocation::S3(remote), ..entry.clone() };
+    remote.ca_file = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/test-only-ca.pem"));
+    let trusted = Bucket::open(&with(remote.clone()), Path::new("unused")).unwrap();
+    trusted.probe().await.unwrap();
+    for (file, word) in [("no/such/file", "no/such/file"), ("Cargo.toml", "there is none")] {
+        remote.ca_file = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+        let error = Bucket::open(&with(remote.clone()), Path::new("unused")).unwrap_err();
+        assert!(error.in_full().contains(word), "{}", error.in_full());
+    }
 }

@@ -2,9 +2,12 @@
 
 mod bucket_contract;
 mod bucket_failures;
+mod credentials;
 mod encoding;
 mod roundtrip;
 mod rows;
 mod s3_server;
+mod stores;
 mod sync_marks;
 mod table_files;
+mod uploads;

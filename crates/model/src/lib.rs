@@ -21,7 +21,8 @@ mod value;
 mod violation;
 
 pub use access::{
-    AccessKey, AccessKind, BucketEntry, BucketLocation, InstanceEntry, RoleEntry, Secret, StoreCredentials,
+    AccessKey, AccessKind, Ambient, AssumedRole, BucketEntry, BucketLocation, InstanceEntry, RemoteBucket,
+    RoleEntry, Secret, StoreCredentials,
 };
 pub use change::{
     CellChange, ColumnUpdate, Condition, Returning, RowChange, RowExistence, RowOperation, check_key_value,

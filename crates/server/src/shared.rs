@@ -85,7 +85,7 @@ impl Shared {
         // A role that cannot be named is delivery's to refuse.
         let Ok(name) = RoleName::parse(&destination.role) else { return Ok(()) };
         if self.store.role(&name).is_none() {
-            let role = RoleEntry { name, created_at: self.clock().now_micros() };
+            let role = RoleEntry { name, created_at: self.clock().now_micros(), assumed: None };
             self.store.put_role(role).await?;
         }
         Ok(())

@@ -11,8 +11,8 @@ mod task;
 use clap::{Parser, Subcommand};
 
 pub use catalog::{
-    AddBucket, BucketCommand, CreateKey, DeleteKey, InstanceCommand, KeyCommand, ListArgs, NameArgs,
-    RoleCommand,
+    AddBucket, BucketCommand, CheckBucket, CreateKey, CreateRole, DeleteKey, InstanceCommand, KeyCommand,
+    ListArgs, NameArgs, Place, RoleCommand,
 };
 pub use demo::DemoArgs;
 pub use rows::{ExportRows, ImportRows, RowsArgs, ScanTable};

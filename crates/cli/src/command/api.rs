@@ -1,14 +1,16 @@
 //! The JSON API's answers as the commands read them, and its paths.
 
 use lakeferry_model::delivery::{Mode, TaskSpec, TaskStatus};
-use lakeferry_model::{AccessKind, BucketName, InstanceName, Micros, RoleName, TableName, TaskName};
+use lakeferry_model::{
+    AccessKind, AssumedRole, BucketName, InstanceName, Micros, RoleName, TableName, TaskName,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// An instance or a role: little more than a name.
+/// An instance: little more than a name.
 #[derive(Debug, Deserialize)]
 pub struct Named<N> {
     pub name: N,
@@ -17,8 +19,16 @@ pub struct Named<N> {
 
 /// An instance, as listed.
 pub type Instance = Named<InstanceName>;
+
 /// A role, as listed.
-pub type Role = Named<RoleName>;
+#[derive(Debug, Deserialize)]
+pub struct Role {
+    pub name: RoleName,
+    /// What the store's own STS knows it as.
+    #[serde(default)]
+    pub assumed: Option<AssumedRole>,
+    pub created_at: Micros,
+}
 
 /// A bucket, as listed.
 #[derive(Debug, Deserialize)]
@@ -29,7 +39,36 @@ pub struct Bucket {
     pub url: Option<String>,
     #[serde(default)]
     pub endpoint: Option<String>,
+    #[serde(default)]
+    pub access_key_id: Option<String>,
+    #[serde(default)]
+    pub credentials_from: Option<String>,
+    #[serde(default)]
+    pub assume_role: Option<String>,
+    /// It has no credentials of its own.
+    #[serde(default)]
+    pub needs_role: bool,
+    #[serde(default)]
+    pub probe: Option<Probe>,
     pub created_at: Micros,
+}
+
+/// What was found when a bucket was tried out.
+#[derive(Debug, Deserialize)]
+pub struct Probe {
+    pub creates: bool,
+    pub appears_whole: bool,
+}
+
+/// How trying a bucket out ended.
+#[derive(Debug, Deserialize)]
+pub struct Checked {
+    #[serde(default)]
+    pub error: Option<String>,
+    #[serde(default)]
+    pub probe: Option<Probe>,
+    #[serde(default)]
+    pub detail: Option<String>,
 }
 
 /// An access key, as listed: its secret is told only once, when it is made.

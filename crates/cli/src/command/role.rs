@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::api::{self, Role};
-use crate::args::{ListArgs, NameArgs, RoleCommand};
+use crate::args::{CreateRole, ListArgs, NameArgs, RoleCommand};
 use crate::connection::{Connection, name};
 use crate::console;
 use crate::failure::Failure;
@@ -18,10 +18,16 @@ pub async fn run(command: RoleCommand) -> Result<(), Failure> {
     }
 }
 
-async fn create(args: NameArgs) -> Result<(), Failure> {
+async fn create(args: CreateRole) -> Result<(), Failure> {
     let role = name::role(&args.name)?;
     let server = Connection::open(&args.server)?;
-    server.post("roles", &json!({ "name": role })).await?;
+    let asked = json!({
+        "name": role,
+        "arn": args.arn,
+        "external_id": args.external_id,
+        "sts_endpoint": args.sts_endpoint,
+    });
+    server.post("roles", &asked).await?;
     console::answer(format_args!("made role {role}"))
 }
 
@@ -45,9 +51,10 @@ async fn list(args: ListArgs) -> Result<(), Failure> {
         console::note("there is no role yet; the first delivery task makes the service's own");
         return Ok(());
     }
-    let mut columns = Columns::new(["ROLE", "MADE"]);
+    let mut columns = Columns::new(["ROLE", "ARN", "MADE"]);
     for role in roles {
-        columns.row([role.name.to_string(), text::instant(role.created_at)]);
+        let arn = role.assumed.map_or_else(|| "-".to_owned(), |assumed| assumed.arn);
+        columns.row([role.name.to_string(), arn, text::instant(role.created_at)]);
     }
     console::answer(columns)
 }

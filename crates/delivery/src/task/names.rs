@@ -47,6 +47,9 @@ impl Task {
         if entry.bucket_identity.is_some() && identity != entry.bucket_identity {
             return Ok(Settled::Refounded);
         }
+        if let Some(identity) = identity {
+            self.env.claims.claim(self.id, self.claim(identity))?;
+        }
         let mut highest = BTreeMap::new();
         if !entry.are_names_listed {
             let (task, suffix) = (entry.name(), &entry.spec.destination.suffix);
@@ -96,7 +99,9 @@ impl Task {
         let destination = &entry.spec.destination;
         let bucket = self.env.destinations.find(destination)?;
         let of_bucket = |error| Trouble::of_bucket(&destination.bucket, &error);
-        bucket.probe().await.map_err(of_bucket)?;
+        let probe = bucket.probe().await.map_err(of_bucket)?;
+        self.env.destinations.note_probe(&destination.bucket, probe, self.env.clock.now_micros());
+        self.board.set_doubt(probe.doubt());
         Ok(bucket)
     }
 

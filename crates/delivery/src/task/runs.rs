@@ -2,12 +2,13 @@
 
 use lakeferry_durable::Place;
 use lakeferry_model::delivery::Phase;
+use lakeferry_store::PartitionId;
 
 use super::Task;
 use crate::cut::{LaneTicket, abandon};
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::space::{Stage, Totals, Writes};
+use crate::space::{Pin, Stage, StoredTask, Totals, Writes};
 use crate::stop::Stopped;
 
 /// Why a new run begins.
@@ -36,6 +37,7 @@ impl Task {
             }
             book.totals = Totals::default();
             writes.put_totals(self.id, &book.totals);
+            let lost = self.changes_lost(&book);
             if book.entry.follows_log() {
                 let head = |partition| (partition, self.source.head(partition));
                 let heads: Vec<_> = self.source.partitions().into_iter().map(head).collect();
@@ -47,7 +49,7 @@ impl Task {
             entry.are_names_listed = false;
             if reason == RunReason::Refounded {
                 entry.bucket_identity = None;
-                entry.note = Some("the bucket was made again, so everything is delivered again".to_owned());
+                entry.note = Some(refounded(lost));
             } else {
                 entry.note = None;
             }
@@ -63,6 +65,14 @@ impl Task {
             self.env.janitor.wake();
             self.run.lock().stop();
         }
+    }
+
+    /// Changes that were delivered by themselves, and that a new run brings only as the rows they led to.
+    fn changes_lost(&self, book: &StoredTask) -> u64 {
+        let followed = |(partition, pin): (&PartitionId, &Pin)| {
+            self.source.head(*partition).sequence.saturating_sub(pin.sequence)
+        };
+        if book.entry.follows_log() { book.pins.iter().map(followed).sum() } else { 0 }
     }
 
     /// Marks the task deleted. From now on none of its lanes can write anything, and its names are burned.
@@ -82,7 +92,9 @@ impl Task {
         Place::TaskDeleted.pass();
         book.entry = entry;
         self.board.set_entry(&book.entry);
-        self.burn(&book).await
+        self.burn(&book).await?;
+        self.env.claims.release(self.id);
+        Ok(())
     }
 
     /// Removes everything of a deleted task; the names of its prepared cuts are abandoned.
@@ -94,5 +106,18 @@ impl Task {
         self.space.write_surely(writes, &self.env.closing.handle()).await?;
         self.env.janitor.wake();
         Ok(())
+    }
+}
+
+/// What a person should know of the run after a bucket was made again.
+fn refounded(changes_lost: u64) -> String {
+    let again = "the bucket was made again, so everything is delivered again, the table as it is now first";
+    match changes_lost {
+        0 => again.to_owned(),
+        1 => format!("{again}; 1 change since the task began is in it only as the row it led to"),
+        count => format!(
+            "{again}; {count} changes since the task began are in it only as the rows they led to, and rows deleted \
+             meanwhile are not"
+        ),
     }
 }

@@ -1,13 +1,20 @@
 //! Whether the endpoint that a task names is the one of its bucket's entry.
 
-use lakeferry_model::{BucketEntry, BucketLocation};
+use lakeferry_model::BucketEntry;
+
+/// What our own program names where nobody has asked for an endpoint: the one of the bucket's entry.
+const UNASKED: &str = "local";
 
 /// Whether a task that names this endpoint means the store of the bucket's entry. Scheme, `-internal`, a
 /// bucket in front of the host and a path behind it make no difference. A local bucket, and an entry without
 /// an endpoint, accepts any.
 pub fn endpoint_agrees(named: &str, entry: &BucketEntry) -> bool {
-    let BucketLocation::S3 { bucket, endpoint: Some(endpoint), .. } = &entry.location else { return true };
-    let buckets = [bucket.as_str(), entry.name.as_str()];
+    let Some(remote) = entry.location.remote() else { return true };
+    let Some(endpoint) = &remote.endpoint else { return true };
+    if named == UNASKED {
+        return true;
+    }
+    let buckets = [remote.bucket.as_str(), entry.name.as_str()];
     bare_host(named, &buckets) == bare_host(endpoint, &buckets)
 }
 
@@ -33,17 +40,15 @@ fn bare_host(endpoint: &str, buckets: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lakeferry_model::BucketName;
+    use lakeferry_model::{BucketLocation, BucketName, RemoteBucket};
 
     fn entry(endpoint: Option<&str>) -> BucketEntry {
         BucketEntry {
             name: BucketName::parse("lake").unwrap(),
-            location: BucketLocation::S3 {
-                bucket: "real-lake".to_owned(),
+            location: BucketLocation::S3(RemoteBucket {
                 endpoint: endpoint.map(str::to_owned),
-                region: "r".to_owned(),
-                credentials: None,
-            },
+                ..RemoteBucket::named("real-lake")
+            }),
             created_at: 0,
         }
     }
@@ -76,6 +81,12 @@ mod tests {
             assert!(!endpoint_agrees(other, &oss), "{other}");
         }
         assert!(!endpoint_agrees("http://127.0.0.1:9001", &entry(Some("http://127.0.0.1:9000"))));
+    }
+
+    #[test]
+    fn a_task_that_asks_for_no_endpoint_takes_the_entrys() {
+        assert!(endpoint_agrees("local", &entry(Some("http://127.0.0.1:9000"))));
+        assert!(!endpoint_agrees("local.example.com", &entry(Some("http://127.0.0.1:9000"))));
     }
 
     #[test]

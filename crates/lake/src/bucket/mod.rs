@@ -1,25 +1,38 @@
 //! Buckets: where objects are put.
 //!
-//! [`Store`] is the seam to a place that keeps objects: a local directory, an S3-compatible store, or in tests
-//! one that fails on demand. [`Bucket`] is the handle that everybody else holds: the same calls, each within a
+//! [`Store`] is the seam to a place that keeps objects: a local directory, an S3-compatible store, OSS, Azure,
+//! Google, or in tests one that fails on demand. [`Bucket`] is the handle that everybody else holds: the same calls, each within a
 //! time limit, and what can be said in terms of them.
 //!
 //! An object appears whole or not at all, and has survived a power cut when its put has answered. A put that
 //! answers with an error, or whose future is dropped, may still land later.
 
+mod answer;
+mod assume;
+mod azure;
+mod cloud;
+mod credentials;
 mod direct;
 mod endpoint;
 mod error;
+mod google;
+mod http;
 mod local;
+mod oss;
+mod oss_identity;
+mod probe;
 mod s3;
+mod surroundings;
+mod uploads;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lakeferry_model::{BucketEntry, BucketLocation, BucketName, Micros};
+use lakeferry_model::{AssumedRole, BucketEntry, BucketLocation, BucketName, Micros, RemoteBucket};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,6 +40,8 @@ use crate::SERVICE_FOLDER;
 use crate::decode::{Footer, read_metadata};
 pub use endpoint::endpoint_agrees;
 pub use error::BucketError;
+pub use probe::Probe;
+pub use surroundings::{Environment, Surroundings};
 
 /// Bytes of an object's end that are read for its metadata at first: how long the rest of it is. Stores have
 /// their own ideas of an end that is longer than the object, so no more is asked for than is surely there.
@@ -52,6 +67,12 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
         folder: &str,
         show: &mut (dyn FnMut(ListedObject) + Send),
     ) -> Result<(), BucketError>;
+
+    /// Ends uploads of that name that a crash has left half-way, where the store keeps such. Only while nobody
+    /// puts it.
+    async fn end_uploads(&self, _name: &str) -> Result<(), BucketError> {
+        Ok(())
+    }
 
     /// Removes what puts that were cut off by a crash have left behind. Only when no put is under way.
     async fn clean_temporary(&self) -> Result<(), BucketError>;
@@ -111,11 +132,18 @@ pub struct BucketLimits {
     pub connect: Duration,
     /// The slowest upload that is waited for, in bytes per second.
     pub bytes_per_s_min: u32,
+    /// Objects larger than two of these are uploaded in parts of this size. Stores take no less than 5 MiB.
+    pub part_bytes: usize,
 }
 
 impl Default for BucketLimits {
     fn default() -> Self {
-        Self { call: Duration::from_secs(20), connect: Duration::from_secs(5), bytes_per_s_min: 512 * 1024 }
+        Self {
+            call: Duration::from_secs(20),
+            connect: Duration::from_secs(5),
+            bytes_per_s_min: 512 * 1024,
+            part_bytes: 16 * 1024 * 1024,
+        }
     }
 }
 
@@ -124,6 +152,11 @@ impl BucketLimits {
     fn transfer(&self, bytes: usize) -> Duration {
         let per_s = self.bytes_per_s_min.max(1) as usize;
         self.call + Duration::from_secs((bytes / per_s) as u64)
+    }
+
+    /// Whether an object of that size is uploaded in parts.
+    fn takes_parts(&self, bytes: usize) -> bool {
+        bytes > self.part_bytes.saturating_mul(2)
     }
 }
 
@@ -142,6 +175,8 @@ pub struct Bucket {
     name: BucketName,
     store: Arc<dyn Store>,
     limits: BucketLimits,
+    /// A probe has seen the store replace what it was told to leave alone.
+    overwrites: Arc<AtomicBool>,
 }
 
 impl Bucket {
@@ -152,31 +187,34 @@ impl Bucket {
     /// `Denied` if the entry has no credentials though its store needs some; `Other` if its endpoint makes no
     /// sense.
     pub fn open(entry: &BucketEntry, lake_dir: &Path) -> Result<Self, BucketError> {
-        Self::open_with(entry, lake_dir, BucketLimits::default())
+        Self::open_in(entry, None, &Surroundings::new(lake_dir))
     }
 
-    /// The same with other limits.
+    /// The same with a role that a task names, in other surroundings. A bucket with credentials of its own does
+    /// not use the role.
     ///
     /// # Errors
     /// As [`Bucket::open`].
-    pub fn open_with(
+    pub fn open_in(
         entry: &BucketEntry,
-        lake_dir: &Path,
-        limits: BucketLimits,
+        role: Option<&AssumedRole>,
+        around: &Surroundings,
     ) -> Result<Self, BucketError> {
         let store: Arc<dyn Store> = match &entry.location {
-            BucketLocation::Local => Arc::new(local::LocalStore::new(lake_dir, &entry.name, limits)),
-            BucketLocation::S3 { bucket, endpoint, region, credentials } => {
-                let endpoint = endpoint.as_deref();
-                Arc::new(s3::S3Store::new(bucket, endpoint, region, credentials.as_ref(), limits)?)
+            BucketLocation::Local => {
+                Arc::new(local::LocalStore::new(&around.lake_dir, &entry.name, around.limits))
             }
+            BucketLocation::S3(remote) => Arc::new(s3::open(remote, role_of(remote, role)?, around)?),
+            BucketLocation::Oss(remote) => Arc::new(oss::open(remote, role_of(remote, role)?, around)?),
+            BucketLocation::Azure(remote) => Arc::new(azure::open(remote, around)?),
+            BucketLocation::Google(remote) => Arc::new(google::open(remote, around)?),
         };
-        Ok(Self { name: entry.name.clone(), store, limits })
+        Ok(Self::over(entry.name.clone(), store, around.limits))
     }
 
     /// A handle on any store, such as one that a test makes fail.
     pub fn over(name: BucketName, store: Arc<dyn Store>, limits: BucketLimits) -> Self {
-        Self { name, store, limits }
+        Self { name, store, limits, overwrites: Arc::default() }
     }
 
     /// Makes the directory of a local bucket, durably. A bucket of a store is made by its operator there, and
@@ -189,7 +227,7 @@ impl Bucket {
             BucketLocation::Local => {
                 local::LocalStore::new(lake_dir, &entry.name, BucketLimits::default()).create().await
             }
-            BucketLocation::S3 { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -204,7 +242,24 @@ impl Bucket {
     /// What the store says. The object may be there all the same, then or later.
     pub async fn put_new(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, BucketError> {
         let limit = self.limits.transfer(bytes.len());
+        // Names are used once by one service, so looking first does where the store cannot.
+        if self.overwrites.load(Ordering::Relaxed) && self.store.read(name, Part::End(1)).await?.is_some() {
+            return Ok(PutOutcome::Exists);
+        }
         within(limit, self.store.put(name, bytes, PutMode::Create)).await?
+    }
+
+    /// Writes an object under a name that may be taken, as the store itself does it.
+    async fn create_over(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, BucketError> {
+        within(self.limits.call, self.store.put(name, bytes, PutMode::Create)).await?
+    }
+
+    /// Ends uploads of that name that a crash has left half-way. Only while nobody puts it.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn end_uploads(&self, name: &str) -> Result<(), BucketError> {
+        within(self.limits.call, self.store.end_uploads(name)).await?
     }
 
     /// Writes an object, over one of the same name if there is one. Readers see the old or the new, whole.
@@ -279,19 +334,6 @@ impl Bucket {
         }
     }
 
-    /// Tries the bucket: that it is there, and that objects can be written and deleted.
-    ///
-    /// # Errors
-    /// What keeps delivery from using it.
-    pub async fn probe(&self) -> Result<(), BucketError> {
-        // Some stores make a missing bucket with the first put, so it is looked for by listing.
-        let folder = format!("{SERVICE_FOLDER}/probe");
-        self.store.visit(&folder, &mut |_| ()).await?;
-        let name = format!("{folder}/{}", Uuid::new_v4());
-        self.replace(&name, Bytes::from_static(b"probe")).await?;
-        self.delete(&name).await
-    }
-
     /// The bucket's identity; nothing if it was never used, or made again since.
     ///
     /// # Errors
@@ -329,6 +371,19 @@ impl Bucket {
     /// What the store says.
     pub async fn clean_temporary(&self) -> Result<(), BucketError> {
         within(self.limits.call, self.store.clean_temporary()).await?
+    }
+}
+
+/// The role to be assumed for a bucket: its own, or the one of the task if it has nothing else.
+fn role_of<'r>(
+    remote: &'r RemoteBucket,
+    of_task: Option<&'r AssumedRole>,
+) -> Result<Option<&'r AssumedRole>, BucketError> {
+    match (&remote.assumed, of_task) {
+        (Some(own), _) => Ok(Some(own)),
+        (None, _) if !remote.needs_role() => Ok(None),
+        (None, Some(role)) => Ok(Some(role)),
+        (None, None) => Err(credentials::nobody(&remote.bucket, "it has neither a key nor a role")),
     }
 }
 

@@ -7,8 +7,9 @@
 //! | Method and path | |
 //! |---|---|
 //! | GET, POST `/instances` | the instances; makes one: `{"name"}` |
-//! | GET, POST `/buckets` | the bucket table; adds to it: `{"name", "url"?, "endpoint"?, "region"?, "access_key_id"?, "access_key_secret"?}` |
-//! | GET, POST `/roles`, DELETE `/roles/{name}` | the roles; makes one: `{"name"}` |
+//! | GET, POST `/buckets` | the bucket table; adds to it: `{"name", "url"?, "endpoint"?, "region"?, "access_key_id"?, "access_key_secret"?, "credentials_from"?, "assume_role"?, "external_id"?, "sts_endpoint"?, "ca_file"?}` |
+//! | POST `/buckets/{name}/check` | tries a bucket out: `{"role"?}`; answers `{"error", "probe", "detail"}` |
+//! | GET, POST `/roles`, DELETE `/roles/{name}` | the roles; makes one: `{"name", "arn"?, "external_id"?, "sts_endpoint"?}` |
 //! | GET, POST `/keys`, DELETE `/keys/{id}` | the access keys, without secrets; makes one: `{"kind", "instances"}` |
 //! | GET `/instances/{instance}/tables` | its tables |
 //! | GET `/instances/{instance}/tables/{table}` | schema, options, partitions, tasks |
@@ -45,6 +46,7 @@ pub fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     Router::new()
         .route(&api("/instances"), get(instances::list).post(instances::create))
         .route(&api("/buckets"), get(buckets::list).post(buckets::create))
+        .route(&api("/buckets/{name}/check"), post(buckets::check))
         .route(&api("/roles"), get(roles::list).post(roles::create))
         .route(&api("/roles/{name}"), delete(roles::remove))
         .route(&api("/keys"), get(keys::list).post(keys::create))
