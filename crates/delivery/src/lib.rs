@@ -8,6 +8,7 @@
 //! - [`registry`]: all tasks: made, found, deleted. [`task`]: one task's life and its runs.
 //! - [`scan`] with [`builder`]: the full phase. [`lane`] with [`gather`]: the incremental phase.
 //! - [`cut`]: prepared, then committed or given up. [`upload`]: into the bucket. [`space`]: what is written.
+//! - [`limit`]: how fast it may be. [`history`]: what it has been through.
 //! - [`progress`], [`status`]: how far it is. [`memory`]: the one budget. [`janitor`]: what was abandoned.
 //!
 //! Every cut is written down with the names of its objects before anything is uploaded, and committed after
@@ -21,8 +22,10 @@ mod encode;
 mod encoders;
 mod error;
 mod gather;
+mod history;
 mod janitor;
 mod lane;
+mod limit;
 mod memory;
 mod placement;
 mod progress;
@@ -44,7 +47,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use lakeferry_model::TaskName;
-use lakeferry_model::delivery::{Mode, TaskSpec, Tuning};
+use lakeferry_model::delivery::{Mode, TaskEvent, TaskSpec, Tuning, TuningChange};
 use lakeferry_store::{LogReaders, PartitionId, Store, Table, TableId};
 
 pub use destination::{LakeBuckets, OpenBucket};
@@ -157,6 +160,48 @@ impl Delivery {
     /// `Initializing` in INIT; if there is no such task.
     pub async fn deliver_again(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
         self.registry.deliver_again(table, name).await
+    }
+
+    /// Pauses a task, also over restarts. A cut that is on its way is committed before it rests, or given up if
+    /// it has to wait for its store. Its log stays pinned meanwhile. A paused one stays paused.
+    ///
+    /// # Errors
+    /// If there is no such task, or the engine does not answer; `Unknown` if it may be paused all the same.
+    pub async fn pause(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
+        self.registry.set_paused(table, name, true).await
+    }
+
+    /// Lets a paused task go on from where it was. One that is not paused goes on.
+    ///
+    /// # Errors
+    /// As [`Delivery::pause`].
+    pub async fn resume(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
+        self.registry.set_paused(table, name, false).await
+    }
+
+    /// Has a task in trouble try again at once, instead of at its next try.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub fn retry_now(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
+        self.registry.retry_now(table, name)
+    }
+
+    /// Changes those settings of a task that need no new version of its configuration. They hold at once, also
+    /// for what is gathered already. Lanes are spread anew with the next run.
+    ///
+    /// # Errors
+    /// `Invalid` for a value out of its range; else as [`Delivery::pause`].
+    pub async fn tune(&self, table: &Table, name: &TaskName, change: &TuningChange) -> Result<(), Error> {
+        self.registry.tune(table, name, change).await
+    }
+
+    /// What a task has been through, oldest first: its latest 200 events, also of earlier starts.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub fn history(&self, table: &Table, name: &TaskName) -> Result<Vec<TaskEvent>, Error> {
+        self.registry.history(table, name)
     }
 
     /// What a new task gets that names nothing else.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lakeferry_engine::{Area, Batch, Engine, Scan, Space, SpaceId, WriteError};
 use lakeferry_lake::ObjectSchema;
+use lakeferry_model::delivery::TaskEvent;
 use lakeferry_store::PartitionId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -66,6 +67,13 @@ impl TaskSpace {
     pub(crate) async fn abandoned(&self) -> Result<Vec<Abandoned>, Error> {
         let entries = self.entries(Bytes::from_static(b"a"), Some(Bytes::from_static(b"b"))).await?;
         entries.iter().map(|(_, value)| json(value)).collect()
+    }
+
+    /// Events of a task that are written down.
+    #[cfg(test)]
+    pub(crate) async fn event_count(&self, task: TaskId) -> usize {
+        let (from, to) = (Key::new(b'h', task), Key::new(b'h', task).u64(u64::MAX));
+        self.entries(from.0.into(), Some(to.0.into())).await.unwrap().len()
     }
 
     async fn entries(&self, mut from: Bytes, to: Option<Bytes>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
@@ -155,6 +163,14 @@ impl Writes {
 
     pub(crate) fn remove_range(&mut self, task: TaskId, number: u32) {
         self.0.delete(Key::new(b's', task).u32(number).0);
+    }
+
+    pub(crate) fn put_event(&mut self, task: TaskId, event: &TaskEvent) {
+        self.put(Key::new(b'h', task).u64(event.number), event);
+    }
+
+    pub(crate) fn remove_event(&mut self, task: TaskId, number: u64) {
+        self.0.delete(Key::new(b'h', task).u64(number).0);
     }
 
     pub(crate) fn put_low(&mut self, task: TaskId, lane: u32, partition: PartitionId, low: u64) {
@@ -291,6 +307,7 @@ fn stored(entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Stored, Error> {
             lanes: BTreeMap::new(),
             ranges: BTreeMap::new(),
             totals: Totals::default(),
+            events: Vec::new(),
         });
     }
     for (key, value) in parts {
@@ -311,6 +328,7 @@ fn stored(entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Stored, Error> {
 impl StoredTask {
     fn take(&mut self, kind: u8, mut key: KeyReader<'_>, value: &[u8]) -> Result<(), Error> {
         match kind {
+            b'h' => self.events.push(json(value)?),
             b'm' => self.schema = Some(Arc::new(json(value)?)),
             b't' => self.totals = json(value)?,
             b'n' => drop(self.pins.insert(key.partition()?, json(value)?)),

@@ -9,6 +9,7 @@
 //!
 //! A *run* goes through 3 to 5. "Deliver again", and a bucket that was made again, begin a new one.
 
+mod control;
 mod making;
 mod marks;
 mod names;
@@ -19,8 +20,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lakeferry_lake::{FolderPath, ObjectSchema, Prefix, Zone, object_name};
-use lakeferry_model::Clock;
-use lakeferry_model::delivery::{Phase, TaskSpec};
+use lakeferry_model::delivery::{Phase, TaskError, TaskEventKind, TaskSpec};
+use lakeferry_model::{Clock, Micros};
 use lakeferry_store::Store;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -30,8 +31,10 @@ use crate::encode::Form;
 use crate::encoders::Encoders;
 use crate::error::Error;
 use crate::gather::CutRules;
+use crate::history::History;
 use crate::janitor::Janitor;
 use crate::lane::Lane;
+use crate::limit::Limiter;
 use crate::memory::{Account, Budget};
 use crate::placement::Placement;
 use crate::progress::Progress;
@@ -42,7 +45,8 @@ use crate::source::Source;
 use crate::space::{Stage, StoredTask, TaskId, TaskSpace};
 use crate::status::{Board, Who};
 use crate::stop::{Stop, Stopped, Stopper};
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, code_name};
+pub(crate) use control::{Paused, Wish};
 use making::first_schema;
 pub(crate) use runs::RunReason;
 
@@ -72,6 +76,12 @@ pub(crate) struct Task {
     pub(crate) board: Board,
     pub(crate) columns: Columns,
     pub(crate) account: Account,
+    pub(crate) history: History,
+    pub(crate) limiter: Limiter,
+    /// What was last asked of it.
+    wishes: watch::Sender<Wish>,
+    /// Ends with the task's life, over all its runs.
+    life: Stopper,
     prefix: Prefix,
     zone: Zone,
     /// Stops the run under way.
@@ -92,8 +102,10 @@ impl Task {
         env: Arc<Env>,
         source: Arc<dyn Source>,
         space: TaskSpace,
-        stored: StoredTask,
+        mut stored: StoredTask,
     ) -> Result<Arc<Self>, Error> {
+        let board = Board::new(&stored);
+        let history = History::new(std::mem::take(&mut stored.events));
         let spec = &stored.entry.spec;
         let prefix = Prefix::parse(&spec.destination.prefix)?;
         let zone = Zone::parse(&spec.destination.zone)?;
@@ -103,9 +115,13 @@ impl Task {
         };
         let task = Self {
             id: stored.entry.id,
-            board: Board::new(&stored),
+            board,
             columns: Columns::new(schema),
             account: env.budget.account(stored.entry.id),
+            history,
+            limiter: Limiter::default(),
+            wishes: watch::channel(Wish::written(stored.entry.is_paused)).0,
+            life: Stopper::new(),
             prefix,
             zone,
             run: Mutex::new(Stopper::new()),
@@ -123,6 +139,12 @@ impl Task {
 
     /// Lives until the task is deleted or delivery is closed.
     pub(crate) async fn live(self: Arc<Self>) {
+        let over = self.life.handle();
+        tokio::join!(Arc::clone(&self).live_runs(), self.history.keep(self.id, &self.space, &over));
+        self.history.keep_last(self.id, &self.space).await;
+    }
+
+    async fn live_runs(self: Arc<Self>) {
         while let Some(stop) = self.next_run() {
             let run = tokio::spawn({
                 let task = Arc::clone(&self);
@@ -155,6 +177,7 @@ impl Task {
         let run = self.run.lock();
         self.is_over.store(true, Ordering::SeqCst);
         run.stop();
+        self.life.stop();
     }
 
     /// Waits until the pins are written.
@@ -207,25 +230,32 @@ impl Task {
         self.asked.send_modify(|asked| *asked += 1);
     }
 
-    /// Shows a trouble, and waits as long as so many failures in a row call for.
-    pub(crate) async fn wait_in_trouble(
-        &self,
-        who: Who,
-        trouble: Trouble,
-        failures: u32,
-        stop: &Stop,
-    ) -> Result<(), Stopped> {
-        let wait = self.env.settings.backoff(failures);
-        if failures == 1 {
-            tracing::warn!(task = %self.id, ?who, trouble = trouble.text(), "delivery cannot go on, trying again");
-        }
-        let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-        self.board.set_trouble(who, trouble, self.env.clock.now_micros().saturating_add(micros));
-        self.account.set_failing(true);
-        stop.sleep(wait).await
+    /// Notes an event in the task's history.
+    pub(crate) fn note(&self, kind: TaskEventKind, text: String) {
+        self.history.note(self.env.clock.now_micros(), kind, text);
     }
 
+    /// Shows what keeps the task from going on.
+    pub(crate) fn show_trouble(&self, who: Who, trouble: Trouble, next_try_at: Micros) {
+        let text = match trouble.code() {
+            TaskError::Ok => trouble.text().to_owned(),
+            code => format!("{}: {}", code_name(code), trouble.text()),
+        };
+        if self.board.set_trouble(who, trouble, next_try_at) {
+            self.note(TaskEventKind::Trouble, text);
+        }
+    }
+
+    /// Shows that somebody's trouble is over.
     pub(crate) fn clear_trouble(&self, who: Who) {
+        if self.board.clear_trouble(who) {
+            self.note(TaskEventKind::Recovered, "delivery goes on".to_owned());
+        }
+        self.account.set_failing(false);
+    }
+
+    /// Shows somebody's trouble no more, since nobody tries any more; it may be there still.
+    pub(crate) fn forget_trouble(&self, who: Who) {
         self.board.clear_trouble(who);
         self.account.set_failing(false);
     }
@@ -233,6 +263,11 @@ impl Task {
     /// The time passed, by the monotonic clock.
     pub(crate) fn now(&self) -> Duration {
         self.env.clock.monotonic()
+    }
+
+    /// Tells whenever something is asked of the task.
+    pub(crate) fn wishes(&self) -> watch::Receiver<Wish> {
+        self.wishes.subscribe()
     }
 
     pub(crate) fn asked(&self) -> watch::Receiver<u64> {
@@ -294,7 +329,7 @@ impl Task {
 
 /// Keeps a lane going: one that ends by a mistake of ours begins again from its progress.
 async fn keep_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) {
-    while stop.check().is_ok() {
+    while task.wait_while_paused(&stop).await.is_ok() {
         let (task_, stop_) = (Arc::clone(&task), stop.clone());
         let worker = tokio::spawn(async move {
             let lane = Lane::begin(task_, lane, run, stop_).await?;
@@ -303,7 +338,8 @@ async fn keep_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) {
         if let Err(error) = worker.await {
             tracing::error!(task = %task.id, lane, %error, "a lane ended without an answer");
         }
-        if stop.sleep(task.env.settings.retry_min).await.is_err() {
+        // A lane of a paused task is begun again as soon as it is resumed.
+        if !task.is_paused() && stop.sleep(task.env.settings.retry_min).await.is_err() {
             return;
         }
     }

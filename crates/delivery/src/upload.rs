@@ -19,7 +19,7 @@ use crate::gather::SealedFolder;
 use crate::space::{PreparedCut, PreparedObject, Totals};
 use crate::status::Who;
 use crate::stop::{Stop, Stopped};
-use crate::task::Task;
+use crate::task::{Paused, Task};
 use crate::trouble::Trouble;
 
 /// A prepared cut on its way into the bucket.
@@ -60,12 +60,26 @@ pub(crate) enum Ended {
     NamesTaken(Vec<usize>),
     /// The bucket was made again: it is not the one that was delivered into so far.
     Refounded,
+    /// The task is paused, and this would have had to wait.
+    Paused,
 }
 
 /// Why one attempt failed.
 enum Miss {
     Trouble(Trouble),
     Ended(Ended),
+}
+
+/// Why an object is not in the bucket yet.
+enum ObjectMiss {
+    Trouble(Trouble),
+    Paused,
+}
+
+impl From<Trouble> for ObjectMiss {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
 }
 
 impl Upload {
@@ -107,11 +121,16 @@ impl Upload {
                     if self.task.wait_in_trouble(self.who, trouble, failures, &stop).await.is_err() {
                         break Err(Ended::Stopped);
                     }
+                    if self.task.is_paused() {
+                        break Err(Ended::Paused);
+                    }
                 }
             }
         };
-        if failures > 0 {
-            self.task.clear_trouble(self.who);
+        match &ended {
+            _ if failures == 0 => {}
+            Err(Ended::Stopped | Ended::Paused) => self.task.forget_trouble(self.who),
+            _ => self.task.clear_trouble(self.who),
         }
         (self, ended)
     }
@@ -144,18 +163,20 @@ impl Upload {
         let uploads =
             stream::iter(missing).map(|at| async move { (at, this.upload_object(bucket, at).await) });
         // All are tried, also when one fails: what has landed need not be tried again.
-        let ended: Vec<(usize, Result<Option<Encoded>, Trouble>)> =
+        let ended: Vec<(usize, Result<Option<Encoded>, ObjectMiss>)> =
             uploads.buffer_unordered(this.task.env.settings.uploads_max.max(1)).collect().await;
-        let (mut taken, mut trouble) = (Vec::new(), None);
+        let (mut taken, mut trouble, mut is_paused) = (Vec::new(), None, false);
         for (at, landed) in ended {
             match landed {
                 Ok(Some(encoded)) => self.landed[at] = Some(encoded),
                 Ok(None) => taken.push(at),
-                Err(missed) => trouble = Some(missed),
+                Err(ObjectMiss::Trouble(missed)) => trouble = Some(missed),
+                Err(ObjectMiss::Paused) => is_paused = true,
             }
         }
         match trouble {
             Some(trouble) => Err(Miss::Trouble(trouble)),
+            None if is_paused => Err(Miss::Ended(Ended::Paused)),
             None if taken.is_empty() => Ok(()),
             None => {
                 taken.sort_unstable();
@@ -165,7 +186,7 @@ impl Upload {
     }
 
     /// Encodes and uploads one object; nothing if its name bears an object of others.
-    async fn upload_object(&self, bucket: &Bucket, at: usize) -> Result<Option<Encoded>, Trouble> {
+    async fn upload_object(&self, bucket: &Bucket, at: usize) -> Result<Option<Encoded>, ObjectMiss> {
         let object = &self.cut.objects[at];
         let id = ObjectId {
             task: self.task.id,
@@ -174,6 +195,8 @@ impl Upload {
             sequence: object.sequence,
         };
         let encoded = self.encoded(at, id).await?;
+        let passed = self.task.pass_limits(encoded.byte_count, encoded.rows).await;
+        passed.map_err(|Paused| ObjectMiss::Paused)?;
         let trouble = |error| Trouble::of_bucket(&self.bucket_name(), &error);
         match bucket.put_new(&object.name, encoded.bytes.clone()).await.map_err(trouble)? {
             PutOutcome::Created => {}

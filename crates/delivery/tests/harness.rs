@@ -16,7 +16,9 @@ use lakeferry_lake::bucket::{Part, PutMode, ReadObject, Store as ObjectStore};
 use lakeferry_lake::{
     Bucket, BucketError, BucketLimits, DecodedObject, ListedObject, PutOutcome, read_object,
 };
-use lakeferry_model::delivery::{Destination, Mode, Phase, SchemaSpec, TaskSpec, TaskStatus, Tuning};
+use lakeferry_model::delivery::{
+    Destination, Mode, Phase, SchemaSpec, TaskEventKind, TaskSpec, TaskStatus, Tuning, TuningChange,
+};
 use lakeferry_model::*;
 use lakeferry_store::{Store, Table, TableSpec};
 use parking_lot::Mutex;
@@ -36,6 +38,8 @@ pub struct World {
     pub lake: Arc<Lake>,
     pub clock: Arc<ManualClock>,
     pub memory_bytes: u64,
+    /// The wait after a first failure.
+    pub retry_min: Duration,
 }
 
 /// Buckets in memory.
@@ -290,7 +294,13 @@ impl Default for World {
     fn default() -> Self {
         let lake = Arc::new(Lake::default());
         lake.make("lake");
-        Self { engine: MemoryEngine::default(), lake, clock: ManualClock::at(START), memory_bytes: 1 << 28 }
+        Self {
+            engine: MemoryEngine::default(),
+            lake,
+            clock: ManualClock::at(START),
+            memory_bytes: 1 << 28,
+            retry_min: Duration::from_millis(5),
+        }
     }
 }
 
@@ -327,8 +337,8 @@ impl World {
             scan_lanes: 2,
             encoders: 2,
             tick: Duration::from_millis(5),
-            retry_min: Duration::from_millis(5),
-            retry_max: Duration::from_millis(20),
+            retry_min: self.retry_min,
+            retry_max: self.retry_min * 4,
             ..Settings::new("unused")
         };
         let buckets = Arc::new(FusedBuckets(Arc::clone(&self.lake), fuse));
@@ -524,6 +534,32 @@ impl Process {
 
     pub fn deliver_now(&self, table: &Table, name: &str) {
         self.delivery().deliver_now(table, &task_name(name)).unwrap();
+    }
+
+    pub fn pause(&self, table: &Table, name: &str) {
+        let (delivery, table, name) = (self.delivery().clone(), table.clone(), task_name(name));
+        self.run(async move { delivery.pause(&table, &name).await }).unwrap();
+    }
+
+    pub fn resume(&self, table: &Table, name: &str) {
+        let (delivery, table, name) = (self.delivery().clone(), table.clone(), task_name(name));
+        self.run(async move { delivery.resume(&table, &name).await }).unwrap();
+    }
+
+    pub fn tune(
+        &self,
+        table: &Table,
+        name: &str,
+        change: TuningChange,
+    ) -> Result<(), lakeferry_delivery::Error> {
+        let (delivery, table, name) = (self.delivery().clone(), table.clone(), task_name(name));
+        self.run(async move { delivery.tune(&table, &name, &change).await })
+    }
+
+    /// Kinds and texts of a task's events.
+    pub fn history(&self, table: &Table, name: &str) -> Vec<(TaskEventKind, String)> {
+        let events = self.delivery().history(table, &task_name(name)).unwrap();
+        events.into_iter().map(|event| (event.kind, event.text)).collect()
     }
 
     pub fn deliver_again(&self, table: &Table, name: &str) {

@@ -2,6 +2,7 @@
 
 mod base;
 mod bucket;
+mod control;
 mod crash;
 mod folders;
 mod harness;

@@ -21,6 +21,10 @@ impl Task {
     pub(super) async fn settle_names(&self, stop: &Stop) -> Result<u32, Stopped> {
         let mut failures = 0;
         loop {
+            if self.is_paused() {
+                self.forget_trouble(Who::Task);
+            }
+            self.wait_while_paused(stop).await?;
             match stop.or(self.try_to_settle()).await? {
                 Ok(settled) => {
                     self.clear_trouble(Who::Task);
