@@ -422,6 +422,8 @@ impl Lane {
         let change = self.progress.change(&folders, &flight.upto, &self.lows());
         self.task.commit_log(&self.ticket, &change, delivered, &self.stop).await?;
         Place::CutCommitted.pass();
+        let committed = flight.folders.iter().map(|folder| &folder.committed);
+        self.task.latencies.record(self.task.now(), self.task.env.clock.now_micros(), committed);
         self.progress.apply(&change);
         self.advance_after = Instant::now() + ADVANCE_PAUSE.min(self.task.env.settings.tick);
         Ok(())

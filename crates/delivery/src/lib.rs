@@ -21,6 +21,7 @@ mod destination;
 mod encode;
 mod encoders;
 mod error;
+mod freshness;
 mod gather;
 mod history;
 mod janitor;
@@ -41,11 +42,12 @@ mod task;
 mod trouble;
 mod upload;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use lakeferry_durable::{Timed, Timings};
 use lakeferry_model::TaskName;
 use lakeferry_model::delivery::{Mode, TaskEvent, TaskSpec, Tuning, TuningChange};
 use lakeferry_store::{LogReaders, PartitionId, Store, Table, TableId};
@@ -53,6 +55,7 @@ use lakeferry_store::{LogReaders, PartitionId, Store, Table, TableId};
 pub use destination::{LakeBuckets, OpenBucket};
 pub use encode::{LANE_KEY, RUN_KEY, SEQUENCE_KEY, TASK_KEY};
 pub use error::{Error, ErrorKind};
+pub use freshness::Freshness;
 pub use registry::{CreateVia, TaskDescription};
 pub use settings::Settings;
 pub use space::TaskId;
@@ -64,6 +67,9 @@ use memory::Budget;
 use registry::Registry;
 use stop::Stopper;
 use task::Env;
+
+/// Bounds of the times that cuts take, in seconds.
+const CUT_BOUNDS_S: &[f64] = &[0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0];
 
 /// All delivery tasks of a store. Handles are shared.
 #[derive(Debug, Clone)]
@@ -99,6 +105,7 @@ impl Delivery {
             encoders: Encoders::new(settings.encoders),
             destinations: Destinations::new(store.clone(), buckets),
             janitor: Janitor::default(),
+            cut_times: Timings::new(CUT_BOUNDS_S),
             closing: Stopper::new(),
             settings,
             store,
@@ -207,6 +214,27 @@ impl Delivery {
     /// What a new task gets that names nothing else.
     pub fn defaults(&self) -> &Tuning {
         &self.env.settings.defaults
+    }
+
+    /// How fresh a task keeps the lake.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub fn freshness(&self, table: &Table, name: &TaskName) -> Result<Freshness, Error> {
+        self.registry.freshness(table, name)
+    }
+
+    /// Failed attempts of a task since the start, by the protocol's code, or `OTHER` where it has none.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub fn failures(&self, table: &Table, name: &TaskName) -> Result<BTreeMap<&'static str, u64>, Error> {
+        self.registry.failures(table, name)
+    }
+
+    /// How long cuts of all tasks take, from being prepared to being committed.
+    pub fn cut_times(&self) -> Timed {
+        self.env.cut_times.timed()
     }
 
     /// Bytes that gathered rows of all tasks hold now.

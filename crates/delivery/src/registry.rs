@@ -18,6 +18,7 @@ use lakeferry_store::{LogKeeper, PartitionId, Table, TableId};
 use parking_lot::Mutex;
 
 use crate::error::Error;
+use crate::freshness::Freshness;
 use crate::janitor::sweep;
 use crate::source::StoreTable;
 use crate::space::{Stage, StoredTask, TaskEntry, TaskId, TaskSpace, Totals, Writes};
@@ -253,6 +254,21 @@ impl Registry {
         change: &TuningChange,
     ) -> Result<(), Error> {
         self.find(table, name)?.task.tune(change).await
+    }
+
+    pub(crate) fn freshness(&self, table: &Table, name: &TaskName) -> Result<Freshness, Error> {
+        let task = self.find(table, name)?.task;
+        let status = task.board.status(&*task.source, &*self.env.clock);
+        let waiting = status.lag_s.filter(|_| status.rows_waiting > 0).map(Duration::from_secs);
+        Ok(task.latencies.freshness(task.now(), waiting))
+    }
+
+    pub(crate) fn failures(
+        &self,
+        table: &Table,
+        name: &TaskName,
+    ) -> Result<BTreeMap<&'static str, u64>, Error> {
+        Ok(self.find(table, name)?.task.board.failures())
     }
 
     pub(crate) fn history(&self, table: &Table, name: &TaskName) -> Result<Vec<TaskEvent>, Error> {

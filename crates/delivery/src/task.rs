@@ -10,6 +10,7 @@
 //! A *run* goes through 3 to 5. "Deliver again", and a bucket that was made again, begin a new one.
 
 mod control;
+mod folders;
 mod making;
 mod marks;
 mod names;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use lakeferry_durable::Timings;
 use lakeferry_lake::{FolderPath, ObjectSchema, Prefix, Zone, object_name};
 use lakeferry_model::delivery::{Phase, TaskError, TaskEventKind, TaskSpec};
 use lakeferry_model::{Clock, Micros};
@@ -30,6 +32,7 @@ use crate::destination::Destinations;
 use crate::encode::Form;
 use crate::encoders::Encoders;
 use crate::error::Error;
+use crate::freshness::Latencies;
 use crate::gather::CutRules;
 use crate::history::History;
 use crate::janitor::Janitor;
@@ -47,6 +50,7 @@ use crate::status::{Board, Who};
 use crate::stop::{Stop, Stopped, Stopper};
 use crate::trouble::{Trouble, code_name};
 pub(crate) use control::{Paused, Wish};
+pub(crate) use folders::Tally;
 use making::first_schema;
 pub(crate) use runs::RunReason;
 
@@ -60,6 +64,8 @@ pub(crate) struct Env {
     pub(crate) encoders: Encoders,
     pub(crate) destinations: Destinations,
     pub(crate) janitor: Janitor,
+    /// How long cuts take from being prepared to being committed.
+    pub(crate) cut_times: Timings,
     /// Says when the whole of delivery is closed.
     pub(crate) closing: Stopper,
 }
@@ -78,6 +84,7 @@ pub(crate) struct Task {
     pub(crate) account: Account,
     pub(crate) history: History,
     pub(crate) limiter: Limiter,
+    pub(crate) latencies: Latencies,
     /// What was last asked of it.
     wishes: watch::Sender<Wish>,
     /// Ends with the task's life, over all its runs.
@@ -120,6 +127,7 @@ impl Task {
             account: env.budget.account(stored.entry.id),
             history,
             limiter: Limiter::default(),
+            latencies: Latencies::default(),
             wishes: watch::channel(Wish::written(stored.entry.is_paused)).0,
             life: Stopper::new(),
             prefix,
@@ -200,7 +208,7 @@ impl Task {
         if self.board.entry().follows_log() {
             self.follow(run, stop).await;
         } else {
-            self.rest(stop).await;
+            self.rest(run, stop).await;
         }
         Err(Stopped)
     }
@@ -217,12 +225,12 @@ impl Task {
             book.lanes.iter().filter(|(_, lane)| serves(&lane.progress)).map(|(lane, _)| *lane).collect()
         };
         let lanes = lanes.into_iter().map(|lane| keep_lane(Arc::clone(self), lane, run, stop.clone()));
-        tokio::join!(futures::future::join_all(lanes), self.publish_marks(stop));
+        tokio::join!(futures::future::join_all(lanes), self.publish_marks(run, stop));
     }
 
     /// A BASE task that has finished has nothing to do but to say so.
-    async fn rest(&self, stop: &Stop) {
-        self.publish_marks(stop).await;
+    async fn rest(&self, run: u32, stop: &Stop) {
+        self.publish_marks(run, stop).await;
     }
 
     /// Asks the lanes to deliver everything that is committed now.

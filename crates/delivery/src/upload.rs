@@ -6,6 +6,7 @@
 //! answer was lost; any other is left alone, and the cut gets new names.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{StreamExt, stream};
 use lakeferry_durable::Place;
@@ -33,6 +34,8 @@ pub(crate) struct Upload {
     contents: Vec<Content>,
     /// What is in the bucket, by the object's place in the cut.
     landed: Vec<Option<Encoded>>,
+    /// When it was sent on its way.
+    since: Instant,
     stop: Stop,
 }
 
@@ -48,7 +51,18 @@ pub(crate) enum Content {
 /// What a cut brought into the bucket.
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {
-    objects: Vec<(String, Encoded)>,
+    objects: Vec<DeliveredObject>,
+    /// When the cut was sent on its way.
+    pub(crate) since: Option<Instant>,
+}
+
+/// An object that is in the bucket.
+#[derive(Debug)]
+pub(crate) struct DeliveredObject {
+    name: String,
+    pub(crate) folder: String,
+    /// Without its bytes.
+    pub(crate) encoded: Encoded,
 }
 
 /// Why a cut cannot be finished as it was prepared.
@@ -94,7 +108,7 @@ impl Upload {
     ) -> Self {
         debug_assert_eq!(cut.objects.len(), contents.len());
         let landed = contents.iter().map(|_| None).collect();
-        Self { task, ticket, who, cut, ranges, contents, landed, stop }
+        Self { task, ticket, who, cut, ranges, contents, landed, since: Instant::now(), stop }
     }
 
     pub(crate) fn cut(&self) -> &PreparedCut {
@@ -141,10 +155,14 @@ impl Upload {
         Place::CutUploaded.pass();
         self.upload_manifest(&bucket).await?;
         Place::CutManifested.pass();
-        let names = self.cut.objects.iter().map(|object| object.name.clone());
         // The bytes are in the bucket; only what is told of them is kept.
-        let objects = names.zip(self.landed.iter().flatten().cloned()).collect();
-        Ok(Delivered { objects })
+        let landed = self.cut.objects.iter().zip(self.landed.iter().flatten());
+        let objects = landed.map(|(object, encoded)| DeliveredObject {
+            name: object.name.clone(),
+            folder: object.folder.clone(),
+            encoded: encoded.clone(),
+        });
+        Ok(Delivered { objects: objects.collect(), since: Some(self.since) })
     }
 
     /// The bucket, if it may be written to and is still the one it was.
@@ -258,11 +276,15 @@ impl Upload {
 }
 
 impl Delivered {
+    pub(crate) fn objects(&self) -> &[DeliveredObject] {
+        &self.objects
+    }
+
     /// Adds the cut to a task's totals.
     pub(crate) fn add_to(&self, totals: &mut Totals, now: Micros) {
-        for (name, encoded) in &self.objects {
-            encoded.add_to(totals);
-            totals.last_object = Some(name.clone());
+        for object in &self.objects {
+            object.encoded.add_to(totals);
+            totals.last_object = Some(object.name.clone());
             totals.last_object_at = Some(now);
         }
     }

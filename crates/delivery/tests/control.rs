@@ -84,8 +84,7 @@ fn a_pause_takes_effect_after_the_cut_on_its_way_is_committed() {
 
 #[test]
 fn a_pause_gives_up_a_cut_that_waits_for_its_store_and_resuming_does_it_again() {
-    let mut world = World::default();
-    world.retry_min = Duration::from_secs(600);
+    let world = World { retry_min: Duration::from_secs(600), ..World::default() };
     let (process, table) = following(&world);
     let objects = world.lake.remove("lake").unwrap();
     process.write(&table, [(2, 2)]);
@@ -144,8 +143,7 @@ fn a_task_that_is_paused_in_full_rests_and_scans_the_rest_once() {
 
 #[test]
 fn retry_now_skips_the_back_off() {
-    let mut world = World::default();
-    world.retry_min = Duration::from_secs(600);
+    let world = World { retry_min: Duration::from_secs(600), ..World::default() };
     let (process, table) = following(&world);
     let objects = world.lake.remove("lake").unwrap();
     process.write(&table, [(2, 2)]);

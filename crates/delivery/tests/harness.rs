@@ -14,7 +14,7 @@ use lakeferry_engine::{
 };
 use lakeferry_lake::bucket::{Part, PutMode, ReadObject, Store as ObjectStore};
 use lakeferry_lake::{
-    Bucket, BucketError, BucketLimits, DecodedObject, ListedObject, PutOutcome, read_object,
+    Bucket, BucketError, BucketLimits, DecodedObject, FolderMark, ListedObject, PutOutcome, read_object,
 };
 use lakeferry_model::delivery::{
     Destination, Mode, Phase, SchemaSpec, TaskEventKind, TaskSpec, TaskStatus, Tuning, TuningChange,
@@ -46,6 +46,8 @@ pub struct World {
 #[derive(Debug, Default)]
 pub struct Lake {
     pub buckets: Mutex<BTreeMap<String, BTreeMap<String, Bytes>>>,
+    /// Marks that told of more rows than their folders held when they were put.
+    pub lies: Mutex<Vec<String>>,
     /// Names under which two different contents were seen.
     pub rewritten: Mutex<HashSet<String>>,
     /// Puts of names that contain this wait until it is empty.
@@ -221,6 +223,15 @@ struct LakeStore {
     fuse: Arc<Fuse>,
 }
 
+/// Whether a mark tells of no more than lies in its folder.
+fn is_true(mark: &Bytes, objects: &BTreeMap<String, Bytes>) -> bool {
+    let mark: FolderMark = serde_json::from_slice(mark).unwrap();
+    let within = format!("{}/", mark.folder);
+    let held = objects.iter().filter(|(name, _)| name.starts_with(&within) && !name.ends_with("/_SUCCESS"));
+    let rows: usize = held.map(|(_, bytes)| read_object(bytes.clone()).unwrap().rows.len()).sum();
+    rows as u64 >= mark.rows
+}
+
 impl LakeStore {
     fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Bytes>) -> T) -> Result<T, BucketError> {
         let mut buckets = self.lake.buckets.lock();
@@ -235,6 +246,9 @@ impl ObjectStore for LakeStore {
         self.lake.wait(name).await;
         let put = async {
             self.with(|objects| {
+                if name.starts_with("_lakeferry/done/") && !is_true(&bytes, objects) {
+                    self.lake.lies.lock().push(name.to_owned());
+                }
                 if mode == PutMode::Create && objects.contains_key(name) {
                     return PutOutcome::Exists;
                 }
@@ -351,7 +365,7 @@ impl World {
         let buckets = self.lake.buckets.lock();
         let objects = buckets.get(bucket).into_iter().flatten();
         objects
-            .filter(|(name, _)| !name.starts_with("_lakeferry/"))
+            .filter(|(name, _)| !name.starts_with("_lakeferry/") && !name.ends_with("/_SUCCESS"))
             .map(|(name, bytes)| (name.clone(), read_object(bytes.clone()).unwrap()))
             .collect()
     }
@@ -362,6 +376,15 @@ impl World {
 
     pub fn names(&self) -> Vec<String> {
         self.objects().into_keys().collect()
+    }
+
+    /// The marks of complete folders, by folder.
+    pub fn marks(&self) -> BTreeMap<String, FolderMark> {
+        let buckets = self.lake.buckets.lock();
+        let marks = buckets.get("lake").into_iter().flatten();
+        let marks = marks.filter(|(name, _)| name.starts_with("_lakeferry/done/"));
+        let marks = marks.map(|(_, bytes)| serde_json::from_slice::<FolderMark>(bytes).unwrap());
+        marks.map(|mark| (mark.folder.clone(), mark)).collect()
     }
 
     /// All delivered rows as (id, value), sorted; a missing value is -1.

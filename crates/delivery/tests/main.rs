@@ -9,3 +9,4 @@ mod harness;
 mod incremental;
 mod life;
 mod local;
+mod marks;

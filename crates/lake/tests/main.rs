@@ -3,6 +3,7 @@
 mod bucket_contract;
 mod bucket_failures;
 mod encoding;
+mod folder_marks;
 mod roundtrip;
 mod rows;
 mod s3_server;

@@ -53,6 +53,7 @@ impl Task {
         }
         let mut highest = BTreeMap::new();
         if !entry.are_names_listed {
+            self.clear_marks(entry.run, &bucket).await.map_err(of_bucket)?;
             let (task, suffix) = (entry.name(), &entry.spec.destination.suffix);
             let mut note = |name: &str| {
                 if let Some(parts) = recognise(name, task, suffix) {
@@ -91,6 +92,8 @@ impl Task {
         writes.put_entry(&book.entry);
         self.space.write_surely(writes, stop).await?;
         self.board.set_entry(&book.entry);
+        drop(book);
+        self.space.remove_tallies(self.id, run, stop).await?;
         Ok(run)
     }
 

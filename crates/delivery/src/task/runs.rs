@@ -93,6 +93,7 @@ impl Task {
     /// Removes everything of a deleted task; the names of its prepared cuts are abandoned.
     pub(crate) async fn clear_away(&self) -> Result<(), Stopped> {
         let mut book = self.book.lock().await;
+        self.space.remove_tallies(self.id, u32::MAX, &self.env.closing.handle()).await?;
         let mut writes = Writes::default();
         abandon(&mut book, &mut writes, self.abandoned_until(), |_| true);
         writes.remove_task(&book);
