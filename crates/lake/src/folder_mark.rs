@@ -10,6 +10,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat};
+use futures::{StreamExt, TryStreamExt, stream};
 use lakeferry_model::{Micros, TaskName};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,8 @@ use crate::bucket::{Bucket, BucketError};
 
 /// The last segment of a mark's name.
 const MARK: &str = "_done";
+/// Marks that are removed at one time.
+const REMOVED_AT_ONCE: usize = 32;
 
 /// Says of a folder that its time has passed, and that every row committed up to a time is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,8 @@ pub struct FolderMark {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Whether the folder got a `_SUCCESS`, too.
+    pub has_success_object: bool,
 }
 
 impl FolderMark {
@@ -64,38 +69,37 @@ impl FolderMark {
         at.map_or(String::new(), |at| at.to_rfc3339_opts(SecondsFormat::Micros, true))
     }
 
-    /// Writes the mark, over an older one of the same folder. Saying it again changes nothing.
+    /// Writes the mark, over an older one of the same folder, and behind it, if it says so, the folder's `_SUCCESS`,
+    /// empty, as Hadoop's jobs do. Saying it again changes nothing.
     ///
     /// # Errors
     /// What the bucket says. The mark may be there all the same.
     pub async fn publish(&self, bucket: &Bucket) -> Result<(), BucketError> {
         let bytes = serde_json::to_vec(self).expect("a mark has only texts for keys");
-        bucket.replace(&self.name(), bytes.into()).await
+        bucket.replace(&self.name(), bytes.into()).await?;
+        match self.has_success_object {
+            true => bucket.replace(&success_name(&self.folder), Bytes::new()).await,
+            false => Ok(()),
+        }
     }
 
-    /// Puts the folder's `_SUCCESS` beside its data, empty, as Hadoop's jobs do.
-    ///
-    /// # Errors
-    /// What the bucket says.
-    pub async fn publish_success(&self, bucket: &Bucket) -> Result<(), BucketError> {
-        bucket.replace(&success_name(&self.folder), Bytes::new()).await
-    }
-
-    /// Removes all marks of a task, with the `_SUCCESS` of each marked folder, as a new run begins.
+    /// Removes all marks of a task, each with the `_SUCCESS` that it tells of, as a new run begins.
     ///
     /// # Errors
     /// What the bucket says; some may be left.
     pub async fn clear(bucket: &Bucket, task: &TaskName, task_id: u64) -> Result<(), BucketError> {
-        for listed in bucket.list(&marks_folder(task, task_id)).await? {
-            let mark = bucket.read(&listed.name).await?;
-            let mark = mark.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
-            if let Some(mark) = mark {
-                bucket.delete(&success_name(&mark.folder)).await?;
-            }
-            bucket.delete(&listed.name).await?;
-        }
-        Ok(())
+        let listed = bucket.list(&marks_folder(task, task_id)).await?;
+        let removed = stream::iter(listed).map(|listed| async move { remove(bucket, &listed.name).await });
+        removed.buffer_unordered(REMOVED_AT_ONCE).try_collect().await
     }
+}
+
+async fn remove(bucket: &Bucket, name: &str) -> Result<(), BucketError> {
+    let mark = bucket.read(name).await?.and_then(|bytes| serde_json::from_slice::<FolderMark>(&bytes).ok());
+    if let Some(mark) = mark.filter(|mark| mark.has_success_object) {
+        bucket.delete(&success_name(&mark.folder)).await?;
+    }
+    bucket.delete(name).await
 }
 
 /// The name of a folder's `_SUCCESS`.
@@ -123,6 +127,7 @@ mod tests {
             rows: 1,
             objects: 1,
             bytes: 1,
+            has_success_object: false,
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Tally {
     pub(crate) ends_at: Micros,
     /// How often it was marked complete.
     pub(crate) marks: u32,
+    /// Whether it ever got a `_SUCCESS`.
+    pub(crate) has_success_object: bool,
 }
 
 impl Task {
@@ -68,6 +70,7 @@ impl Task {
                 bytes: before.bytes + added.bytes,
                 ends_at: added.ends_at,
                 marks: before.marks,
+                has_success_object: before.has_success_object,
             };
             writes.put_tally(self.id, run, folder, &tally);
             writes.put_due_folder(self.id, run, tally.ends_at, folder);
@@ -138,27 +141,32 @@ impl Task {
             rows: tally.rows,
             objects: tally.objects,
             bytes: tally.bytes,
+            has_success_object: entry.spec.tuning.has_success_objects || tally.has_success_object,
         };
-        let published = stop.or(async {
-            mark.publish(bucket).await?;
-            if entry.spec.tuning.has_success_objects { mark.publish_success(bucket).await } else { Ok(()) }
-        });
-        if let Err(error) = published.await? {
+        if let Err(error) = stop.or(mark.publish(bucket)).await? {
             return Ok(Err(error));
         }
-        self.note_marked(run, folder, tally, stop).await?;
+        self.note_marked(run, &mark, tally, stop).await?;
         Ok(Ok(()))
     }
 
     /// Writes down that a folder was marked with that tally.
-    async fn note_marked(&self, run: u32, folder: &str, marked: Tally, stop: &Stop) -> Result<(), Stopped> {
+    async fn note_marked(
+        &self,
+        run: u32,
+        mark: &FolderMark,
+        marked: Tally,
+        stop: &Stop,
+    ) -> Result<(), Stopped> {
+        let folder = mark.folder.as_str();
         // Commits of cuts hold the book, so the tally stands still meanwhile.
         let _book = self.book_for(&LaneTicket { lane: 0, run }).await?;
         let now = self.space.read_tallies(self.id, run, &[folder], stop).await?.pop().flatten();
         if now != Some(marked) {
             return Ok(());
         }
-        let tally = Tally { marks: marked.marks.saturating_add(1), ..marked };
+        let has_success_object = mark.has_success_object;
+        let tally = Tally { marks: marked.marks.saturating_add(1), has_success_object, ..marked };
         let mut writes = Writes::default();
         writes.put_tally(self.id, run, folder, &tally);
         writes.remove_due_folder(self.id, run, tally.ends_at, folder);
