@@ -218,6 +218,10 @@ fn a_consumer_that_reads_only_marked_folders_never_misses_a_row() {
                 // It is there already after a restart, unless the end came before it was made.
                 drop(process.try_create(&table, by_minute())?);
                 process.try_write(&table, (base..base + 5).map(|id| put(id, vec![])).collect())?;
+                // Some of the folder is in the lake before the rest of its rows comes.
+                let _ = process.delivery().deliver_now(&table, &task_name("first"));
+                std::thread::sleep(Duration::from_millis(15));
+                consume(&world, &mut read);
                 process.try_write(&table, vec![put(base + 5, vec![("v", Value::Integer(1))])])
             })();
             consume(&world, &mut read);
