@@ -94,6 +94,23 @@ fn a_task_is_made_watched_described_steered_and_deleted() {
     assert!(told.contains("price as cost DOUBLE") && told.contains("$sequence INT64"), "{told}");
     shop.done("task deliver-now orders to-lake --instance shop");
 
+    shop.done("task pause orders to-lake --instance shop");
+    assert!(shop.done("task list --instance shop").answer.contains("INCR, paused"));
+    shop.done("task resume orders to-lake --instance shop");
+    shop.done("task retry-now orders to-lake --instance shop");
+    let set = "task set orders to-lake --instance shop";
+    let told = shop.done(&format!("{set} --object-age 30s --bytes-per-second 10MiB --lateness 1m")).answer;
+    for part in ["cut after 30", "10 MiB a second", "marked 1m"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let told = shop.done(&format!("{set} --object-age 200ms --bytes-per-second off")).answer;
+    assert!(!told.contains("a second"), "{told}");
+    assert_eq!(shop.ask(set).code, Some(2), "no setting is named");
+    let told = shop.done("task history orders to-lake --instance shop").answer;
+    for part in ["made", "paused", "resumed", "object_age_ms_max 30000"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+
     shop.done("task deliver-again orders to-lake --instance shop");
     let watched = shop.done("task watch orders to-lake --instance shop --until-delivered").answer;
     assert!(watched.contains("delivered: 250 rows"), "{watched}");

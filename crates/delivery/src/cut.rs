@@ -103,8 +103,12 @@ impl Task {
         writes.remove_prepared(self.id, ticket.lane);
         delivered.add_to(&mut book.totals, self.env.clock.now_micros());
         writes.put_totals(self.id, &book.totals);
+        self.tally(ticket.run, delivered, &mut writes, stop).await?;
         self.space.write_surely(writes, stop).await?;
         self.board.set_totals(&book.totals);
+        if let Some(since) = delivered.since {
+            self.env.cut_times.record(since.elapsed());
+        }
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use lakeferry_lake::FolderPath;
 use lakeferry_model::Micros;
 
+use crate::freshness::CommitTimes;
 use crate::memory::Lease;
 use crate::progress::Folder;
 use lakeferry_store::PartitionId;
@@ -50,6 +51,8 @@ pub(crate) struct GatheredFolder {
     pub(crate) since: Duration,
     /// When the latest was gathered.
     last: Duration,
+    /// When they were committed.
+    pub(crate) committed: CommitTimes,
     held: u64,
 }
 
@@ -212,7 +215,16 @@ impl Gather {
 
 impl GatheredFolder {
     fn begun(path: FolderPath, now: Duration) -> Self {
-        Self { path, parts: BTreeMap::new(), bytes: 0, rows: 0, since: now, last: now, held: FOLDER_BYTES }
+        Self {
+            path,
+            parts: BTreeMap::new(),
+            bytes: 0,
+            rows: 0,
+            since: now,
+            last: now,
+            committed: CommitTimes::default(),
+            held: FOLDER_BYTES,
+        }
     }
 
     /// The sequence and commit time of the partition's first record here.
@@ -240,6 +252,7 @@ impl GatheredFolder {
         });
         part.event_time_dirty += u64::from(record.is_event_time_dirty);
         let grown = part.append(record.sequence, record.record);
+        self.committed.add(record.commit_time);
         self.rows += 1;
         self.bytes += record.record.len() as u64;
         self.held += grown;

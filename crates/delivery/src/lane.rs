@@ -33,7 +33,7 @@ use crate::sample::look;
 use crate::space::{CutKind, LaneCounters, PreparedCut, PreparedObject};
 use crate::status::{LaneView, Position, Who};
 use crate::stop::{Stop, Stopped};
-use crate::task::{RunReason, Task};
+use crate::task::{RunReason, Task, Wish};
 use crate::trouble::Trouble;
 use crate::upload::{Content, Delivered, Ended, Upload};
 use step::{Flight, Step, View, choose};
@@ -59,6 +59,7 @@ pub(crate) struct Lane {
     gather: Gather,
     in_flight: Option<InFlight>,
     asked: watch::Receiver<u64>,
+    wishes: watch::Receiver<Wish>,
     /// The heads up to which everything was asked for, while that is not done.
     asked_upto: Option<BTreeMap<PartitionId, u64>>,
     /// The partition that was read last: the next one comes first.
@@ -119,6 +120,7 @@ impl Lane {
             scout: task.columns.scout(),
             gather: Gather::new(task.account.lease()),
             asked: task.asked(),
+            wishes: task.wishes(),
             ticket,
             stop,
             counters: stored.counters,
@@ -150,6 +152,7 @@ impl Lane {
 
     async fn step(&mut self) -> Result<(), Stopped> {
         self.stop.check()?;
+        self.rules = self.task.cut_rules();
         self.hear_request();
         let view = self.view();
         match choose(&view) {
@@ -158,6 +161,10 @@ impl Lane {
             Step::Cut(reason) => self.cut(reason).await?,
             Step::Advance => self.advance().await?,
             Step::Wait(time) => self.wait(time).await?,
+            Step::Rest => {
+                self.show_rest();
+                return Err(Stopped);
+            }
         }
         self.show();
         Ok(())
@@ -188,6 +195,7 @@ impl Lane {
             readable: self.readable(),
             has_room: self.task.account.has_room(2 * self.task.env.settings.read_bytes as u64),
             tick: self.task.env.settings.tick,
+            is_paused: self.task.is_paused(),
         }
     }
 
@@ -248,7 +256,7 @@ impl Lane {
             match self.stop.or(read).await? {
                 Ok(block) => {
                     if failures > 0 {
-                        self.task.board.clear_trouble(Who::Lane(self.ticket.lane));
+                        self.task.clear_trouble(Who::Lane(self.ticket.lane));
                     }
                     return Ok(block);
                 }
@@ -385,6 +393,11 @@ impl Lane {
         match ended {
             Ok(delivered) => self.commit(&flight, &delivered).await,
             Err(Ended::Stopped) => Err(Stopped),
+            // It stays prepared, and is done again when the task is resumed.
+            Err(Ended::Paused) => {
+                self.show_rest();
+                Err(Stopped)
+            }
             Err(Ended::Refounded) => {
                 self.task.begin_run(self.ticket.run, RunReason::Refounded).await;
                 Err(Stopped)
@@ -409,6 +422,8 @@ impl Lane {
         let change = self.progress.change(&folders, &flight.upto, &self.lows());
         self.task.commit_log(&self.ticket, &change, delivered, &self.stop).await?;
         Place::CutCommitted.pass();
+        let committed = flight.folders.iter().map(|folder| &folder.committed);
+        self.task.latencies.record(self.task.now(), self.task.env.clock.now_micros(), committed);
         self.progress.apply(&change);
         self.advance_after = Instant::now() + ADVANCE_PAUSE.min(self.task.env.settings.tick);
         Ok(())
@@ -471,10 +486,19 @@ impl Lane {
             () = self.stop.told() => return Err(Stopped),
             () = landed => {}
             _ = self.asked.changed() => self.asked.mark_changed(),
+            _ = self.wishes.changed() => {}
             () = any_news => {}
             () = tokio::time::sleep_until(sleep_until) => {}
         }
         Ok(())
+    }
+
+    /// Shows on the board that the lane rests: what it has gathered is read again when the task is resumed.
+    fn show_rest(&self) {
+        self.task.board.forget_lane(self.ticket.lane);
+        for partition in self.inputs.keys() {
+            self.task.board.set_unread(*partition);
+        }
     }
 
     /// Shows on the board what the lane is at.

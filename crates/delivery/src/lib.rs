@@ -8,6 +8,7 @@
 //! - [`registry`]: all tasks: made, found, deleted. [`task`]: one task's life and its runs.
 //! - [`scan`] with [`builder`]: the full phase. [`lane`] with [`gather`]: the incremental phase.
 //! - [`cut`]: prepared, then committed or given up. [`upload`]: into the bucket. [`space`]: what is written.
+//! - [`limit`]: how fast it may be. [`freshness`]: how late rows come. [`history`]: what it has been through.
 //! - [`progress`], [`status`]: how far it is. [`memory`]: the one budget. [`janitor`]: what was abandoned.
 //!
 //! Every cut is written down with the names of its objects before anything is uploaded, and committed after
@@ -21,9 +22,12 @@ mod destination;
 mod encode;
 mod encoders;
 mod error;
+mod freshness;
 mod gather;
+mod history;
 mod janitor;
 mod lane;
+mod limit;
 mod memory;
 mod placement;
 mod progress;
@@ -40,19 +44,21 @@ mod task;
 mod trouble;
 mod upload;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use lakeferry_durable::{Timed, Timings};
 use lakeferry_lake::{Probe, Surroundings};
-use lakeferry_model::delivery::{Mode, TaskError, TaskSpec, Tuning};
+use lakeferry_model::delivery::{Mode, TaskError, TaskEvent, TaskSpec, Tuning, TuningChange};
 use lakeferry_model::{BucketName, TaskName};
 use lakeferry_store::{LogReaders, PartitionId, Store, Table, TableId};
 
 pub use destination::{LakeBuckets, OpenBucket, ProbeNote};
 pub use encode::{LANE_KEY, RUN_KEY, SEQUENCE_KEY, TASK_KEY};
 pub use error::{Error, ErrorKind};
+pub use freshness::Freshness;
 pub use registry::{CreateVia, TaskDescription};
 pub use settings::Settings;
 pub use space::TaskId;
@@ -65,6 +71,9 @@ use memory::Budget;
 use registry::Registry;
 use stop::Stopper;
 use task::Env;
+
+/// Bounds of the times that cuts take, in seconds.
+const CUT_BOUNDS_S: &[f64] = &[0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0];
 
 /// All delivery tasks of a store. Handles are shared.
 #[derive(Debug, Clone)]
@@ -101,6 +110,7 @@ impl Delivery {
             destinations: Destinations::new(store.clone(), buckets, settings.look_every),
             claims: Claims::default(),
             janitor: Janitor::default(),
+            cut_times: Timings::new(CUT_BOUNDS_S),
             closing: Stopper::new(),
             settings,
             store,
@@ -183,9 +193,72 @@ impl Delivery {
         self.env.destinations.probe_of(name)
     }
 
+    /// Pauses a task, also over restarts. A cut that is on its way is committed before it rests, or given up if
+    /// it has to wait for its store. Its log stays pinned meanwhile. A paused one stays paused.
+    ///
+    /// # Errors
+    /// If there is no such task, or the engine does not answer; `Unknown` if it may be paused all the same.
+    pub async fn pause(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
+        self.registry.set_paused(table, name, true).await
+    }
+
+    /// Lets a paused task go on from where it was. One that is not paused goes on.
+    ///
+    /// # Errors
+    /// As [`Delivery::pause`].
+    pub async fn resume(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
+        self.registry.set_paused(table, name, false).await
+    }
+
+    /// Has a task in trouble try again at once, instead of at its next try.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub fn retry_now(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
+        self.registry.retry_now(table, name)
+    }
+
+    /// Changes those settings of a task that need no new version of its configuration. They hold at once, also
+    /// for what is gathered already. Lanes are spread anew with the next run.
+    ///
+    /// # Errors
+    /// `Invalid` for a value out of its range; else as [`Delivery::pause`].
+    pub async fn tune(&self, table: &Table, name: &TaskName, change: &TuningChange) -> Result<(), Error> {
+        self.registry.tune(table, name, change).await
+    }
+
+    /// What a task has been through, oldest first: its latest 200 events, also of earlier starts.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub fn history(&self, table: &Table, name: &TaskName) -> Result<Vec<TaskEvent>, Error> {
+        self.registry.history(table, name)
+    }
+
     /// What a new task gets that names nothing else.
     pub fn defaults(&self) -> &Tuning {
         &self.env.settings.defaults
+    }
+
+    /// How fresh a task keeps the lake.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub fn freshness(&self, table: &Table, name: &TaskName) -> Result<Freshness, Error> {
+        self.registry.freshness(table, name)
+    }
+
+    /// Failed attempts of a task since the start, by the protocol's code, or `OTHER` where it has none.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub fn failures(&self, table: &Table, name: &TaskName) -> Result<BTreeMap<&'static str, u64>, Error> {
+        self.registry.failures(table, name)
+    }
+
+    /// How long cuts of all tasks take, from being prepared to being committed.
+    pub fn cut_times(&self) -> Timed {
+        self.env.cut_times.timed()
     }
 
     /// Bytes that gathered rows of all tasks hold now.

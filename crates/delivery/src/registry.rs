@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 
 use lakeferry_durable::Place;
 use lakeferry_lake::{ObjectSchema, Prefix, Zone, check_suffix};
-use lakeferry_model::delivery::{Mode, Phase, SchemaSpec, TaskSpec, TaskStatus};
+use lakeferry_model::delivery::{
+    Mode, Phase, SchemaSpec, TaskEvent, TaskEventKind, TaskSpec, TaskStatus, Tuning, TuningChange,
+};
 use lakeferry_model::{RoleEntry, RoleName, TableSchema, TaskName, Violation};
 use lakeferry_store::catalog::Number;
 use lakeferry_store::{LogKeeper, PartitionId, Table, TableId};
 use parking_lot::Mutex;
 
 use crate::error::Error;
+use crate::freshness::Freshness;
 use crate::janitor::sweep;
 use crate::source::StoreTable;
 use crate::space::{Stage, StoredTask, TaskEntry, TaskId, TaskSpace, Totals, Writes};
@@ -157,6 +160,7 @@ impl Registry {
             lanes: BTreeMap::new(),
             ranges: BTreeMap::new(),
             totals: Totals::default(),
+            events: Vec::new(),
         };
         let source = StoreTable::shared(table.clone());
         let task = Task::new(Arc::clone(&self.env), source, space.clone(), stored)?;
@@ -174,6 +178,7 @@ impl Registry {
             return Err(error);
         }
         Place::TaskEntered.pass();
+        task.note(TaskEventKind::Made, format!("made, to deliver into bucket '{}'", bucket_of(&task)));
         self.begin(table.id(), Arc::clone(&task));
         drop(turn);
         task.wait_until_live(deadline).await
@@ -232,6 +237,48 @@ impl Registry {
     pub(crate) fn deliver_now(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
         self.find(table, name)?.task.deliver_now();
         Ok(())
+    }
+
+    pub(crate) async fn set_paused(
+        &self,
+        table: &Table,
+        name: &TaskName,
+        is_paused: bool,
+    ) -> Result<(), Error> {
+        self.find(table, name)?.task.set_paused(is_paused).await
+    }
+
+    pub(crate) fn retry_now(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
+        self.find(table, name)?.task.retry_now();
+        Ok(())
+    }
+
+    pub(crate) async fn tune(
+        &self,
+        table: &Table,
+        name: &TaskName,
+        change: &TuningChange,
+    ) -> Result<(), Error> {
+        self.find(table, name)?.task.tune(change).await
+    }
+
+    pub(crate) fn freshness(&self, table: &Table, name: &TaskName) -> Result<Freshness, Error> {
+        let task = self.find(table, name)?.task;
+        let status = task.board.status(&*task.source, &*self.env.clock);
+        let waiting = status.lag_s.filter(|_| status.rows_waiting > 0).map(Duration::from_secs);
+        Ok(task.latencies.freshness(task.now(), waiting))
+    }
+
+    pub(crate) fn failures(
+        &self,
+        table: &Table,
+        name: &TaskName,
+    ) -> Result<BTreeMap<&'static str, u64>, Error> {
+        Ok(self.find(table, name)?.task.board.failures())
+    }
+
+    pub(crate) fn history(&self, table: &Table, name: &TaskName) -> Result<Vec<TaskEvent>, Error> {
+        Ok(self.find(table, name)?.task.history.told())
     }
 
     pub(crate) async fn deliver_again(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
@@ -416,7 +463,7 @@ fn check(spec: &TaskSpec, table: &TableSchema, via: CreateVia) -> Result<(Prefix
     let prefix = Prefix::parse(&destination.prefix)?;
     Zone::parse(&destination.zone)?;
     check_suffix(&destination.suffix)?;
-    check_tuning(spec)?;
+    check_tuning(&spec.tuning)?;
     let mut warnings = prefix.warnings();
     if let SchemaSpec::Manual(fields) = &spec.schema {
         match via {
@@ -427,8 +474,12 @@ fn check(spec: &TaskSpec, table: &TableSchema, via: CreateVia) -> Result<(Prefix
     Ok((prefix, warnings))
 }
 
-fn check_tuning(spec: &TaskSpec) -> Result<(), Violation> {
-    let tuning = &spec.tuning;
+fn bucket_of(task: &Task) -> String {
+    task.board.entry().spec.destination.bucket.to_string()
+}
+
+/// Checks that a task can be tuned like that.
+pub(crate) fn check_tuning(tuning: &Tuning) -> Result<(), Violation> {
     let wrong = if tuning.object_age_ms_max == 0 {
         "object_age_ms_max must be at least 1"
     } else if tuning.inactivity_ms_max == Some(0) {
@@ -439,6 +490,10 @@ fn check_tuning(spec: &TaskSpec) -> Result<(), Violation> {
         "lanes_min must be 1 to 1024"
     } else if tuning.lanes_max < tuning.lanes_min {
         "lanes_max must be at least lanes_min"
+    } else if tuning.bytes_per_s_max == Some(0) || tuning.rows_per_s_max == Some(0) {
+        "a limit per second must be at least 1; to stop a task, pause it"
+    } else if tuning.lateness_ms > LATENESS_MS_MAX {
+        "lateness_ms must be at most 31536000000, a year"
     } else {
         return Ok(());
     };
@@ -453,5 +508,7 @@ const SERVICE_ROLE_MADE: &str = "service role";
 const OBJECT_BYTES_MAX: u64 = 1 << 30;
 /// How long removing temporary files may hold up the start.
 const CLEAN_MAX: Duration = Duration::from_secs(2);
+/// How long after its time a folder may be marked at the latest: a year.
+const LATENESS_MS_MAX: u64 = 365 * 86_400_000;
 /// Lanes of one task at most.
 const LANES_MAX: u32 = 1024;

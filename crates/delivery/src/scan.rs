@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lakeferry_durable::Place;
 use lakeferry_model::Micros;
-use lakeferry_model::delivery::{Mode, Phase};
+use lakeferry_model::delivery::{Mode, Phase, TaskEventKind};
 use lakeferry_store::PartitionId;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -54,6 +54,7 @@ impl From<Stopped> for Early {
 pub(crate) async fn run(task: &Arc<Task>, run: u32, stop: &Stop) -> Result<(), Stopped> {
     split(task, run, stop).await?;
     loop {
+        task.wait_while_paused(stop).await?;
         task.give_up_scans(run, stop).await?;
         let undone = undone(task, run).await?;
         if undone.is_empty() {
@@ -175,5 +176,6 @@ async fn finish(task: &Arc<Task>, run: u32, stop: &Stop) -> Result<(), Stopped> 
     writes.put_entry(&book.entry);
     task.space.write_surely(writes, stop).await?;
     task.board.set_entry(&book.entry);
+    task.note(TaskEventKind::Phase, "the table is delivered as it was; phase INCR begins".to_owned());
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! again.
 
 mod entry;
+mod folders;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lakeferry_engine::{Area, Batch, Engine, Scan, Space, SpaceId, WriteError};
 use lakeferry_lake::ObjectSchema;
+use lakeferry_model::delivery::TaskEvent;
 use lakeferry_store::PartitionId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,15 +59,22 @@ impl TaskSpace {
         Ok(Self { space })
     }
 
-    /// Reads everything. For the start, when nobody writes yet.
+    /// Reads everything but the tallies of folders. For the start, when nobody writes yet.
     pub(crate) async fn load(&self) -> Result<Stored, Error> {
-        stored(self.entries(Bytes::new(), None).await?)
+        stored(self.entries(Bytes::new(), Some(Bytes::from_static(b"x"))).await?)
     }
 
     /// Reads the abandoned names.
     pub(crate) async fn abandoned(&self) -> Result<Vec<Abandoned>, Error> {
         let entries = self.entries(Bytes::from_static(b"a"), Some(Bytes::from_static(b"b"))).await?;
         entries.iter().map(|(_, value)| json(value)).collect()
+    }
+
+    /// Events of a task that are written down.
+    #[cfg(test)]
+    pub(crate) async fn event_count(&self, task: TaskId) -> usize {
+        let (from, to) = (Key::new(b'h', task), Key::new(b'h', task).u64(u64::MAX));
+        self.entries(from.0.into(), Some(to.0.into())).await.unwrap().len()
     }
 
     async fn entries(&self, mut from: Bytes, to: Option<Bytes>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
@@ -155,6 +164,14 @@ impl Writes {
 
     pub(crate) fn remove_range(&mut self, task: TaskId, number: u32) {
         self.0.delete(Key::new(b's', task).u32(number).0);
+    }
+
+    pub(crate) fn put_event(&mut self, task: TaskId, event: &TaskEvent) {
+        self.put(Key::new(b'h', task).u64(event.number), event);
+    }
+
+    pub(crate) fn remove_event(&mut self, task: TaskId, number: u64) {
+        self.0.delete(Key::new(b'h', task).u64(number).0);
     }
 
     pub(crate) fn put_low(&mut self, task: TaskId, lane: u32, partition: PartitionId, low: u64) {
@@ -291,6 +308,7 @@ fn stored(entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Stored, Error> {
             lanes: BTreeMap::new(),
             ranges: BTreeMap::new(),
             totals: Totals::default(),
+            events: Vec::new(),
         });
     }
     for (key, value) in parts {
@@ -311,6 +329,7 @@ fn stored(entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Stored, Error> {
 impl StoredTask {
     fn take(&mut self, kind: u8, mut key: KeyReader<'_>, value: &[u8]) -> Result<(), Error> {
         match kind {
+            b'h' => self.events.push(json(value)?),
             b'm' => self.schema = Some(Arc::new(json(value)?)),
             b't' => self.totals = json(value)?,
             b'n' => drop(self.pins.insert(key.partition()?, json(value)?)),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakeferry_model::delivery::{Mode, Phase, TaskError, TaskStatus};
+use lakeferry_model::delivery::{Mode, Phase, TaskError, TaskEventKind, TaskStatus};
 use lakeferry_model::{Clock, Micros};
 use parking_lot::Mutex;
 
@@ -17,7 +17,7 @@ use lakeferry_store::{LogHead, PartitionId};
 
 use crate::source::Source;
 use crate::space::{Stage, StoredTask, TaskEntry, Totals};
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, code_name};
 
 /// A task's board.
 #[derive(Debug)]
@@ -33,6 +33,9 @@ struct State {
     sync_shown: Micros,
     /// What the bucket cannot do, though it can be used.
     doubt: Option<&'static str>,
+    /// Failures since the start, by code.
+    failures: BTreeMap<&'static str, u64>,
+    last_error: Option<String>,
 }
 
 /// Whose trouble it is.
@@ -104,6 +107,13 @@ impl Board {
             positions: BTreeMap::new(),
             sync_shown: 0,
             doubt: None,
+            failures: BTreeMap::new(),
+            last_error: stored
+                .events
+                .iter()
+                .rev()
+                .find(|event| event.kind == TaskEventKind::Trouble)
+                .map(|event| event.text.clone()),
         }))
     }
 
@@ -152,8 +162,9 @@ impl Board {
         *known = Position { certain, ..position };
     }
 
-    pub(crate) fn set_trouble(&self, who: Who, trouble: Trouble, next_try_at: Micros) {
-        self.0.lock().troubles.insert(who, Shown { trouble, next_try_at });
+    /// A lane that has ended is busy with nothing.
+    pub(crate) fn forget_lane(&self, lane: u32) {
+        self.0.lock().lanes.remove(&lane);
     }
 
     /// Shows what the bucket cannot do, though it can be used.
@@ -161,8 +172,32 @@ impl Board {
         self.0.lock().doubt = doubt;
     }
 
-    pub(crate) fn clear_trouble(&self, who: Who) {
-        self.0.lock().troubles.remove(&who);
+    /// Shows that what was read and not delivered of a partition is read again.
+    pub(crate) fn set_unread(&self, partition: PartitionId) {
+        if let Some(position) = self.0.lock().positions.get_mut(&partition) {
+            position.read = position.low;
+        }
+    }
+
+    /// Shows a trouble. Whether it is news: there was none before, or none of its code.
+    pub(crate) fn set_trouble(&self, who: Who, trouble: Trouble, next_try_at: Micros) -> bool {
+        let mut state = self.0.lock();
+        let is_news = !state.troubles.values().any(|shown| shown.trouble.code() == trouble.code());
+        *state.failures.entry(failure_code(&trouble)).or_insert(0) += 1;
+        state.last_error = Some(trouble.text().to_owned());
+        state.troubles.insert(who, Shown { trouble, next_try_at });
+        is_news
+    }
+
+    /// Shows somebody's trouble no more. Whether it was the last one.
+    pub(crate) fn clear_trouble(&self, who: Who) -> bool {
+        let mut state = self.0.lock();
+        state.troubles.remove(&who).is_some() && state.troubles.is_empty()
+    }
+
+    /// Failures since the start, by code.
+    pub(crate) fn failures(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().failures.clone()
     }
 
     /// The lowest positions that the task may still read from, by partition; what the log must be kept for.
@@ -222,7 +257,25 @@ impl Board {
                 .map(|at| u64::try_from(at.saturating_sub(now).as_millis()).unwrap_or(u64::MAX)),
             next_try_at: shown.map(|shown| shown.next_try_at),
             warnings: state.entry.warnings.clone(),
+            is_paused: state.entry.is_paused,
+            lag_s: state.lag_s(sync_point, now_micros),
+            dirty_by_reason: [
+                ("event_time".to_owned(), totals.event_time_dirty),
+                ("type".to_owned(), totals.dirty_fields),
+            ]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect(),
+            last_error: state.last_error.clone(),
         }
+    }
+}
+
+/// A failure's code for those who count: the protocol's, or `OTHER`.
+fn failure_code(trouble: &Trouble) -> &'static str {
+    match trouble.code() {
+        TaskError::Ok => "OTHER",
+        code => code_name(code),
     }
 }
 
@@ -239,6 +292,12 @@ impl State {
         unread + self.lanes.values().map(|lane| lane.rows_gathered).sum::<u64>()
     }
 
+    /// How far the lake is behind. A BASE task has nothing to follow.
+    fn lag_s(&self, sync_point: Micros, now: Micros) -> Option<u64> {
+        let is_following = self.entry.follows_log() && sync_point > 0;
+        is_following.then(|| u64::try_from((now - sync_point) / 1_000_000).unwrap_or(0))
+    }
+
     fn detail(&self, shown: Option<&Shown>, now: Micros) -> String {
         if let Some(Shown { trouble, next_try_at }) = shown {
             let seconds = next_try_at.saturating_sub(now).max(0) / 1_000_000 + 1;
@@ -251,6 +310,11 @@ impl State {
             (Phase::Incr, _) => "delivering changes",
         };
         let run = if self.entry.run > 1 { format!(" (run {})", self.entry.run) } else { String::new() };
+        let going = match (self.entry.is_paused, self.lanes.is_empty()) {
+            (false, _) => going,
+            (true, true) => "paused; what comes waits in the log until the task is resumed",
+            (true, false) => "being paused: a cut is on its way",
+        };
         let mut detail = format!("{going}{run}");
         for more in [self.entry.note.as_deref(), self.doubt].into_iter().flatten() {
             detail.push_str("; ");

@@ -9,6 +9,8 @@
 //!
 //! A *run* goes through 3 to 5. "Deliver again", and a bucket that was made again, begin a new one.
 
+mod control;
+mod folders;
 mod looks;
 mod making;
 mod marks;
@@ -19,9 +21,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use lakeferry_durable::Timings;
 use lakeferry_lake::{FolderPath, ObjectSchema, Prefix, Zone, object_name};
-use lakeferry_model::Clock;
-use lakeferry_model::delivery::{Phase, TaskError, TaskSpec};
+use lakeferry_model::delivery::{Phase, TaskError, TaskEventKind, TaskSpec};
+use lakeferry_model::{Clock, Micros};
 use lakeferry_store::Store;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -32,9 +35,12 @@ use crate::destination::Destinations;
 use crate::encode::Form;
 use crate::encoders::Encoders;
 use crate::error::Error;
+use crate::freshness::Latencies;
 use crate::gather::CutRules;
+use crate::history::History;
 use crate::janitor::Janitor;
 use crate::lane::Lane;
+use crate::limit::Limiter;
 use crate::memory::{Account, Budget};
 use crate::placement::Placement;
 use crate::progress::Progress;
@@ -45,7 +51,9 @@ use crate::source::Source;
 use crate::space::{Stage, StoredTask, TaskId, TaskSpace};
 use crate::status::{Board, Who};
 use crate::stop::{Stop, Stopped, Stopper};
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, code_name};
+pub(crate) use control::{Paused, Wish};
+pub(crate) use folders::Tally;
 use making::first_schema;
 pub(crate) use runs::RunReason;
 
@@ -60,6 +68,8 @@ pub(crate) struct Env {
     pub(crate) destinations: Destinations,
     pub(crate) janitor: Janitor,
     pub(crate) claims: Claims,
+    /// How long cuts take from being prepared to being committed.
+    pub(crate) cut_times: Timings,
     /// Says when the whole of delivery is closed.
     pub(crate) closing: Stopper,
 }
@@ -76,6 +86,13 @@ pub(crate) struct Task {
     pub(crate) board: Board,
     pub(crate) columns: Columns,
     pub(crate) account: Account,
+    pub(crate) history: History,
+    pub(crate) limiter: Limiter,
+    pub(crate) latencies: Latencies,
+    /// What was last asked of it.
+    wishes: watch::Sender<Wish>,
+    /// Ends with the task's life, over all its runs.
+    life: Stopper,
     prefix: Prefix,
     zone: Zone,
     /// Stops the run under way.
@@ -96,8 +113,10 @@ impl Task {
         env: Arc<Env>,
         source: Arc<dyn Source>,
         space: TaskSpace,
-        stored: StoredTask,
+        mut stored: StoredTask,
     ) -> Result<Arc<Self>, Error> {
+        let board = Board::new(&stored);
+        let history = History::new(std::mem::take(&mut stored.events));
         let spec = &stored.entry.spec;
         let prefix = Prefix::parse(&spec.destination.prefix)?;
         let zone = Zone::parse(&spec.destination.zone)?;
@@ -107,9 +126,14 @@ impl Task {
         };
         let task = Self {
             id: stored.entry.id,
-            board: Board::new(&stored),
+            board,
             columns: Columns::new(schema),
             account: env.budget.account(stored.entry.id),
+            history,
+            limiter: Limiter::default(),
+            latencies: Latencies::default(),
+            wishes: watch::channel(Wish::written(stored.entry.is_paused)).0,
+            life: Stopper::new(),
             prefix,
             zone,
             run: Mutex::new(Stopper::new()),
@@ -127,6 +151,12 @@ impl Task {
 
     /// Lives until the task is deleted or delivery is closed.
     pub(crate) async fn live(self: Arc<Self>) {
+        let over = self.life.handle();
+        tokio::join!(Arc::clone(&self).live_runs(), self.history.keep(self.id, &self.space, &over));
+        self.history.keep_last(self.id, &self.space).await;
+    }
+
+    async fn live_runs(self: Arc<Self>) {
         while let Some(stop) = self.next_run() {
             let run = tokio::spawn({
                 let task = Arc::clone(&self);
@@ -159,6 +189,7 @@ impl Task {
         let run = self.run.lock();
         self.is_over.store(true, Ordering::SeqCst);
         run.stop();
+        self.life.stop();
     }
 
     /// Waits until the pins are written.
@@ -194,7 +225,7 @@ impl Task {
         if self.board.entry().follows_log() {
             self.follow(run, stop).await;
         } else {
-            self.rest(stop).await;
+            self.rest(run, stop).await;
         }
         Err(Stopped)
     }
@@ -211,12 +242,12 @@ impl Task {
             book.lanes.iter().filter(|(_, lane)| serves(&lane.progress)).map(|(lane, _)| *lane).collect()
         };
         let lanes = lanes.into_iter().map(|lane| keep_lane(Arc::clone(self), lane, run, stop.clone()));
-        tokio::join!(futures::future::join_all(lanes), self.publish_marks(stop));
+        tokio::join!(futures::future::join_all(lanes), self.publish_marks(run, stop));
     }
 
     /// A BASE task that has finished has nothing to do but to say so.
-    async fn rest(&self, stop: &Stop) {
-        self.publish_marks(stop).await;
+    async fn rest(&self, run: u32, stop: &Stop) {
+        self.publish_marks(run, stop).await;
     }
 
     /// Asks the lanes to deliver everything that is committed now.
@@ -224,29 +255,32 @@ impl Task {
         self.asked.send_modify(|asked| *asked += 1);
     }
 
-    /// Shows a trouble, and waits as long as so many failures in a row call for.
-    pub(crate) async fn wait_in_trouble(
-        &self,
-        who: Who,
-        trouble: Trouble,
-        failures: u32,
-        stop: &Stop,
-    ) -> Result<(), Stopped> {
-        let mut wait = self.env.settings.backoff(failures);
-        if trouble.code() != TaskError::Ok {
-            // What a person mends is to be seen soon after.
-            wait = wait.min(self.env.settings.look_every);
-        }
-        if failures == 1 {
-            tracing::warn!(task = %self.id, ?who, trouble = trouble.text(), "delivery cannot go on, trying again");
-        }
-        let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-        self.board.set_trouble(who, trouble, self.env.clock.now_micros().saturating_add(micros));
-        self.account.set_failing(true);
-        stop.sleep(wait).await
+    /// Notes an event in the task's history.
+    pub(crate) fn note(&self, kind: TaskEventKind, text: String) {
+        self.history.note(self.env.clock.now_micros(), kind, text);
     }
 
+    /// Shows what keeps the task from going on.
+    pub(crate) fn show_trouble(&self, who: Who, trouble: Trouble, next_try_at: Micros) {
+        let text = match trouble.code() {
+            TaskError::Ok => trouble.text().to_owned(),
+            code => format!("{}: {}", code_name(code), trouble.text()),
+        };
+        if self.board.set_trouble(who, trouble, next_try_at) {
+            self.note(TaskEventKind::Trouble, text);
+        }
+    }
+
+    /// Shows that somebody's trouble is over.
     pub(crate) fn clear_trouble(&self, who: Who) {
+        if self.board.clear_trouble(who) {
+            self.note(TaskEventKind::Recovered, "delivery goes on".to_owned());
+        }
+        self.account.set_failing(false);
+    }
+
+    /// Shows somebody's trouble no more, since nobody tries any more; it may be there still.
+    pub(crate) fn forget_trouble(&self, who: Who) {
         self.board.clear_trouble(who);
         self.account.set_failing(false);
     }
@@ -254,6 +288,11 @@ impl Task {
     /// The time passed, by the monotonic clock.
     pub(crate) fn now(&self) -> Duration {
         self.env.clock.monotonic()
+    }
+
+    /// Tells whenever something is asked of the task.
+    pub(crate) fn wishes(&self) -> watch::Receiver<Wish> {
+        self.wishes.subscribe()
     }
 
     pub(crate) fn asked(&self) -> watch::Receiver<u64> {
@@ -325,7 +364,7 @@ impl Task {
 
 /// Keeps a lane going: one that ends by a mistake of ours begins again from its progress.
 async fn keep_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) {
-    while stop.check().is_ok() {
+    while task.wait_while_paused(&stop).await.is_ok() {
         let (task_, stop_) = (Arc::clone(&task), stop.clone());
         let worker = tokio::spawn(async move {
             let lane = Lane::begin(task_, lane, run, stop_).await?;
@@ -334,7 +373,8 @@ async fn keep_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) {
         if let Err(error) = worker.await {
             tracing::error!(task = %task.id, lane, %error, "a lane ended without an answer");
         }
-        if stop.sleep(task.env.settings.retry_min).await.is_err() {
+        // A lane of a paused task is begun again as soon as it is resumed.
+        if !task.is_paused() && stop.sleep(task.env.settings.retry_min).await.is_err() {
             return;
         }
     }

@@ -55,6 +55,15 @@ impl Trouble {
     }
 }
 
+/// The code's name in the protocol.
+pub(crate) fn code_name(code: TaskError) -> &'static str {
+    match code {
+        TaskError::Ok => "OK",
+        TaskError::Unauthorized => "UNAUTHORIZED",
+        TaskError::InvalidOssBucket => "INVALID_OSS_BUCKET",
+    }
+}
+
 /// An error with all its causes, each said once.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();

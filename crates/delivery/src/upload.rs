@@ -6,6 +6,7 @@
 //! answer was lost; any other is left alone, and the cut gets new names.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{StreamExt, stream};
 use lakeferry_durable::Place;
@@ -19,7 +20,7 @@ use crate::gather::SealedFolder;
 use crate::space::{PreparedCut, PreparedObject, Totals};
 use crate::status::Who;
 use crate::stop::{Stop, Stopped};
-use crate::task::Task;
+use crate::task::{Paused, Task};
 use crate::trouble::Trouble;
 
 /// A prepared cut on its way into the bucket.
@@ -33,6 +34,8 @@ pub(crate) struct Upload {
     contents: Vec<Content>,
     /// What is in the bucket, by the object's place in the cut.
     landed: Vec<Option<Encoded>>,
+    /// When it was sent on its way.
+    since: Instant,
     stop: Stop,
 }
 
@@ -48,7 +51,18 @@ pub(crate) enum Content {
 /// What a cut brought into the bucket.
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {
-    objects: Vec<(String, Encoded)>,
+    objects: Vec<DeliveredObject>,
+    /// When the cut was sent on its way.
+    pub(crate) since: Option<Instant>,
+}
+
+/// An object that is in the bucket.
+#[derive(Debug)]
+pub(crate) struct DeliveredObject {
+    name: String,
+    pub(crate) folder: String,
+    /// Without its bytes.
+    pub(crate) encoded: Encoded,
 }
 
 /// Why a cut cannot be finished as it was prepared.
@@ -60,12 +74,26 @@ pub(crate) enum Ended {
     NamesTaken(Vec<usize>),
     /// The bucket was made again: it is not the one that was delivered into so far.
     Refounded,
+    /// The task is paused, and this would have had to wait.
+    Paused,
 }
 
 /// Why one attempt failed.
 enum Miss {
     Trouble(Trouble),
     Ended(Ended),
+}
+
+/// Why an object is not in the bucket yet.
+enum ObjectMiss {
+    Trouble(Trouble),
+    Paused,
+}
+
+impl From<Trouble> for ObjectMiss {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
 }
 
 impl Upload {
@@ -80,7 +108,7 @@ impl Upload {
     ) -> Self {
         debug_assert_eq!(cut.objects.len(), contents.len());
         let landed = contents.iter().map(|_| None).collect();
-        Self { task, ticket, who, cut, ranges, contents, landed, stop }
+        Self { task, ticket, who, cut, ranges, contents, landed, since: Instant::now(), stop }
     }
 
     pub(crate) fn cut(&self) -> &PreparedCut {
@@ -107,11 +135,16 @@ impl Upload {
                     if self.task.wait_in_trouble(self.who, trouble, failures, &stop).await.is_err() {
                         break Err(Ended::Stopped);
                     }
+                    if self.task.is_paused() {
+                        break Err(Ended::Paused);
+                    }
                 }
             }
         };
-        if failures > 0 {
-            self.task.clear_trouble(self.who);
+        match &ended {
+            _ if failures == 0 => {}
+            Err(Ended::Stopped | Ended::Paused) => self.task.forget_trouble(self.who),
+            _ => self.task.clear_trouble(self.who),
         }
         (self, ended)
     }
@@ -134,10 +167,14 @@ impl Upload {
         Place::CutUploaded.pass();
         self.upload_manifest(&bucket).await?;
         Place::CutManifested.pass();
-        let names = self.cut.objects.iter().map(|object| object.name.clone());
         // The bytes are in the bucket; only what is told of them is kept.
-        let objects = names.zip(self.landed.iter().flatten().cloned()).collect();
-        Ok(Delivered { objects })
+        let landed = self.cut.objects.iter().zip(self.landed.iter().flatten());
+        let objects = landed.map(|(object, encoded)| DeliveredObject {
+            name: object.name.clone(),
+            folder: object.folder.clone(),
+            encoded: encoded.clone(),
+        });
+        Ok(Delivered { objects: objects.collect(), since: Some(self.since) })
     }
 
     /// The bucket, if it may be written to and is still the one it was.
@@ -156,18 +193,20 @@ impl Upload {
         let uploads =
             stream::iter(missing).map(|at| async move { (at, this.upload_object(bucket, at).await) });
         // All are tried, also when one fails: what has landed need not be tried again.
-        let ended: Vec<(usize, Result<Option<Encoded>, Trouble>)> =
+        let ended: Vec<(usize, Result<Option<Encoded>, ObjectMiss>)> =
             uploads.buffer_unordered(this.task.env.settings.uploads_max.max(1)).collect().await;
-        let (mut taken, mut trouble) = (Vec::new(), None);
+        let (mut taken, mut trouble, mut is_paused) = (Vec::new(), None, false);
         for (at, landed) in ended {
             match landed {
                 Ok(Some(encoded)) => self.landed[at] = Some(encoded),
                 Ok(None) => taken.push(at),
-                Err(missed) => trouble = Some(missed),
+                Err(ObjectMiss::Trouble(missed)) => trouble = Some(missed),
+                Err(ObjectMiss::Paused) => is_paused = true,
             }
         }
         match trouble {
             Some(trouble) => Err(Miss::Trouble(trouble)),
+            None if is_paused => Err(Miss::Ended(Ended::Paused)),
             None if taken.is_empty() => Ok(()),
             None => {
                 taken.sort_unstable();
@@ -177,7 +216,7 @@ impl Upload {
     }
 
     /// Encodes and uploads one object; nothing if its name bears an object of others.
-    async fn upload_object(&self, bucket: &Bucket, at: usize) -> Result<Option<Encoded>, Trouble> {
+    async fn upload_object(&self, bucket: &Bucket, at: usize) -> Result<Option<Encoded>, ObjectMiss> {
         let object = &self.cut.objects[at];
         let id = ObjectId {
             task: self.task.id,
@@ -186,6 +225,8 @@ impl Upload {
             sequence: object.sequence,
         };
         let encoded = self.encoded(at, id).await?;
+        let passed = self.task.pass_limits(encoded.byte_count, encoded.rows).await;
+        passed.map_err(|Paused| ObjectMiss::Paused)?;
         let trouble = |error| Trouble::of_bucket(&self.bucket_name(), &error);
         match bucket.put_new(&object.name, encoded.bytes.clone()).await.map_err(trouble)? {
             PutOutcome::Created => {}
@@ -247,11 +288,15 @@ impl Upload {
 }
 
 impl Delivered {
+    pub(crate) fn objects(&self) -> &[DeliveredObject] {
+        &self.objects
+    }
+
     /// Adds the cut to a task's totals.
     pub(crate) fn add_to(&self, totals: &mut Totals, now: Micros) {
-        for (name, encoded) in &self.objects {
-            encoded.add_to(totals);
-            totals.last_object = Some(name.clone());
+        for object in &self.objects {
+            object.encoded.add_to(totals);
+            totals.last_object = Some(object.name.clone());
             totals.last_object_at = Some(now);
         }
     }

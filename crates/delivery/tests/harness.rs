@@ -14,9 +14,11 @@ use lakeferry_engine::{
 };
 use lakeferry_lake::bucket::{Part, PutMode, ReadObject, Store as ObjectStore};
 use lakeferry_lake::{
-    Bucket, BucketError, BucketLimits, DecodedObject, ListedObject, PutOutcome, read_object,
+    Bucket, BucketError, BucketLimits, DecodedObject, FolderMark, ListedObject, PutOutcome, read_object,
 };
-use lakeferry_model::delivery::{Destination, Mode, Phase, SchemaSpec, TaskSpec, TaskStatus, Tuning};
+use lakeferry_model::delivery::{
+    Destination, Mode, Phase, SchemaSpec, TaskEventKind, TaskSpec, TaskStatus, Tuning, TuningChange,
+};
 use lakeferry_model::*;
 use lakeferry_store::{Store, Table, TableSpec};
 use parking_lot::Mutex;
@@ -36,12 +38,16 @@ pub struct World {
     pub lake: Arc<Lake>,
     pub clock: Arc<ManualClock>,
     pub memory_bytes: u64,
+    /// The wait after a first failure.
+    pub retry_min: Duration,
 }
 
 /// Buckets in memory.
 #[derive(Debug, Default)]
 pub struct Lake {
     pub buckets: Mutex<BTreeMap<String, BTreeMap<String, Bytes>>>,
+    /// Marks that told of more rows than their folders held when they were put.
+    pub lies: Mutex<Vec<String>>,
     /// Names under which two different contents were seen.
     pub rewritten: Mutex<HashSet<String>>,
     /// Puts of names that contain this wait until it is empty.
@@ -221,6 +227,15 @@ struct LakeStore {
     fuse: Arc<Fuse>,
 }
 
+/// Whether a mark tells of no more than lies in its folder.
+fn is_true(mark: &Bytes, objects: &BTreeMap<String, Bytes>) -> bool {
+    let mark: FolderMark = serde_json::from_slice(mark).unwrap();
+    let within = format!("{}/", mark.folder);
+    let held = objects.iter().filter(|(name, _)| name.starts_with(&within) && !name.ends_with("/_SUCCESS"));
+    let rows: usize = held.map(|(_, bytes)| read_object(bytes.clone()).unwrap().rows.len()).sum();
+    rows as u64 >= mark.rows
+}
+
 impl LakeStore {
     fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Bytes>) -> T) -> Result<T, BucketError> {
         let mut buckets = self.lake.buckets.lock();
@@ -235,6 +250,9 @@ impl ObjectStore for LakeStore {
         self.lake.wait(name).await;
         let put = async {
             self.with(|objects| {
+                if name.starts_with("_lakeferry/done/") && !is_true(&bytes, objects) {
+                    self.lake.lies.lock().push(name.to_owned());
+                }
                 let keeps = !self.lake.overwrites.load(Ordering::SeqCst);
                 if keeps && mode == PutMode::Create && objects.contains_key(name) {
                     return PutOutcome::Exists;
@@ -295,7 +313,13 @@ impl Default for World {
     fn default() -> Self {
         let lake = Arc::new(Lake::default());
         lake.make("lake");
-        Self { engine: MemoryEngine::default(), lake, clock: ManualClock::at(START), memory_bytes: 1 << 28 }
+        Self {
+            engine: MemoryEngine::default(),
+            lake,
+            clock: ManualClock::at(START),
+            memory_bytes: 1 << 28,
+            retry_min: Duration::from_millis(5),
+        }
     }
 }
 
@@ -332,8 +356,8 @@ impl World {
             scan_lanes: 2,
             encoders: 2,
             tick: Duration::from_millis(5),
-            retry_min: Duration::from_millis(5),
-            retry_max: Duration::from_millis(20),
+            retry_min: self.retry_min,
+            retry_max: self.retry_min * 4,
             look_every: Duration::from_millis(20),
             slow_after: Duration::from_millis(50),
             ..Settings::new("unused")
@@ -348,7 +372,7 @@ impl World {
         let buckets = self.lake.buckets.lock();
         let objects = buckets.get(bucket).into_iter().flatten();
         objects
-            .filter(|(name, _)| !name.starts_with("_lakeferry/"))
+            .filter(|(name, _)| !name.starts_with("_lakeferry/") && !name.ends_with("/_SUCCESS"))
             .map(|(name, bytes)| (name.clone(), read_object(bytes.clone()).unwrap()))
             .collect()
     }
@@ -359,6 +383,15 @@ impl World {
 
     pub fn names(&self) -> Vec<String> {
         self.objects().into_keys().collect()
+    }
+
+    /// The marks of complete folders, by folder.
+    pub fn marks(&self) -> BTreeMap<String, FolderMark> {
+        let buckets = self.lake.buckets.lock();
+        let marks = buckets.get("lake").into_iter().flatten();
+        let marks = marks.filter(|(name, _)| name.starts_with("_lakeferry/done/"));
+        let marks = marks.map(|(_, bytes)| serde_json::from_slice::<FolderMark>(bytes).unwrap());
+        marks.map(|mark| (mark.folder.clone(), mark)).collect()
     }
 
     /// All delivered rows as (id, value), sorted; a missing value is -1.
@@ -531,6 +564,32 @@ impl Process {
 
     pub fn deliver_now(&self, table: &Table, name: &str) {
         self.delivery().deliver_now(table, &task_name(name)).unwrap();
+    }
+
+    pub fn pause(&self, table: &Table, name: &str) {
+        let (delivery, table, name) = (self.delivery().clone(), table.clone(), task_name(name));
+        self.run(async move { delivery.pause(&table, &name).await }).unwrap();
+    }
+
+    pub fn resume(&self, table: &Table, name: &str) {
+        let (delivery, table, name) = (self.delivery().clone(), table.clone(), task_name(name));
+        self.run(async move { delivery.resume(&table, &name).await }).unwrap();
+    }
+
+    pub fn tune(
+        &self,
+        table: &Table,
+        name: &str,
+        change: TuningChange,
+    ) -> Result<(), lakeferry_delivery::Error> {
+        let (delivery, table, name) = (self.delivery().clone(), table.clone(), task_name(name));
+        self.run(async move { delivery.tune(&table, &name, &change).await })
+    }
+
+    /// Kinds and texts of a task's events.
+    pub fn history(&self, table: &Table, name: &str) -> Vec<(TaskEventKind, String)> {
+        let events = self.delivery().history(table, &task_name(name)).unwrap();
+        events.into_iter().map(|event| (event.kind, event.text)).collect()
     }
 
     pub fn deliver_again(&self, table: &Table, name: &str) {

@@ -2,9 +2,11 @@
 
 mod base;
 mod bucket;
+mod control;
 mod crash;
 mod folders;
 mod harness;
 mod incremental;
 mod life;
 mod local;
+mod marks;

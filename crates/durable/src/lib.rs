@@ -6,10 +6,13 @@
 //! - `LAKEFERRY_KILL_AT=cut.prepared:3` ends the process, as SIGKILL does, when it passes the place for the
 //!   third time.
 //!
-//! Without the feature both cost nothing, and the environment is not read.
+//! Without the feature both cost nothing, and the environment is not read. [`Timings`] count how long syncs, and what
+//! hangs on them, take.
 
 mod place;
 mod sync;
+mod timings;
 
 pub use place::Place;
 pub use sync::Sync;
+pub use timings::{Timed, Timings};

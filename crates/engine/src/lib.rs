@@ -11,7 +11,7 @@ mod seam;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use fjall_engine::{FjallEngine, FjallSettings, ReserveSetting};
+pub use fjall_engine::{FjallEngine, FjallSettings, Gauges, ReserveSetting};
 pub use memory::MemoryEngine;
 pub use seam::{
     Area, Batch, Block, Engine, Error, Operation, Room, Scan, Space, SpaceId, Visitor, WriteError,

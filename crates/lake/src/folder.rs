@@ -62,6 +62,11 @@ impl Zone {
         utc.with_timezone(&self.0).naive_local()
     }
 
+    /// The last moment at which the wall clock of this zone shows this; nothing if it is skipped.
+    pub(crate) fn latest(self, wall: NaiveDateTime) -> Option<Micros> {
+        self.0.from_local_datetime(&wall).latest().map(|at| at.timestamp_micros())
+    }
+
     fn offset_s(self, second: i64) -> i32 {
         let utc = DateTime::from_timestamp(second.clamp(0, LAST_SECOND), 0)
             .expect("the seconds lie within years that chrono has");

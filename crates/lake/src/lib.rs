@@ -16,6 +16,8 @@ mod decode;
 mod encode;
 pub mod event_time;
 mod folder;
+mod folder_mark;
+mod folder_time;
 mod manifest;
 mod name;
 mod name_table;
@@ -30,9 +32,8 @@ pub use decode::{DecodeError, DecodedObject, read_object};
 pub use encode::{EncodeError, EncodedObject, ObjectEncoder, Operation, RowMeta};
 pub use event_time::EventTimeError;
 pub use folder::{FolderFinder, FolderPath, Zone};
-pub use manifest::{
-    Manifest, ManifestError, ManifestObject, ManifestRange, ManifestSpan, SyncMarks, folder_done_name,
-};
+pub use folder_mark::{FolderMark, success_name};
+pub use manifest::{Manifest, ManifestError, ManifestObject, ManifestRange, ManifestSpan, SyncMarks};
 pub use name::{ObjectName, ObjectParts, check_suffix, object_name, recognise};
 pub use name_table::ColumnScout;
 pub use prefix::Prefix;

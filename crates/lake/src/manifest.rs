@@ -1,4 +1,4 @@
-//! What lies in a bucket beside the data: manifests, sync marks, marks of finished folders.
+//! What lies in a bucket beside the data: manifests and sync marks. Marks of folders are in `folder_mark`.
 //!
 //! A manifest tells of one cut: its objects, the ranges they hold, their schema. A sync mark says that
 //! everything committed before a time is in the lake; each new value is a new object with the time in its
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::SERVICE_FOLDER;
 use crate::bucket::{Bucket, BucketError};
-use crate::folder::FolderPath;
 use crate::schema::ObjectSchema;
 
 /// One cut, as told to consumers.
@@ -110,11 +109,6 @@ impl Manifest {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
         Ok(serde_json::from_slice(bytes)?)
     }
-}
-
-/// The mark that a folder gets no more objects.
-pub fn folder_done_name(folder: &FolderPath) -> String {
-    format!("{SERVICE_FOLDER}/done/{folder}")
 }
 
 /// The "complete up to" marks of one task.
@@ -236,11 +230,5 @@ mod tests {
         assert_eq!(marks.time(&marks.name(1_598_889_780_000_000)), Some(1_598_889_780_000_000));
         assert_eq!(marks.time("_lakeferry/complete/first-7/9.json"), None);
         assert_eq!(marks.time("_lakeferry/complete/first-71/00000000000000000009.json"), None);
-    }
-
-    #[test]
-    fn a_folder_is_marked_done_under_its_own_path() {
-        let folder = crate::Prefix::parse("p/2020").unwrap().folder(0, &crate::Zone::UTC);
-        assert_eq!(folder_done_name(&folder), "_lakeferry/done/p/2020");
     }
 }

@@ -11,6 +11,7 @@ use lakeferry_model::{Micros, Violation};
 
 use crate::SERVICE_FOLDER;
 use crate::folder::{FolderPath, Zone};
+use crate::folder_time::BY_LENGTH;
 
 /// Bytes of a folder. An object's shortened name still fits behind it into the 1,023 that stores allow.
 const FOLDER_BYTES_MAX: usize = 850;
@@ -30,7 +31,7 @@ enum Part {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Variable {
+pub(crate) enum Variable {
     Year,
     Month,
     Day,
@@ -189,6 +190,29 @@ impl Prefix {
             Part::Fixed(_) => None,
         });
         variables.min()
+    }
+
+    /// What a folder of this prefix says of its year, month, day, hour and minute; nothing if it is none of its
+    /// folders.
+    pub(crate) fn read_variables(&self, folder: &str) -> Option<[Option<u32>; 5]> {
+        let mut values = [None; 5];
+        let mut rest = folder;
+        for part in &self.parts {
+            match part {
+                Part::Fixed(fixed) => rest = rest.strip_prefix(fixed.as_str())?,
+                Part::Variable(variable) => {
+                    let (digits, behind) = rest.split_at_checked(variable.name().len())?;
+                    let value =
+                        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
+                    let at = BY_LENGTH.iter().position(|known| known == variable)?;
+                    if values[at].is_some() && values[at] != value {
+                        return None;
+                    }
+                    (values[at], rest) = (value, behind);
+                }
+            }
+        }
+        rest.is_empty().then_some(values)
     }
 
     /// Byte by byte: a fixed one, or any digit.

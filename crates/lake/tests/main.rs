@@ -4,6 +4,7 @@ mod bucket_contract;
 mod bucket_failures;
 mod credentials;
 mod encoding;
+mod folder_marks;
 mod roundtrip;
 mod rows;
 mod s3_server;

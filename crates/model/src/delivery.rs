@@ -178,6 +178,14 @@ pub struct Tuning {
     pub lanes_min: u32,
     /// Lanes of the incremental phase at most.
     pub lanes_max: u32,
+    /// Bytes of objects that the task sends to its store per second at most, on average; absent for no limit.
+    pub bytes_per_s_max: Option<u64>,
+    /// Rows that the task sends to its store per second at most, on average; absent for no limit.
+    pub rows_per_s_max: Option<u64>,
+    /// How long after a folder's time it is marked complete at the earliest, in milliseconds.
+    pub lateness_ms: u64,
+    /// Whether a folder that is complete gets a `_SUCCESS` object beside its data.
+    pub has_success_objects: bool,
     /// How objects are compressed.
     pub compression: Compression,
 }
@@ -191,9 +199,106 @@ impl Default for Tuning {
             object_bytes_max: 64 * 1024 * 1024,
             lanes_min: 1,
             lanes_max: u32::try_from(cores).unwrap_or(u32::MAX),
+            bytes_per_s_max: None,
+            rows_per_s_max: None,
+            lateness_ms: 0,
+            has_success_objects: false,
             compression: Compression::Snappy,
         }
     }
+}
+
+/// What of a task's tuning is changed while it runs. What is left out stays; `null` lifts a limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TuningChange {
+    /// See [`Tuning::object_age_ms_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_age_ms_max: Option<u64>,
+    /// See [`Tuning::inactivity_ms_max`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "named")]
+    pub inactivity_ms_max: Option<Option<u64>>,
+    /// See [`Tuning::object_bytes_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_bytes_max: Option<u64>,
+    /// See [`Tuning::lanes_min`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lanes_min: Option<u32>,
+    /// See [`Tuning::lanes_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lanes_max: Option<u32>,
+    /// See [`Tuning::bytes_per_s_max`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "named")]
+    pub bytes_per_s_max: Option<Option<u64>>,
+    /// See [`Tuning::rows_per_s_max`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "named")]
+    pub rows_per_s_max: Option<Option<u64>>,
+    /// See [`Tuning::lateness_ms`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lateness_ms: Option<u64>,
+    /// See [`Tuning::has_success_objects`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_success_objects: Option<bool>,
+}
+
+/// A limit that is named, perhaps as `null`.
+fn named<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+impl TuningChange {
+    /// The tuning after the change.
+    pub fn applied_to(&self, tuning: &Tuning) -> Tuning {
+        Tuning {
+            object_age_ms_max: self.object_age_ms_max.unwrap_or(tuning.object_age_ms_max),
+            inactivity_ms_max: self.inactivity_ms_max.unwrap_or(tuning.inactivity_ms_max),
+            object_bytes_max: self.object_bytes_max.unwrap_or(tuning.object_bytes_max),
+            lanes_min: self.lanes_min.unwrap_or(tuning.lanes_min),
+            lanes_max: self.lanes_max.unwrap_or(tuning.lanes_max),
+            bytes_per_s_max: self.bytes_per_s_max.unwrap_or(tuning.bytes_per_s_max),
+            rows_per_s_max: self.rows_per_s_max.unwrap_or(tuning.rows_per_s_max),
+            lateness_ms: self.lateness_ms.unwrap_or(tuning.lateness_ms),
+            has_success_objects: self.has_success_objects.unwrap_or(tuning.has_success_objects),
+            compression: tuning.compression,
+        }
+    }
+}
+
+/// Something that happened to a task, for people who ask what it has been through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEvent {
+    /// Counted from 1 in each task; never used again.
+    pub number: u64,
+    /// When, in microseconds since the epoch.
+    pub at: i64,
+    /// What kind of thing it was.
+    pub kind: TaskEventKind,
+    /// A sentence.
+    pub text: String,
+}
+
+/// What kind of thing happened to a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskEventKind {
+    /// It was made.
+    Made,
+    /// It went on to another phase.
+    Phase,
+    /// A new run began.
+    Run,
+    /// It was paused.
+    Paused,
+    /// It was resumed.
+    Resumed,
+    /// Its settings were changed.
+    Settings,
+    /// Something began to keep it from delivering.
+    Trouble,
+    /// What kept it from delivering is over.
+    Recovered,
+    /// A folder that was marked complete got late rows, and was marked again.
+    Remarked,
 }
 
 /// How far a task's life has come. It never goes back within a run.
@@ -254,8 +359,48 @@ pub struct TaskStatus {
     pub next_cut_in_ms: Option<u64>,
     /// When a failed task tries again, in microseconds since the epoch.
     pub next_try_at: Option<i64>,
+    /// Whether it is paused. A cut that is on its way is committed before it rests.
+    #[serde(default)]
+    pub is_paused: bool,
+    /// Seconds that the lake is behind the table; absent without a sync point, and for a task that has nothing
+    /// to follow.
+    #[serde(default)]
+    pub lag_s: Option<u64>,
+    /// Dirty fields by the reason why they are dirty.
+    #[serde(default)]
+    pub dirty_by_reason: Vec<(String, u64)>,
+    /// What last kept it from delivering, also when that is over.
+    #[serde(default)]
+    pub last_error: Option<String>,
     /// What was accepted with a doubt when the task was made.
     pub warnings: Vec<String>,
+}
+
+#[cfg(test)]
+mod tuning_tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_tuning_leaves_what_it_does_not_name_and_lifts_a_limit_with_null() {
+        let tuning = Tuning { bytes_per_s_max: Some(5), inactivity_ms_max: Some(7), ..Tuning::default() };
+        let asked = r#"{"object_age_ms_max": 9, "bytes_per_s_max": null, "rows_per_s_max": 3}"#;
+        let change: TuningChange = serde_json::from_str(asked).unwrap();
+        let changed = change.applied_to(&tuning);
+        let expected =
+            Tuning { object_age_ms_max: 9, bytes_per_s_max: None, rows_per_s_max: Some(3), ..tuning };
+        assert_eq!(changed, expected);
+        let written = serde_json::to_value(&change).unwrap();
+        assert_eq!(written["bytes_per_s_max"], serde_json::Value::Null);
+        assert_eq!(written.as_object().unwrap().len(), 3);
+        assert!(serde_json::from_str::<TuningChange>(r#"{"compression": "none"}"#).is_err());
+    }
+
+    #[test]
+    fn a_tuning_that_an_older_program_wrote_still_opens() {
+        let written = r#"{"object_age_ms_max":1,"object_bytes_max":2,"lanes_min":1,"lanes_max":1,"compression":"none"}"#;
+        let tuning: Tuning = serde_json::from_str(written).unwrap();
+        assert_eq!((tuning.rows_per_s_max, tuning.lateness_ms, tuning.has_success_objects), (None, 0, false));
+    }
 }
 
 /// A source name that tells about the change rather than the row.

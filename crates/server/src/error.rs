@@ -37,6 +37,23 @@ impl ApiError {
         Self::parameter(format!("Failed to parse the request: {what}."))
     }
 
+    /// What the caller can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self.code {
+            ErrorCode::AuthFailed => "Check the access key, its secret, and the instance's name.",
+            ErrorCode::NoPermissionAccess => "Use an operator's access key.",
+            ErrorCode::ObjectNotExist => "Check the names in the path, or make what is missing first.",
+            ErrorCode::ObjectAlreadyExist => "Choose another name, or use what is there.",
+            ErrorCode::OperationConflict => "Try again in a few seconds.",
+            ErrorCode::ServerBusy | ErrorCode::ServerUnavailable => {
+                "Nothing was done: send the request again, with a growing pause."
+            }
+            ErrorCode::Timeout => "Whether it was done is not known: look first, then send it again.",
+            ErrorCode::InternalServerError => "Look for the request id in the server's log.",
+            _ => "Change the request: sent again as it is, it is refused again.",
+        }
+    }
+
     /// The protocol's message of it.
     pub fn to_message(&self) -> proto::Error {
         proto::Error {

@@ -45,7 +45,7 @@ use tokio::sync::{Mutex, Notify};
 use connection::Connections;
 use error::chain;
 use front::body::BodyBudget;
-use metrics::Metrics;
+use metrics::{Metrics, Readings};
 use settings::Settings;
 use shared::Shared;
 
@@ -160,10 +160,10 @@ impl Server {
         }
 
         let stuck = Arc::new(Notify::new());
-        let engine = open_engine(&settings, &stuck).await?;
+        let engine = Arc::new(open_engine(&settings, &stuck).await?);
         let deadline = Instant::now() + Duration::from_secs(OPEN_S_MAX);
         let store =
-            Store::open(Arc::new(engine), clock, lakeferry_store::Settings::default(), deadline).await?;
+            Store::open(engine.clone(), clock, lakeferry_store::Settings::default(), deadline).await?;
         let key = first_key::ensure(&store, &settings, |name| std::env::var(name).ok()).await?;
         let delivery = Delivery::open(store.clone(), delivery_settings(&settings)).await?;
         let tunnels = Tunnels::open(store.clone(), deadline).await?;
@@ -172,6 +172,7 @@ impl Server {
         let answers = BodyBudget::new(settings.request_mib_max);
         let shared = Arc::new(Shared {
             settings,
+            engine,
             store,
             delivery,
             tunnels,
@@ -251,8 +252,14 @@ async fn metrics_text(
     if !peer.ip().is_loopback() {
         return (StatusCode::FORBIDDEN, "metrics are told on the loopback address only\n").into_response();
     }
-    let tasks = api::all_tasks(&shared);
-    let text = shared.metrics.text(shared.clock().now_micros(), &tasks);
+    let readings = Readings {
+        tasks: api::all_tasks(&shared),
+        cut_times: shared.delivery.cut_times(),
+        delivery_memory_bytes: shared.delivery.memory_bytes(),
+        // Its journals are listed, which is a read of one folder.
+        engine: lakeferry_store::aside(|| shared.engine.gauges()),
+    };
+    let text = shared.metrics.text(readings);
     ([(http::header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0")], text).into_response()
 }
 

@@ -268,11 +268,10 @@ impl Settings {
         let age = Duration::from_secs_f64(self.delivery.object_age_s);
         Tuning {
             object_age_ms_max: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-            inactivity_ms_max: default.inactivity_ms_max,
             object_bytes_max: self.delivery.object_mib << 20,
             lanes_min: self.delivery.lanes_min,
             lanes_max: self.delivery.lanes_max.unwrap_or(default.lanes_max).max(self.delivery.lanes_min),
-            compression: default.compression,
+            ..default
         }
     }
 

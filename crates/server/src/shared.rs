@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lakeferry_delivery::{CreateVia, Delivery};
+use lakeferry_engine::FjallEngine;
 use lakeferry_lake::Bucket;
 use lakeferry_model::delivery::{Destination, TaskSpec};
 use lakeferry_model::{
@@ -24,6 +25,8 @@ use crate::settings::Settings;
 pub struct Shared {
     /// The settings in force.
     pub settings: Settings,
+    /// The engine under the rows, for those who watch it.
+    pub engine: Arc<FjallEngine>,
     /// The rows.
     pub store: Store,
     /// The tasks.

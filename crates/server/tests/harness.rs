@@ -200,6 +200,7 @@ impl TestServer {
         };
         let answer = self.send(&request).await;
         answer.check_signature(&request);
+        crate::openapi::check_answer(&request.method, &request.path, &answer);
         answer
     }
 

@@ -219,7 +219,10 @@ async fn health_and_metrics_are_open_on_the_loopback_address() {
     server.call("Search", &proto::ListTableRequest {}).await;
     let metrics = server.get_open("/metrics").await;
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
-    assert!(metrics.contains(r#"lakeferry_requests_total{operation="ListTable"} 1"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"lakeferry_requests_total{operation="ListTable",status="200"} 1"#),
+        "{metrics}"
+    );
     assert!(metrics.contains(r#"lakeferry_errors_total{code="OTSUnsupportOperation"} 1"#), "{metrics}");
 }
 

@@ -2,12 +2,15 @@
 
 mod batches;
 mod conditions;
+mod control;
 mod door;
 mod exports;
 mod filters;
 mod harness;
 mod indexes;
 mod json_api;
+mod metrics;
+mod openapi;
 mod ranges;
 mod restarts;
 mod rows;

@@ -22,7 +22,9 @@ pub use table::{
     CreateTable, DeleteRow, DescribeTable, DropTable, GetRow, KeyKindArg, ListTables, PutRows, TableCommand,
     UpdateRow,
 };
-pub use task::{CompressionArg, CreateTask, ListTasks, ModeArg, OneTask, ShowTask, TaskCommand, WatchTask};
+pub use task::{
+    CompressionArg, CreateTask, ListTasks, ModeArg, OneTask, SetTask, ShowTask, TaskCommand, WatchTask,
+};
 
 /// A self-hosted table service that speaks the Tablestore protocol, and delivers its tables into a data lake
 /// as Parquet.

@@ -6,7 +6,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use lakeferry_model::delivery::EventTimeColumn;
 
 use super::server::InInstanceArgs;
-use crate::text::{ColumnArg, event_time, parse_duration, parse_size};
+use crate::text::{
+    ColumnArg, Limit, duration_limit, event_time, number_limit, parse_duration, parse_size, size_limit,
+};
 
 /// What to do with delivery tasks.
 #[derive(Debug, Subcommand)]
@@ -23,6 +25,16 @@ pub enum TaskCommand {
     DeliverNow(OneTask),
     /// Begin anew: deliver the whole table again, in a new run
     DeliverAgain(OneTask),
+    /// Pause a task, also over restarts of the server; what comes waits in the table's log
+    Pause(OneTask),
+    /// Let a paused task go on from where it was
+    Resume(OneTask),
+    /// Have a task in trouble try again at once
+    RetryNow(OneTask),
+    /// Change settings of a task that take effect at once
+    Set(SetTask),
+    /// Show what a task has been through
+    History(ShowTask),
     /// Delete a task; what it has delivered stays in the lake
     Delete(OneTask),
 }
@@ -97,6 +109,18 @@ pub struct CreateTask {
     /// Lanes at most [default: the server's, one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub lanes_max: Option<u32>,
+    /// Bytes of objects to send to the store per second at most, such as 10MiB [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub bytes_per_second: Option<u64>,
+    /// Rows to send to the store per second at most [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rows_per_second: Option<u64>,
+    /// Mark a folder complete no sooner than so long after its time [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub lateness: Option<Duration>,
+    /// Put a _SUCCESS object into each folder that is complete
+    #[arg(long)]
+    pub success_objects: bool,
     /// What object names end with
     #[arg(long, default_value = ".parquet")]
     pub suffix: String,
@@ -114,6 +138,45 @@ pub struct CreateTask {
     pub role: String,
     #[command(flatten)]
     pub at: InInstanceArgs,
+}
+
+/// Settings of a task to change. They take effect at once, but for lanes, which are spread with the next run.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lakeferry task set orders to-lake --object-age 30s --object-size 128MiB
+  lakeferry task set orders to-lake --bytes-per-second 10MiB
+  lakeferry task set orders to-lake --bytes-per-second off")]
+pub struct SetTask {
+    #[command(flatten)]
+    pub task: OneTask,
+    /// Cut an object at the latest this long after its first row, such as 30s
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub object_age: Option<Duration>,
+    /// Cut an object also when its folder got no row for this long, such as 10s, or `off`
+    #[arg(long, value_name = "DURATION", value_parser = duration_limit)]
+    pub inactivity: Option<Limit>,
+    /// Cut an object when its rows reach this size, such as 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub object_size: Option<u64>,
+    /// Lanes to begin with
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub lanes_min: Option<u32>,
+    /// Lanes at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub lanes_max: Option<u32>,
+    /// Bytes of objects to send to the store per second at most, such as 10MiB, or `off`
+    #[arg(long, value_name = "SIZE", value_parser = size_limit)]
+    pub bytes_per_second: Option<Limit>,
+    /// Rows to send to the store per second at most, or `off`
+    #[arg(long, value_name = "N", value_parser = number_limit)]
+    pub rows_per_second: Option<Limit>,
+    /// Mark a folder complete no sooner than so long after its time
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub lateness: Option<Duration>,
+    /// Whether a folder that is complete gets a _SUCCESS object
+    #[arg(long, value_name = "YES", action = clap::ArgAction::Set)]
+    pub success_objects: Option<bool>,
 }
 
 /// The protocol's modes.

@@ -131,6 +131,11 @@ pub mod path {
         format!("instances/{instance}/tables")
     }
 
+    /// The tasks of all tables of an instance.
+    pub fn all_tasks(instance: &InstanceName) -> String {
+        format!("instances/{instance}/tasks")
+    }
+
     /// A table.
     pub fn table(instance: &InstanceName, table: &TableName) -> String {
         format!("instances/{instance}/tables/{table}")

@@ -9,5 +9,7 @@ mod quote;
 pub use columns::Columns;
 pub use facts::Facts;
 pub use format::{count, counted, duration, instant, size, time_of_day};
-pub use parse::{ColumnArg, event_time, parse_duration, parse_size};
+pub use parse::{
+    ColumnArg, Limit, duration_limit, event_time, number_limit, parse_duration, parse_size, size_limit,
+};
 pub use quote::{shell, sql};

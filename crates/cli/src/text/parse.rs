@@ -47,6 +47,46 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// A limit that is set, or lifted with `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub Option<u64>);
+
+/// Reads a duration in milliseconds, or `off`.
+///
+/// # Errors
+/// What can be written instead.
+pub fn duration_limit(text: &str) -> Result<Limit, String> {
+    limit(text, |text| {
+        u64::try_from(parse_duration(text)?.as_millis()).map_err(|_| "the time is out of range".to_owned())
+    })
+}
+
+/// Reads a size, or `off`.
+///
+/// # Errors
+/// What can be written instead.
+pub fn size_limit(text: &str) -> Result<Limit, String> {
+    limit(text, parse_size)
+}
+
+/// Reads a number, or `off`.
+///
+/// # Errors
+/// What can be written instead.
+pub fn number_limit(text: &str) -> Result<Limit, String> {
+    limit(text, |text| text.parse().map_err(|_| "write a whole number".to_owned()))
+}
+
+fn limit(text: &str, parse: impl Fn(&str) -> Result<u64, String>) -> Result<Limit, String> {
+    match text.trim() {
+        "off" => Ok(Limit(None)),
+        text => match parse(text).map_err(|error| format!("{error}, or `off` for no limit"))? {
+            0 => Err("0 is no limit; write `off` to lift it".to_owned()),
+            limit => Ok(Limit(Some(limit))),
+        },
+    }
+}
+
 fn number_and_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -132,6 +172,15 @@ fn field_kind(text: &str) -> Result<(FieldKind, bool), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_a_value_or_off() {
+        assert_eq!(size_limit("1KiB"), Ok(Limit(Some(1024))));
+        assert_eq!(duration_limit("2s"), Ok(Limit(Some(2000))));
+        assert_eq!(number_limit("off"), Ok(Limit(None)));
+        assert!(number_limit("0").unwrap_err().contains("off"));
+        assert!(size_limit("much").unwrap_err().contains("`off`"));
+    }
 
     #[test]
     fn durations_are_read_with_and_without_a_unit() {

@@ -19,6 +19,8 @@ pub(super) enum Step {
     Advance,
     /// Wait for news, at most this long.
     Wait(Duration),
+    /// End, since the task is paused and nothing is on its way.
+    Rest,
 }
 
 /// All that the choice depends on.
@@ -42,6 +44,8 @@ pub(super) struct View {
     pub(super) has_room: bool,
     /// The longest wait.
     pub(super) tick: Duration,
+    /// Whether the task is paused.
+    pub(super) is_paused: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub(super) fn choose(view: &View) -> Step {
     let may_cut = view.in_flight == Flight::None;
     match view {
         View { in_flight: Flight::Ended, .. } => return Step::Collect,
+        View { is_paused: true, in_flight: Flight::Under, .. } => return Step::Wait(view.tick),
+        View { is_paused: true, .. } => return Step::Rest,
         View { due: Some(reason), .. } if may_cut => return Step::Cut(*reason),
         View { is_asked: true, has_rows: true, .. } if may_cut => return Step::Cut(CutReason::Asked),
         View { may_advance: true, .. } if may_cut => return Step::Advance,
@@ -93,6 +99,7 @@ mod tests {
             readable: None,
             has_room: true,
             tick: Duration::from_secs(1),
+            is_paused: false,
         }
     }
 
@@ -133,6 +140,15 @@ mod tests {
         let asked = View { is_asked: true, has_rows: true, ..view() };
         assert_eq!(choose(&asked), Step::Cut(CutReason::Asked));
         assert_eq!(choose(&View { has_rows: false, ..asked }), Step::Wait(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_paused_lane_commits_its_cut_and_then_rests_whatever_is_due() {
+        let paused = View { is_paused: true, due: Some(CutReason::Size), readable: Some(P), ..view() };
+        assert_eq!(choose(&paused), Step::Rest);
+        assert_eq!(choose(&View { in_flight: Flight::Ended, ..paused }), Step::Collect);
+        let under = View { in_flight: Flight::Under, ..paused };
+        assert_eq!(choose(&under), Step::Wait(Duration::from_secs(1)));
     }
 
     #[test]

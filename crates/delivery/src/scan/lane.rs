@@ -147,6 +147,11 @@ impl ScanLane {
         self.moved_from.insert(number, range.after.clone());
         let mut failures = 0;
         loop {
+            if self.task.is_paused() {
+                // What is built is scanned again when the task is resumed.
+                self.collect().await?;
+                return Err(Early::Again);
+            }
             let (moved, is_full, ended) = self.stretch(range).await?;
             range = moved;
             self.moved.insert(number, range.clone());
@@ -290,7 +295,7 @@ impl ScanLane {
                 Place::CutCommitted.pass();
                 Ok(())
             }
-            Err(Ended::NamesTaken(_)) => Err(Early::Again),
+            Err(Ended::NamesTaken(_) | Ended::Paused) => Err(Early::Again),
             Err(Ended::Stopped) => Err(Early::Stopped),
             Err(Ended::Refounded) => {
                 self.task.begin_run(self.ticket.run, RunReason::Refounded).await;

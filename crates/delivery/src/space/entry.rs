@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lakeferry_lake::ObjectSchema;
-use lakeferry_model::delivery::{Mode, Phase, TaskSpec};
+use lakeferry_model::delivery::{Mode, Phase, TaskEvent, TaskSpec};
 use lakeferry_model::{BucketName, Micros, TaskName};
 use lakeferry_store::PartitionId;
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,9 @@ pub(crate) struct TaskEntry {
     pub(crate) warnings: Vec<String>,
     /// What a person should know of this run.
     pub(crate) note: Option<String>,
+    /// Whether it rests until it is resumed.
+    #[serde(default)]
+    pub(crate) is_paused: bool,
 }
 
 /// How far the making or the end of a task has come.
@@ -199,6 +202,8 @@ pub(crate) struct StoredTask {
     pub(crate) lanes: BTreeMap<u32, StoredLane>,
     pub(crate) ranges: BTreeMap<u32, ScanRange>,
     pub(crate) totals: Totals,
+    /// Read once, at the start; then the task's history has them.
+    pub(crate) events: Vec<TaskEvent>,
 }
 
 /// Everything that is written down about one lane.
@@ -232,6 +237,7 @@ impl TaskEntry {
             bucket_identity: None,
             warnings,
             note: None,
+            is_paused: false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! How a task begins: pinned, sampled, its destination tried.
 
 use lakeferry_lake::{ObjectSchema, Prefix};
-use lakeferry_model::delivery::{Mode, Phase, SchemaSpec, TaskSpec};
+use lakeferry_model::delivery::{Mode, Phase, SchemaSpec, TaskEventKind, TaskSpec};
 use lakeferry_store::{LogHead, PartitionId};
 
 use super::Task;
@@ -117,7 +117,7 @@ impl Task {
             Err(_) => Some(Trouble::Other("the bucket has not answered yet".to_owned())),
         };
         if let Some(trouble) = trouble {
-            self.board.set_trouble(Who::Task, trouble, self.env.clock.now_micros());
+            self.show_trouble(Who::Task, trouble, self.env.clock.now_micros());
         }
         let mut book = self.book.lock().await;
         if book.entry.stage != Stage::Live {
@@ -133,7 +133,18 @@ impl Task {
         book.schema = Some(schema);
         self.space.write_surely(writes, stop).await?;
         self.board.set_entry(&book.entry);
+        let phase = phase_name(book.entry.phase);
+        self.note(TaskEventKind::Phase, format!("initialized; phase {phase} begins"));
         Ok(())
+    }
+}
+
+/// The phase's name in the protocol.
+pub(crate) fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Init => "INIT",
+        Phase::Full => "FULL",
+        Phase::Incr => "INCR",
     }
 }
 

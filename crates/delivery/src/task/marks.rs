@@ -1,4 +1,4 @@
-//! "Complete up to": what consumers of the lake are told of the sync point.
+//! What consumers of the lake are told: the sync point as "complete up to", and folders that are complete.
 
 use std::time::Duration;
 
@@ -10,29 +10,39 @@ use crate::stop::{Stop, Stopped};
 
 impl Task {
     /// Says in the bucket how far the task is complete, whenever that moved along with an object, and every
-    /// now and then without one.
-    pub(super) async fn publish_marks(&self, stop: &Stop) {
-        let marks = SyncMarks::of(self.board.entry().name(), self.id.number());
+    /// now and then without one; and which folders are. A paused task says nothing.
+    pub(super) async fn publish_marks(&self, run: u32, stop: &Stop) {
         let mut published: Option<Mark> = None;
         while stop.sleep(self.env.settings.tick).await.is_ok() {
-            let mark = Mark {
-                sync_point: self.board.sync_point(&*self.source),
-                objects: self.board.objects(),
-                at: self.env.clock.monotonic(),
-            };
-            if !mark.is_worth_publishing(published.as_ref()) {
-                continue;
+            if !self.is_paused() && self.publish_once(run, &mut published, stop).await.is_err() {
+                return;
             }
-            let entry = self.board.entry();
-            let Ok(bucket) = self.env.destinations.find(&entry.spec.destination) else { continue };
-            match stop.or(marks.publish(&bucket, entry.run, mark.sync_point)).await {
-                Ok(Ok(())) => {}
-                // The lanes tell of a bucket's trouble; the mark is told again with the next one.
-                Ok(Err(error)) => tracing::debug!(task = %self.id, %error, "a mark could not be published"),
-                Err(Stopped) => return,
-            }
-            published = Some(mark);
         }
+    }
+
+    async fn publish_once(&self, run: u32, published: &mut Option<Mark>, stop: &Stop) -> Result<(), Stopped> {
+        let mark = Mark {
+            sync_point: self.board.sync_point(&*self.source),
+            objects: self.board.objects(),
+            at: self.env.clock.monotonic(),
+        };
+        if mark.sync_point == 0 {
+            return Ok(());
+        }
+        if self.prefix.has_folder_ends() {
+            while self.mark_folders(run, mark.sync_point, stop).await? {}
+        }
+        if !mark.is_worth_publishing(published.as_ref()) {
+            return Ok(());
+        }
+        let Some(bucket) = self.marked_bucket(stop).await? else { return Ok(()) };
+        let marks = SyncMarks::of(self.board.entry().name(), self.id.number());
+        if let Err(error) = stop.or(marks.publish(&bucket, run, mark.sync_point)).await? {
+            // The lanes tell of a bucket's trouble; the mark is told again with the next one.
+            tracing::debug!(task = %self.id, %error, "a mark could not be published");
+        }
+        *published = Some(mark);
+        Ok(())
     }
 }
 

@@ -21,6 +21,10 @@ impl Task {
     pub(super) async fn settle_names(&self, stop: &Stop) -> Result<u32, Stopped> {
         let mut failures = 0;
         loop {
+            if self.is_paused() {
+                self.forget_trouble(Who::Task);
+            }
+            self.wait_while_paused(stop).await?;
             match stop.or(self.try_to_settle()).await? {
                 Ok(settled) => {
                     self.clear_trouble(Who::Task);
@@ -52,6 +56,7 @@ impl Task {
         }
         let mut highest = BTreeMap::new();
         if !entry.are_names_listed {
+            self.clear_marks(entry.run, &bucket).await.map_err(of_bucket)?;
             let (task, suffix) = (entry.name(), &entry.spec.destination.suffix);
             let mut note = |name: &str| {
                 if let Some(parts) = recognise(name, task, suffix) {
@@ -90,6 +95,8 @@ impl Task {
         writes.put_entry(&book.entry);
         self.space.write_surely(writes, stop).await?;
         self.board.set_entry(&book.entry);
+        drop(book);
+        self.space.remove_tallies(self.id, run, stop).await?;
         Ok(run)
     }
 

@@ -1,7 +1,7 @@
 //! New runs, and the end: whatever lanes are doing, they write nothing more for a run that is over.
 
 use lakeferry_durable::Place;
-use lakeferry_model::delivery::Phase;
+use lakeferry_model::delivery::{Phase, TaskEventKind};
 use lakeferry_store::PartitionId;
 
 use super::Task;
@@ -62,6 +62,11 @@ impl Task {
         if begun.await.is_ok() {
             Place::RunBegun.pass();
             tracing::info!(task = %self.id, ?reason, "a new run begins");
+            let why = match reason {
+                RunReason::Asked => "it was asked for",
+                RunReason::Refounded => "the bucket was made again",
+            };
+            self.note(TaskEventKind::Run, format!("run {} begins: {why}", run + 1));
             self.env.janitor.wake();
             self.run.lock().stop();
         }
@@ -100,9 +105,11 @@ impl Task {
     /// Removes everything of a deleted task; the names of its prepared cuts are abandoned.
     pub(crate) async fn clear_away(&self) -> Result<(), Stopped> {
         let mut book = self.book.lock().await;
+        self.space.remove_tallies(self.id, u32::MAX, &self.env.closing.handle()).await?;
         let mut writes = Writes::default();
         abandon(&mut book, &mut writes, self.abandoned_until(), |_| true);
         writes.remove_task(&book);
+        self.history.remove(self.id, &mut writes);
         self.space.write_surely(writes, &self.env.closing.handle()).await?;
         self.env.janitor.wake();
         Ok(())

@@ -59,7 +59,9 @@ pub(super) fn commit_group(
         form.add(&member.space, std::mem::take(&mut member.operations));
     }
     let Form { batch, growth } = form;
+    let begun = Instant::now();
     let outcome = shared.busy.during(|| catch_unwind(AssertUnwindSafe(|| batch.commit())));
+    shared.commit_times.record(begun.elapsed());
     if let Err((error, failed)) = judge(outcome) {
         answer_all(group, &Err(error));
         return Err(failed);

@@ -82,6 +82,11 @@ impl Disk {
         }
     }
 
+    /// Bytes that are free, and below which row writes are refused; nothing if the system does not say.
+    pub(super) fn free_and_reserve(&self) -> Option<(u64, u64)> {
+        self.space().map(|space| (space.free, self.reserve.bytes(space.total)))
+    }
+
     /// Whether not even those who make room may write more than notes and positions.
     pub(super) fn is_at_floor(&self) -> bool {
         self.space().is_some_and(|space| space.free < self.reserve.bytes(space.total) / 4)

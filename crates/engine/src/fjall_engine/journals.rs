@@ -11,6 +11,8 @@ pub(super) struct Journals {
     pub(super) newest: u64,
     /// Bytes written to the one in use. Its length says nothing, since fjall makes it long from the start.
     pub(super) newest_bytes: u64,
+    /// Bytes written to all of them.
+    pub(super) bytes: u64,
 }
 
 impl Journals {
@@ -28,7 +30,8 @@ impl Journals {
         found.sort_unstable();
         let oldest = found.first().map_or(0, |first| first.0);
         let (newest, newest_bytes) = found.last().copied().unwrap_or_default();
-        Ok(Self { oldest, newest, newest_bytes })
+        let bytes = found.iter().map(|(_, bytes)| bytes).sum();
+        Ok(Self { oldest, newest, newest_bytes, bytes })
     }
 
     /// Whether no full journal is left of those with numbers up to this one.
@@ -55,7 +58,7 @@ mod tests {
 
     #[test]
     fn full_journals_are_gone_when_only_the_one_in_use_is_left_or_younger_ones() {
-        let of = |oldest, newest| Journals { oldest, newest, newest_bytes: 0 };
+        let of = |oldest, newest| Journals { oldest, newest, newest_bytes: 0, bytes: 0 };
         assert!(!of(3, 5).are_gone_up_to(3));
         assert!(of(4, 5).are_gone_up_to(3));
         assert!(of(3, 3).are_gone_up_to(3));

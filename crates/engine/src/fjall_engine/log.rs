@@ -242,7 +242,7 @@ mod tests {
     }
 
     /// Only the journal in use is there.
-    const NO_FULL: Journals = Journals { oldest: 1, newest: 1, newest_bytes: 0 };
+    const NO_FULL: Journals = Journals { oldest: 1, newest: 1, newest_bytes: 0, bytes: 0 };
 
     #[test]
     fn a_trim_drops_the_tables_it_passed_and_leaves_the_one_it_reached() {
@@ -272,11 +272,17 @@ mod tests {
         fixture.add_table("b", "c");
         fixture.add_table("f", "g");
         fixture.log.trim("m".into());
-        assert!(fixture.log.drop_tables(&Journals { oldest: 3, newest: 5, newest_bytes: 0 }).unwrap());
+        assert!(
+            fixture.log.drop_tables(&Journals { oldest: 3, newest: 5, newest_bytes: 0, bytes: 0 }).unwrap()
+        );
         assert_eq!(fixture.keys(), ["f", "g"]);
         assert!(fixture.log.has_more_to_drop());
-        assert!(!fixture.log.drop_tables(&Journals { oldest: 5, newest: 9, newest_bytes: 0 }).unwrap());
-        assert!(fixture.log.drop_tables(&Journals { oldest: 6, newest: 9, newest_bytes: 0 }).unwrap());
+        assert!(
+            !fixture.log.drop_tables(&Journals { oldest: 5, newest: 9, newest_bytes: 0, bytes: 0 }).unwrap()
+        );
+        assert!(
+            fixture.log.drop_tables(&Journals { oldest: 6, newest: 9, newest_bytes: 0, bytes: 0 }).unwrap()
+        );
         assert_eq!(fixture.table_count(), 0);
         assert!(!fixture.log.drop_tables(&NO_FULL).unwrap());
         assert!(!fixture.log.has_more_to_drop());

@@ -19,6 +19,7 @@ use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use lakeferry_durable::{Timed, Timings};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -47,6 +48,7 @@ mod writer;
 
 use disk::Disk;
 pub use disk::{DiskSpace, Statvfs, SystemStatvfs};
+use journals::Journals;
 use opened::{Lives, Opened};
 use queue::Queue;
 pub use settings::{FjallSettings, ReserveSetting};
@@ -78,6 +80,22 @@ impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parts").field("statvfs", &self.statvfs).finish_non_exhaustive()
     }
+}
+
+/// Bounds of the times that commits take, in seconds.
+const COMMIT_BOUNDS_S: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
+
+/// What there is to watch of an engine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gauges {
+    /// How long group commits take, each with its one sync of the journal.
+    pub commit_times: Timed,
+    /// Bytes of the journal on disk, in use or waiting for a flush.
+    pub journal_bytes: u64,
+    /// Bytes that are free on the disk; absent if the system does not say.
+    pub free_bytes: Option<u64>,
+    /// Bytes of free space below which row writes are refused; absent as well.
+    pub reserve_bytes: Option<u64>,
 }
 
 /// An engine in a local directory.
@@ -114,6 +132,7 @@ impl FjallEngine {
         let opened = Opened::open(dir, &settings, &lives)?;
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
+            commit_times: Timings::new(COMMIT_BOUNDS_S),
             disk: Disk::new(dir.to_owned(), settings.reserve, parts.statvfs),
             requests: Queue::new(REQUESTS_KIB_MAX),
             jobs: Queue::new(reader::JOBS_MAX),
@@ -137,6 +156,20 @@ impl FjallEngine {
     /// Whether a call into fjall has not come back for [`FjallSettings::stuck_after`].
     pub fn stuck(&self) -> bool {
         self.shared.busy.is_stuck()
+    }
+
+    /// How it stands with the engine's room: for those who watch it, not for deciding anything.
+    ///
+    /// Blocks shortly, to list the journals.
+    pub fn gauges(&self) -> Gauges {
+        let journals = Journals::find(&self.shared.dir).unwrap_or_default();
+        let (free_bytes, reserve_bytes) = self.shared.disk.free_and_reserve().unzip();
+        Gauges {
+            commit_times: self.shared.commit_times.timed(),
+            journal_bytes: journals.bytes,
+            free_bytes,
+            reserve_bytes,
+        }
     }
 
     fn start(&self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use lakeferry_durable::Timings;
 use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
 
@@ -18,6 +19,8 @@ use crate::seam::{Batch, Error, SpaceId, WriteError};
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) settings: FjallSettings,
+    /// How long group commits took.
+    pub(super) commit_times: Timings,
     pub(super) disk: Disk,
     pub(super) requests: Queue<Request>,
     pub(super) jobs: Queue<Job>,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -15,15 +15,18 @@ use http_body_util::BodyExt;
 use lakeferry_model::{AccessKey, InstanceName};
 use lakeferry_wire::code::{ErrorCode, message};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::ApiError;
+use crate::front::UNKNOWN;
 use crate::front::answer::{Signer, fields, signed};
 use crate::front::body::HeldBody;
 use crate::front::{auth, body};
 use crate::shared::Shared;
 
 const JSON: &str = "application/json";
+/// The route of paths that there are not.
+pub const ANYTHING: &str = "/api/v1/{*path}";
 
 /// A request that has passed the door.
 #[derive(Debug, Clone)]
@@ -61,7 +64,12 @@ impl Caller {
 /// Lets a request pass to its handler, and signs the handler's answer.
 pub async fn pass(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let request_id = uuid::Uuid::new_v4();
+    let (request_id, begun) = (uuid::Uuid::new_v4(), Instant::now());
+    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+    let route = match route.filter(|route| route != ANYTHING) {
+        Some(route) => format!("{} {route}", request.method()),
+        None => UNKNOWN.to_owned(),
+    };
     let mut signer = None;
     let answer = match admit(&shared, request, &mut signer).await {
         Ok(request) => finish(next.run(request)).await,
@@ -71,6 +79,8 @@ pub async fn pass(State(shared): State<Arc<Shared>>, request: Request, next: Nex
         tracing::warn!(%request_id, path, "{text}");
     }
     let status = answer.status();
+    let route = if status == StatusCode::METHOD_NOT_ALLOWED { UNKNOWN } else { &route };
+    shared.metrics.count_request(route, status.as_u16(), begun.elapsed());
     let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes);
     let body = body.unwrap_or_default();
     let mut fields = fields(&body, JSON, request_id, shared.clock().now_micros());
@@ -123,6 +133,11 @@ pub async fn no_such_path() -> ApiError {
     ApiError::new(ErrorCode::ObjectNotExist, "There is nothing at this path.")
 }
 
+/// The answer to a method that a path does not have.
+pub async fn no_such_method() -> ApiError {
+    ApiError::new(ErrorCode::MethodNotAllowed, "This path does not have that method.")
+}
+
 /// What only the log gets of an error, on its way there.
 #[derive(Debug, Clone)]
 struct Internal(String);
@@ -130,7 +145,11 @@ struct Internal(String);
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = Json(json!({"code": self.code.as_str(), "message": self.message}));
+        let body = Json(json!({
+            "code": self.code.as_str(),
+            "message": self.message,
+            "hint": self.hint(),
+        }));
         let mut response = (status, body).into_response();
         if let Some(internal) = self.internal {
             response.extensions_mut().insert(Internal(internal));
@@ -148,6 +167,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let bytes = Bytes::from_request(request, state).await.map_err(ApiError::malformed)?;
         let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        serde_json::from_slice(bytes).map(Self).map_err(ApiError::malformed)
+        // A struct could be read from an array as well, field by field.
+        let body: Value = serde_json::from_slice(bytes).map_err(ApiError::malformed)?;
+        if !body.is_object() {
+            return Err(ApiError::malformed("the body is no JSON object"));
+        }
+        serde_json::from_value(body).map(Self).map_err(ApiError::malformed)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use lakeferry_delivery::CreateVia;
-use lakeferry_model::delivery::{TaskSpec, TaskStatus, Tuning};
+use lakeferry_model::delivery::{TaskSpec, Tuning, TuningChange};
 use lakeferry_model::{TableName, TaskName};
 use lakeferry_store::Table;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::door::{Caller, JsonBody};
 use super::tables::find;
 use crate::error::ApiError;
-use crate::metrics::TaskLabel;
+use crate::metrics::{TaskLabel, TaskReading};
 use crate::shared::Shared;
 
 /// A table's tasks, by name and mode.
@@ -25,6 +25,23 @@ pub async fn list(
 ) -> Result<Json<Value>, ApiError> {
     let table = find(&shared, &caller, &instance, &table)?;
     Ok(Json(json!({ "tasks": told(&shared, &table) })))
+}
+
+/// All tasks of an instance in full, by table and name.
+pub async fn list_all(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(instance): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let instance = caller.instance(&shared, &instance)?;
+    let mut tasks = Vec::new();
+    for name in shared.store.tables(&instance) {
+        // What was deleted meanwhile is left out.
+        let Ok(table) = shared.store.table(&instance, &name) else { continue };
+        let names = shared.delivery.task_names(&table);
+        tasks.extend(names.iter().filter_map(|task| in_full(&shared, &table, task).ok()));
+    }
+    Ok(Json(json!({ "tasks": tasks })))
 }
 
 /// Makes a task. What its tuning leaves out comes from the server's settings.
@@ -85,6 +102,61 @@ pub async fn deliver_again(
     described(&shared, &table, &task)
 }
 
+/// Pauses a task: nothing is delivered until it is resumed, also after a restart.
+pub async fn pause(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<(String, String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let (table, task) = find_task(&shared, &caller, &path)?;
+    shared.delivery.pause(&table, &task).await?;
+    described(&shared, &table, &task)
+}
+
+/// Lets a paused task go on.
+pub async fn resume(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<(String, String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let (table, task) = find_task(&shared, &caller, &path)?;
+    shared.delivery.resume(&table, &task).await?;
+    described(&shared, &table, &task)
+}
+
+/// Has a task in trouble try again at once.
+pub async fn retry_now(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<(String, String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let (table, task) = find_task(&shared, &caller, &path)?;
+    shared.delivery.retry_now(&table, &task)?;
+    described(&shared, &table, &task)
+}
+
+/// Changes a task's tuning, as far as that takes effect at once.
+pub async fn tune(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<(String, String, String)>,
+    JsonBody(change): JsonBody<TuningChange>,
+) -> Result<Json<Value>, ApiError> {
+    let (table, task) = find_task(&shared, &caller, &path)?;
+    shared.delivery.tune(&table, &task, &change).await?;
+    described(&shared, &table, &task)
+}
+
+/// What a task has been through, oldest first.
+pub async fn history(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<(String, String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let (table, task) = find_task(&shared, &caller, &path)?;
+    Ok(Json(json!({ "events": shared.delivery.history(&table, &task)? })))
+}
+
 /// A table's tasks, as lists tell them.
 pub fn told(shared: &Shared, table: &Table) -> Vec<Value> {
     let tasks = shared.delivery.list(table);
@@ -92,22 +164,35 @@ pub fn told(shared: &Shared, table: &Table) -> Vec<Value> {
 }
 
 /// How every task of the server is doing, for the metrics.
-pub fn all(shared: &Shared) -> Vec<(TaskLabel, TaskStatus)> {
+pub fn all(shared: &Shared) -> Vec<TaskReading> {
     let mut all = Vec::new();
     for table in shared.store.all_tables() {
         let info = table.info();
         for task in shared.delivery.task_names(&table) {
-            // One that was deleted meanwhile is left out.
-            let Ok(described) = shared.delivery.describe(&table, &task) else { continue };
             let label = TaskLabel {
                 instance: info.instance.to_string(),
                 table: info.schema.name.to_string(),
                 task: task.to_string(),
             };
-            all.push((label, described.status));
+            // One that was deleted meanwhile is left out.
+            all.extend(reading(shared, &table, &task, label).ok());
         }
     }
     all
+}
+
+fn reading(
+    shared: &Shared,
+    table: &Table,
+    task: &TaskName,
+    label: TaskLabel,
+) -> Result<TaskReading, lakeferry_delivery::Error> {
+    Ok(TaskReading {
+        label,
+        status: shared.delivery.describe(table, task)?.status,
+        failures: shared.delivery.failures(table, task)?,
+        freshness: shared.delivery.freshness(table, task)?,
+    })
 }
 
 /// Reads a specification whose tuning may be partly or wholly left out.
@@ -139,13 +224,17 @@ fn find_task(
 }
 
 fn described(shared: &Shared, table: &Table, task: &TaskName) -> Result<Json<Value>, ApiError> {
+    in_full(shared, table, task).map(Json)
+}
+
+fn in_full(shared: &Shared, table: &Table, task: &TaskName) -> Result<Value, ApiError> {
     let described = shared.delivery.describe(table, task)?;
-    Ok(Json(json!({
+    Ok(json!({
         "table": table.info().schema.name,
         "name": task,
         "spec": described.spec,
         "status": described.status,
-    })))
+    }))
 }
 
 #[cfg(test)]

@@ -38,9 +38,13 @@ use room::{HeldAnswer, Room};
 /// has become of the request.
 const DEADLINE_GRACE: Duration = Duration::from_millis(500);
 
+/// What requests are counted as that are of no operation or path.
+pub const UNKNOWN: &str = "unknown";
+
 /// Answers a request of the protocol.
 pub async fn protocol(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let request_id = Uuid::new_v4();
+    let begun = Instant::now();
     let (parts, mut body) = request.into_parts();
     let path = parts.uri.path();
     let compress = parts
@@ -58,7 +62,10 @@ pub async fn protocol(State(shared): State<Arc<Shared>>, request: Request) -> Re
         }
     }
     let now = shared.clock().now_micros();
-    answer::response(outcome, request_id, path, signer.as_ref(), compress, now)
+    let response = answer::response(outcome, request_id, path, signer.as_ref(), compress, now);
+    let operation = Operation::from_path(path).map_or(UNKNOWN, Operation::name);
+    shared.metrics.count_request(operation, response.status().as_u16(), begun.elapsed());
+    response
 }
 
 async fn serve(
@@ -92,7 +99,6 @@ async fn serve(
         Support::AnswersEmpty => return Ok(Bytes::new().into()),
         Support::Served => {}
     }
-    shared.metrics.count_request(operation);
     let call =
         operation::Call { request_id, shared: shared.clone(), instance, deadline, body: body.bytes.clone() };
     let answers = shared.answers.clone();

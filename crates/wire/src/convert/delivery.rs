@@ -309,6 +309,10 @@ mod tests {
             next_cut_in_ms: None,
             next_try_at: None,
             warnings: Vec::new(),
+            is_paused: false,
+            lag_s: None,
+            dirty_by_reason: Vec::new(),
+            last_error: None,
         }
     }
 

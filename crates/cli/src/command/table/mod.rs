@@ -40,11 +40,6 @@ pub fn names(answer: Value) -> Result<Vec<TableName>, Failure> {
     api::list(answer, "tables")
 }
 
-/// The names of all tables of the connection's instance.
-pub async fn all_names(server: &Connection) -> Result<Vec<TableName>, Failure> {
-    names(server.get(&path::tables(server.instance())).await?)
-}
-
 /// A table's schema.
 pub async fn schema(server: &Connection, table: &TableName) -> Result<TableSchema, Failure> {
     let mut answer = server.get(&path::table(server.instance(), table)).await?;

@@ -78,6 +78,10 @@ fn tuning(args: &CreateTask) -> Map<String, Value> {
         ("object_bytes_max", args.object_size.map(Value::from)),
         ("lanes_min", args.lanes_min.map(Value::from)),
         ("lanes_max", args.lanes_max.map(Value::from)),
+        ("bytes_per_s_max", args.bytes_per_second.map(Value::from)),
+        ("rows_per_s_max", args.rows_per_second.map(Value::from)),
+        ("lateness_ms", args.lateness.map(ms)),
+        ("has_success_objects", args.success_objects.then_some(Value::Bool(true))),
         ("compression", Some(json!(compression))),
     ];
     asked.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()

@@ -29,13 +29,27 @@ pub async fn run(args: ShowTask) -> Result<(), Failure> {
 }
 
 fn add_setup(facts: &mut Facts, spec: &TaskSpec) {
-    let (to, tuning) = (&spec.destination, &spec.tuning);
+    let to = &spec.destination;
     facts.add("delivers", format!("{} to bucket {}, {}", progress::mode(spec.mode), to.bucket, to.prefix));
     let time = match &to.event_time {
         Some(column) => format!("column {}, {}", column.column, format_name(column.format)),
         None => "commit time".to_owned(),
     };
     facts.add("folders by", format!("{time}, zone {}", to.zone));
+    facts.add("access", format!("endpoint {}, role {}", to.endpoint, to.role));
+    facts.add_all("columns", columns(&spec.schema));
+    add_tuning(facts, spec);
+}
+
+/// The settings that a running task takes at once.
+pub fn tuned(spec: &TaskSpec) -> Facts {
+    let mut facts = Facts::default();
+    add_tuning(&mut facts, spec);
+    facts
+}
+
+fn add_tuning(facts: &mut Facts, spec: &TaskSpec) {
+    let (to, tuning) = (&spec.destination, &spec.tuning);
     let compression = match tuning.compression {
         Compression::Snappy => "snappy",
         Compression::None => "not compressed",
@@ -49,8 +63,17 @@ fn add_setup(facts: &mut Facts, spec: &TaskSpec) {
         format!("cut after {age}{quiet} or at {size}, {compression}, names end with '{}'", to.suffix),
     );
     facts.add("lanes", format!("{} to {}", tuning.lanes_min, tuning.lanes_max));
-    facts.add("access", format!("endpoint {}, role {}", to.endpoint, to.role));
-    facts.add_all("columns", columns(&spec.schema));
+    let limits = [
+        tuning.bytes_per_s_max.map(|bytes| format!("{} a second", text::size(bytes))),
+        tuning.rows_per_s_max.map(|rows| format!("{} a second", text::counted(rows, ("row", "rows")))),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    if !limits.is_empty() {
+        facts.add("at most", limits.join(", "));
+    }
+    let late = Duration::from_millis(tuning.lateness_ms);
+    let success = if tuning.has_success_objects { ", with a _SUCCESS object" } else { "" };
+    facts.add("complete", format!("folders are marked {} after their time{success}", text::duration(late)));
 }
 
 fn columns(schema: &SchemaSpec) -> Vec<String> {
@@ -79,7 +102,7 @@ fn columns(schema: &SchemaSpec) -> Vec<String> {
 
 fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
     facts.add("run", status.run.to_string());
-    facts.add("phase", progress::phase(status.phase));
+    facts.add("phase", progress::standing(status));
     facts.add(
         "delivered",
         format!(
@@ -98,6 +121,9 @@ fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
         Some(problem) => facts.add("problem", problem),
         None if !status.detail.is_empty() => facts.add("detail", status.detail.clone()),
         None => {}
+    }
+    if let (Some(error), None) = (&status.last_error, progress::problem(status, now)) {
+        facts.add("last problem", format!("{error} (over)"));
     }
     if status.dirty_fields > 0 {
         let fields = text::counted(status.dirty_fields, ("field", "fields"));

@@ -1,9 +1,10 @@
 //! `lakeferry task list`.
 
-use lakeferry_model::TableName;
+use std::time::Duration;
+
 use serde_json::Value;
 
-use super::super::api::{self, Task, TaskEntry, path};
+use super::super::api::{self, Task, path};
 use super::progress;
 use crate::args::ListTasks;
 use crate::connection::{Connection, name};
@@ -14,13 +15,12 @@ use crate::text::{self, Columns};
 /// Lists the tasks of one table, or of all tables of the instance, with how each is doing.
 pub async fn run(args: ListTasks) -> Result<(), Failure> {
     let server = Connection::open_instance(&args.at)?;
-    let tables = match &args.table {
-        Some(table) => vec![name::table(table)?],
-        None => super::super::table::all_names(&server).await?,
-    };
-    let mut answers = Vec::new();
-    for table in &tables {
-        answers.extend(tasks_of(&server, table).await?);
+    let mut answers: Vec<Value> = api::list(server.get(&path::all_tasks(server.instance())).await?, "tasks")?;
+    if let Some(table) = &args.table {
+        let table = name::table(table)?;
+        // A table that there is not is told as such.
+        server.get(&path::table(server.instance(), &table)).await?;
+        answers.retain(|answer| answer["table"] == table.as_str());
     }
     if args.json {
         return console::answer(api::pretty(&Value::Array(answers)));
@@ -29,15 +29,25 @@ pub async fn run(args: ListTasks) -> Result<(), Failure> {
         console::note("there is no task yet; `lakeferry task create --help` shows how to make one");
         return Ok(());
     }
-    let mut columns =
-        Columns::new(["TABLE", "TASK", "MODE", "PHASE", ">WAITING", ">DELIVERED", ">OBJECTS", "ERROR"]);
+    let mut columns = Columns::new([
+        "TABLE",
+        "TASK",
+        "MODE",
+        "PHASE",
+        ">LAG",
+        ">WAITING",
+        ">DELIVERED",
+        ">OBJECTS",
+        "ERROR",
+    ]);
     for answer in answers {
         let Task { table, spec, status } = api::read(answer)?;
         columns.row([
             table.to_string(),
             spec.name.to_string(),
             progress::mode(spec.mode).to_owned(),
-            progress::phase(status.phase).to_owned(),
+            progress::standing(&status),
+            status.lag_s.map_or("-".to_owned(), |lag| text::duration(Duration::from_secs(lag))),
             text::count(status.rows_waiting),
             text::count(status.rows_delivered),
             text::count(status.objects),
@@ -45,14 +55,4 @@ pub async fn run(args: ListTasks) -> Result<(), Failure> {
         ]);
     }
     console::answer(columns)
-}
-
-async fn tasks_of(server: &Connection, table: &TableName) -> Result<Vec<Value>, Failure> {
-    let answer = server.get(&path::tasks(server.instance(), table)).await?;
-    let entries: Vec<TaskEntry> = api::list(answer, "tasks")?;
-    let mut answers = Vec::with_capacity(entries.len());
-    for entry in entries {
-        answers.push(server.get(&path::task(server.instance(), table, &entry.name)).await?);
-    }
-    Ok(answers)
 }

@@ -1,11 +1,13 @@
-//! `lakeferry task create|list|describe|watch|deliver-now|deliver-again|delete`.
+//! `lakeferry task create|list|describe|watch|set|history|delete`, and what steers a task.
 
 pub mod create;
 mod delete;
-mod deliver;
 mod describe;
+mod history;
 mod list;
 pub mod progress;
+mod set;
+mod steer;
 mod watch;
 
 use lakeferry_model::{TableName, TaskName};
@@ -22,8 +24,13 @@ pub async fn run(command: TaskCommand) -> Result<(), Failure> {
         TaskCommand::List(args) => list::run(args).await,
         TaskCommand::Describe(args) => describe::run(args).await,
         TaskCommand::Watch(args) => watch::run(args).await,
-        TaskCommand::DeliverNow(args) => deliver::now(args).await,
-        TaskCommand::DeliverAgain(args) => deliver::again(args).await,
+        TaskCommand::DeliverNow(args) => steer::deliver_now(args).await,
+        TaskCommand::DeliverAgain(args) => steer::deliver_again(args).await,
+        TaskCommand::Pause(args) => steer::pause(args).await,
+        TaskCommand::Resume(args) => steer::resume(args).await,
+        TaskCommand::RetryNow(args) => steer::retry_now(args).await,
+        TaskCommand::Set(args) => set::run(args).await,
+        TaskCommand::History(args) => history::run(args).await,
         TaskCommand::Delete(args) => delete::run(args).await,
     }
 }

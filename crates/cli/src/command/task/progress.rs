@@ -16,6 +16,12 @@ pub fn phase(phase: Phase) -> &'static str {
     }
 }
 
+/// The phase, and whether the task is paused in it.
+pub fn standing(status: &TaskStatus) -> String {
+    let paused = if status.is_paused { ", paused" } else { "" };
+    format!("{}{paused}", phase(status.phase))
+}
+
 /// The mode's name in the protocol.
 pub fn mode(mode: Mode) -> &'static str {
     match mode {
@@ -57,7 +63,7 @@ pub fn behind(status: &TaskStatus, now: Micros) -> String {
 
 /// The whole line: phase, what waits, how far the lake is behind, and what is wrong.
 pub fn line(status: &TaskStatus, now: Micros) -> String {
-    let mut line = format!("{}, {}, {}", phase(status.phase), waiting(status), behind(status, now));
+    let mut line = format!("{}, {}, {}", standing(status), waiting(status), behind(status, now));
     if let Some(problem) = problem(status, now) {
         line.push_str("; ");
         line.push_str(&problem);
@@ -114,6 +120,10 @@ pub mod tests {
             next_cut_in_ms: None,
             next_try_at: None,
             warnings: Vec::new(),
+            is_paused: false,
+            lag_s: None,
+            dirty_by_reason: Vec::new(),
+            last_error: None,
         }
     }
 
