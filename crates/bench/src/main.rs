@@ -3,8 +3,11 @@
 //!
 //! - `base`: a full delivery to a local directory, against a bare scan of the same entries and a bare Parquet
 //!   writer on ready batches, in rows per second of CPU.
+//!   Also how much faster it is on two cores than on one.
 //! - `write`: BatchWriteRow over HTTP, against bare fjall that writes the same entries, in rows per second.
-//! - `inc`: the time from an answered write to its object, at a steady rate.
+//! - `inc`: the time from an answered write to its object, at a steady rate; the rate that delivery sustains; what it
+//!   takes from the writers.
+//! - `folders`: what rows for many folders cost, against one, and the memory that they take.
 //! - `range`: GetRange in pages of 5,000 rows, against a bare scan, a bare encoding and the MD5 of the same rows,
 //!   in rows per second of CPU; and what four versions and a time to live cost it.
 //! - `get`, `put`: the server's CPU for a row read or written alone; writes to 64 partitions against one.
@@ -17,6 +20,8 @@
 
 mod bare;
 mod base;
+mod cores;
+mod folders;
 mod get;
 mod inc;
 mod page;
@@ -65,6 +70,7 @@ enum Name {
     Base,
     Write,
     Inc,
+    Folders,
     Range,
     Get,
     Put,
@@ -108,8 +114,14 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
             write::run(&setting, shape, report).await?;
         }
     }
+    if wanted(Name::Base) {
+        cores::run(&setting, report).await?;
+    }
     if wanted(Name::Inc) {
         inc::run(&setting, report).await?;
+    }
+    if wanted(Name::Folders) {
+        folders::run(&setting, report).await?;
     }
     if wanted(Name::Range) {
         range::run(&setting, rows::SHAPES[0], report).await?;

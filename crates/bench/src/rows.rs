@@ -119,7 +119,8 @@ impl Shape {
     }
 }
 
-fn batches(from: u64, to: u64, row: impl Fn(u64) -> Put) -> Vec<Bytes> {
+/// The bodies of the BatchWriteRow requests that write these rows.
+pub fn batches(from: u64, to: u64, row: impl Fn(u64) -> Put) -> Vec<Bytes> {
     let starts = (from..to).step_by(usize::try_from(BATCH_ROWS).unwrap_or(1));
     let body = |start: u64| {
         let rows = (start..(start + BATCH_ROWS).min(to)).map(&row);

@@ -197,17 +197,20 @@ fn two_names_of_one_bucket_do_not_let_two_tasks_share_names() {
         asked
     };
     process.create(&table, spec("first", Mode::Inc));
-    process.reaches("a claim", || process.status(&table, "first").phase == Phase::Incr);
+    process.write(&table, [(1, 1)]);
+    process.deliver_now(&table, "first");
+    // Whoever delivers has claimed its names.
+    process.wait_for_rows(&table, "first", 1);
     // Nobody has looked into the alias yet: it is found out before anything is written.
     process.create(&other, into_alias("first"));
     process.reaches("the error", || process.status(&other, "first").error == TaskError::InvalidOssBucket);
     let detail = process.status(&other, "first").detail;
     assert!(detail.contains("the same place as bucket 'lake'"), "{detail}");
-    process.write(&table, [(1, 1)]);
+    process.write(&table, [(3, 3)]);
     process.write(&other, [(2, 2)]);
     process.deliver_now(&table, "first");
-    process.wait_for_rows(&table, "first", 1);
-    assert_eq!(world.rows(), [(1, 1)]);
+    process.wait_for_rows(&table, "first", 2);
+    assert_eq!(world.rows(), [(1, 1), (3, 3)]);
     process.delete(&other, "first").unwrap();
     // Another name is free, and with it the alias is known.
     process.create(&other, into_alias("second"));
