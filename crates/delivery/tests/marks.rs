@@ -164,8 +164,12 @@ fn a_bucket_that_was_made_again_gets_no_mark_before_its_rows() {
     world.lake.make("lake");
     world.clock.advance(MINUTE * 2);
     std::thread::sleep(Duration::from_millis(50));
-    assert!(world.marks().is_empty());
-    assert!(world.lake.buckets.lock()["lake"].keys().all(|name| !name.contains("/complete/")));
+    // The look at the bucket may have begun a new run already: then its rows come first.
+    {
+        let buckets = world.lake.buckets.lock();
+        let has = |part: &str| buckets["lake"].keys().any(|name| name.contains(part));
+        assert!(has("/first_") || !(has("/done/") || has("/complete/")));
+    }
     process.write(&table, [(2, 2)]);
     process.deliver_now(&table, "first");
     process.wait_for_rows(&table, "first", 2);
