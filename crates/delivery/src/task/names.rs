@@ -53,6 +53,10 @@ impl Task {
         }
         if let Some(identity) = identity {
             self.env.claims.claim(self.id, self.claim(identity))?;
+            if self.board.entry().stage == Stage::Deleted {
+                // Its names were let go meanwhile, for good.
+                self.env.claims.release(self.id);
+            }
         }
         let mut highest = BTreeMap::new();
         if !entry.are_names_listed {
