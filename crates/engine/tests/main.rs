@@ -4,5 +4,4 @@ mod deadlines;
 mod giving_back;
 mod homes;
 mod promises;
-mod spares;
 mod start;

@@ -122,10 +122,7 @@ impl Writer<'_> {
                 answer(result, |result| drop(reply.send(result)))
             }
             Request::DropSpace { id, reply } => {
-                let result = shared.busy.during(|| {
-                    drop_space(shared, &opened, &id)?;
-                    self.upkeep.after_drop(&opened)
-                });
+                let result = shared.busy.during(|| drop_space(shared, &opened, &id));
                 answer(result, |result| drop(reply.send(result)))
             }
             Request::Trim { id, life, below, reply } => {
