@@ -111,6 +111,7 @@ async fn all_tasks_of_an_instance_are_listed_in_full() {
     let server = server().await;
     server.make_table("u", &[("pk", KeyKind::Integer)]).await;
     server.call("CreateDeliveryTask", &task("u", "other")).await.ok::<proto::CreateDeliveryTaskResponse>();
+    until(&server, "a lag", |told| told["status"]["lag_s"].is_number()).await;
     let told = server.json(Method::GET, "instances/test/tasks", "").await.ok_json();
     let names: Vec<(&str, &str)> = told["tasks"]
         .as_array()
