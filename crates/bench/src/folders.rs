@@ -40,7 +40,9 @@ pub async fn run(setting: &Setting, report: &mut Report) -> Result<(), Failure> 
     for (folders, outcome) in [(1, &one), (100, &hundred)] {
         if outcome.objects.abs_diff(wanted) > wanted / 10 {
             let objects = outcome.objects;
-            return Err(format!("{folders} folders came in {objects} objects and not in about {wanted}").into());
+            return Err(
+                format!("{folders} folders came in {objects} objects and not in about {wanted}").into()
+            );
         }
     }
     let per_row = |outcome: &Outcome| outcome.cpu_seconds / rows as f64 * 1e6;
@@ -54,7 +56,12 @@ pub async fn run(setting: &Setting, report: &mut Report) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn deliver(setting: &Setting, report: &mut Report, folders: u64, size: u64) -> Result<Outcome, Failure> {
+async fn deliver(
+    setting: &Setting,
+    report: &mut Report,
+    folders: u64,
+    size: u64,
+) -> Result<Outcome, Failure> {
     let rows = setting.rows;
     report.step(&format!("folders: {rows} rows that take turns over {folders}"));
     let server = Server::start(setting, &format!("folders-{folders}"))?;
