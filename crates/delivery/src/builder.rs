@@ -2,8 +2,9 @@
 //!
 //! A scan meets rows in the order of their keys, and their folders in no order at all. The folder that most
 //! rows fall into is *hot*: its rows go straight into an open encoder. Rows of other folders are copied to a shelf
-//! until the cut. When many rows in a row miss the hot folder, its object is closed and theirs becomes hot. So a prefix without time variables, and a table whose keys follow
-//! time, are encoded on sight, without a copy; and there is never more than one open encoder per lane.
+//! until the cut. When many rows in a row miss the hot folder, its object is closed and theirs becomes hot. So a
+//! prefix without time variables, and a table whose keys follow time, are encoded on sight, without a copy; and
+//! there is never more than one open encoder per lane.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -25,6 +25,19 @@ fn a_base_task_delivers_each_row_once_and_rests_in_incr() {
 }
 
 #[test]
+fn a_scan_that_fails_on_its_way_goes_on_behind_the_rows_it_met() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.write(&table, (0..100).map(|id| (id, id * 2)));
+    process.fuse.visit_faults.store(5, std::sync::atomic::Ordering::SeqCst);
+    process.create(&table, spec("first", Mode::Base));
+    process.reaches("INCR", || process.status(&table, "first").phase == Phase::Incr);
+    assert_eq!(process.fuse.visit_faults.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(world.rows(), (0..100).map(|id| (id, id * 2)).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_first_object_is_named_as_documented() {
     let world = World::default();
     let process = world.start();

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lakeferry_delivery::{CreateVia, Delivery, OpenBucket, Settings};
 use lakeferry_engine::{
-    Area, Batch, Block, Engine, Error, MemoryEngine, Room, Scan, Space, SpaceId, WriteError,
+    Area, Batch, Block, Engine, Error, MemoryEngine, Room, Scan, Space, SpaceId, Visitor, WriteError,
 };
 use lakeferry_lake::bucket::{Part, PutMode, ReadObject, Store as ObjectStore};
 use lakeferry_lake::{
@@ -22,6 +22,7 @@ use lakeferry_model::delivery::{
 use lakeferry_model::*;
 use lakeferry_store::{Store, Table, TableSpec};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 /// 2020-08-31 16:03:00 UTC, the official example's time.
@@ -106,6 +107,8 @@ pub struct Fuse {
     does_step: bool,
     is_blown: AtomicBool,
     blown: Notify,
+    /// So many visits from now on fail once they have handed over three entries.
+    pub visit_faults: AtomicU64,
 }
 
 impl Fuse {
@@ -120,6 +123,7 @@ impl Fuse {
             does_step,
             is_blown: AtomicBool::new(false),
             blown: Notify::new(),
+            visit_faults: AtomicU64::new(0),
         })
     }
 
@@ -192,6 +196,17 @@ impl Space for FusedSpace {
 
     async fn scan(&self, scan: Scan, deadline: Instant) -> Result<Block, Error> {
         self.1.step(false, self.0.scan(scan, deadline)).await
+    }
+
+    fn visit(&self, mut scan: Scan, deadline: Instant, visitor: &mut Visitor<'_>) -> Result<bool, Error> {
+        let one_less = |faults: u64| faults.checked_sub(1);
+        let fails = self.1.visit_faults.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+        if fails {
+            scan.entries_max = scan.entries_max.min(3);
+        }
+        let block = Handle::current().block_on(self.scan(scan, deadline))?;
+        let ended = block.iter().any(|(key, value)| visitor(key, value).is_break());
+        if fails { Err(Error::Unavailable("a visit that fails".into())) } else { Ok(ended || block.more) }
     }
 
     async fn write(&self, batch: Batch, deadline: Instant) -> Result<(), WriteError> {

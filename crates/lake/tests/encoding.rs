@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lakeferry_lake::{ObjectEncoder, ObjectSchema, Operation, RowMeta};
+use lakeferry_lake::{EncodedObject, ObjectEncoder, ObjectSchema, Operation, RowMeta};
 use lakeferry_model::delivery::{Compression, Encoding, Field, FieldKind};
 use lakeferry_model::{Value, ValueKind, ValueRef};
 use proptest::prelude::*;
@@ -215,5 +215,38 @@ fn rows_cross_batches_unchanged() {
     for (number, row) in read.rows.iter().enumerate() {
         let expected = if number % 3 == 0 { None } else { text(&format!("{}", number % 7)) };
         assert_eq!(row[0], expected, "{number}");
+    }
+}
+
+/// An object of one column whose texts nobody has made sure of.
+fn unchecked(column: &Field, texts: &[&[u8]]) -> Result<EncodedObject, String> {
+    let mut encoder = encoder(&manual(std::slice::from_ref(column)));
+    let number = encoder.names().position(|name| name == column.source).unwrap();
+    for text in texts {
+        encoder.begin_row(META);
+        encoder.set_text(number, text).map_err(|error| error.to_string())?;
+        encoder.end_row().map_err(|error| error.to_string())?;
+    }
+    encoder.finish().map_err(|error| error.to_string())
+}
+
+#[test]
+fn text_that_is_made_sure_of_by_the_batch_comes_back() {
+    let object = unchecked(&plain("a", FieldKind::Utf8), &["漢".as_bytes(), b"", "🦀".as_bytes()]).unwrap();
+    assert_eq!(decode(&object).rows, [[text("漢")], [text("")], [text("🦀")]]);
+}
+
+#[test]
+fn bytes_that_are_no_text_end_the_object() {
+    let character = "漢".as_bytes();
+    let plain_text = plain("a", FieldKind::Utf8);
+    // The second pair is text as a whole, and none of its cells is.
+    for texts in [[b"good".as_slice(), b"\xff\xfe"], [&character[..1], &character[1..]]] {
+        let refused = unchecked(&plain_text, &texts).unwrap_err();
+        assert!(refused.contains("UTF-8") || refused.contains("utf8"), "{refused}");
+    }
+    // Columns of other types are made sure of on sight.
+    for other in [FieldKind::Int64, FieldKind::Date, FieldKind::Decimal] {
+        assert!(unchecked(&plain("a", other), &[b"\xff"]).is_err(), "{other:?}");
     }
 }
