@@ -171,6 +171,7 @@ mod tests {
             event_time: None,
             zone: "UTC".to_owned(),
             suffix: String::new(),
+            dirty_prefix: None,
         };
         assert_eq!(check_endpoint(&destination, &entry(true)), Ok(()));
         destination.endpoint = "oss-cn-beijing.aliyuncs.com".to_owned();

@@ -17,6 +17,7 @@
 mod builder;
 mod cut;
 mod destination;
+mod dirty;
 mod encode;
 mod encoders;
 mod error;
@@ -30,6 +31,7 @@ mod registry;
 mod sample;
 mod scan;
 mod settings;
+mod setup;
 mod source;
 mod space;
 mod status;
@@ -43,8 +45,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use lakeferry_model::TaskName;
 use lakeferry_model::delivery::{Mode, TaskSpec, Tuning};
+use lakeferry_model::{TaskName, Violation};
 use lakeferry_store::{LogReaders, PartitionId, Store, Table, TableId};
 
 pub use destination::{LakeBuckets, OpenBucket};
@@ -131,6 +133,23 @@ impl Delivery {
     /// If there is no such task.
     pub fn describe(&self, table: &Table, name: &TaskName) -> Result<TaskDescription, Error> {
         self.registry.describe(table, name)
+    }
+
+    /// Changes a task, given what was asked for last. When this answers, the change is written down. Columns,
+    /// compression and tuning come into force with the next cut, another destination where no folder is ahead;
+    /// all of it is described at once. Lanes of the incremental phase stay as many as they are in this run.
+    ///
+    /// # Errors
+    /// `Initializing` in INIT; `Invalid` and `Exists` as for [`Delivery::create`], also for another name or mode;
+    /// `Unknown` if it goes on in the background; if there is no such task.
+    pub async fn update(
+        &self,
+        table: &Table,
+        name: &TaskName,
+        change: impl FnOnce(TaskSpec) -> Result<TaskSpec, Violation>,
+        via: CreateVia,
+    ) -> Result<(), Error> {
+        self.registry.update(table, name, change, via).await
     }
 
     /// Deletes a task: its names are burned, its log is let go, and its uploads are aborted. Objects that are

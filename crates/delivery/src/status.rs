@@ -47,7 +47,8 @@ pub(crate) enum Who {
 #[derive(Debug)]
 struct Shown {
     trouble: Trouble,
-    next_try_at: Micros,
+    /// Absent if it waits for somebody to do something.
+    next_try_at: Option<Micros>,
 }
 
 /// What a lane is busy with.
@@ -124,6 +125,18 @@ impl Board {
         self.0.lock().totals.objects
     }
 
+    /// Dirty fields in committed cuts of this run.
+    pub(crate) fn dirty_fields(&self) -> u64 {
+        let state = self.0.lock();
+        state.totals.dirty_fields + state.totals.event_time_dirty
+    }
+
+    /// Whether the task has stopped because of its dirty fields.
+    pub(crate) fn is_too_dirty(&self) -> bool {
+        let state = self.0.lock();
+        state.troubles.values().any(|shown| shown.trouble.code() == TaskError::TooManyDirtyFields)
+    }
+
     pub(crate) fn set_totals(&self, totals: &Totals) {
         self.0.lock().totals = totals.clone();
     }
@@ -147,7 +160,7 @@ impl Board {
         *known = Position { certain, ..position };
     }
 
-    pub(crate) fn set_trouble(&self, who: Who, trouble: Trouble, next_try_at: Micros) {
+    pub(crate) fn set_trouble(&self, who: Who, trouble: Trouble, next_try_at: Option<Micros>) {
         self.0.lock().troubles.insert(who, Shown { trouble, next_try_at });
     }
 
@@ -201,17 +214,22 @@ impl Board {
             bytes_delivered: totals.bytes,
             objects: totals.objects,
             dirty_fields: totals.dirty_fields + totals.event_time_dirty,
+            dirty_reasons: totals.dirty_reasons(),
+            dirty_columns: totals.dirty_columns(),
             undelivered_columns: totals
                 .undelivered
                 .iter()
                 .map(|(name, count)| (name.clone(), *count))
                 .collect(),
+            undelivered_kinds: totals.undelivered_kinds.clone(),
+            configuration: state.entry.configuration,
+            next_configuration: state.entry.next.as_ref().map(|_| state.entry.configuration + 1),
             last_object_at: totals.last_object_at,
             last_object: totals.last_object.clone(),
             next_cut_in_ms: next_cut_at
                 .map(|at| u64::try_from(at.saturating_sub(now).as_millis()).unwrap_or(u64::MAX)),
-            next_try_at: shown.map(|shown| shown.next_try_at),
-            warnings: state.entry.warnings.clone(),
+            next_try_at: shown.and_then(|shown| shown.next_try_at),
+            warnings: state.entry.next.as_ref().map_or(&state.entry.warnings, |next| &next.warnings).clone(),
         }
     }
 }
@@ -231,6 +249,7 @@ impl State {
 
     fn detail(&self, shown: Option<&Shown>, now: Micros) -> String {
         if let Some(Shown { trouble, next_try_at }) = shown {
+            let Some(next_try_at) = next_try_at else { return trouble.text().to_owned() };
             let seconds = next_try_at.saturating_sub(now).max(0) / 1_000_000 + 1;
             return format!("{}; next try in {seconds} s", trouble.text());
         }
@@ -239,6 +258,10 @@ impl State {
             (Phase::Full, _) => "delivering the table as it is",
             (Phase::Incr, Mode::Base) => "the table is delivered",
             (Phase::Incr, _) => "delivering changes",
+        };
+        let going = match &self.entry.next {
+            Some(_) => "delivering what is gathered, before a change of the task comes into force",
+            None => going,
         };
         let run = if self.entry.run > 1 { format!(" (run {})", self.entry.run) } else { String::new() };
         match &self.entry.note {

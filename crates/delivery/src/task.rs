@@ -7,18 +7,21 @@
 //! 4. FULL, unless it is INC: the table as it is ([`crate::scan`]).
 //! 5. INCR: lanes follow the log ([`crate::lane`]); a BASE task rests.
 //!
+//! An update has the lanes begin again, with another version of the configuration ([`update`]).
+//!
 //! A *run* goes through 3 to 5. "Deliver again", and a bucket that was made again, begin a new one.
 
 mod making;
 mod marks;
 mod names;
 mod runs;
+mod update;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lakeferry_lake::{FolderPath, ObjectSchema, Prefix, Zone, object_name};
+use lakeferry_lake::Prefix;
 use lakeferry_model::Clock;
 use lakeferry_model::delivery::{Phase, TaskSpec};
 use lakeferry_store::Store;
@@ -26,18 +29,17 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::destination::Destinations;
-use crate::encode::Form;
 use crate::encoders::Encoders;
 use crate::error::Error;
 use crate::gather::CutRules;
 use crate::janitor::Janitor;
 use crate::lane::Lane;
 use crate::memory::{Account, Budget};
-use crate::placement::Placement;
 use crate::progress::Progress;
 use crate::sample::Columns;
 use crate::scan;
 use crate::settings::Settings;
+use crate::setup::Setup;
 use crate::source::Source;
 use crate::space::{Stage, StoredTask, TaskId, TaskSpace};
 use crate::status::{Board, Who};
@@ -72,8 +74,8 @@ pub(crate) struct Task {
     pub(crate) board: Board,
     pub(crate) columns: Columns,
     pub(crate) account: Account,
-    prefix: Prefix,
-    zone: Zone,
+    /// What cuts depend on beside their rows and schema, as it is in force.
+    setup: Mutex<Arc<Setup>>,
     /// Stops the run under way.
     run: Mutex<Stopper>,
     /// Set when the task is deleted or delivery is closed: no further run begins.
@@ -82,6 +84,8 @@ pub(crate) struct Task {
     asked: watch::Sender<u64>,
     /// How often that was when the run began.
     asked_before: AtomicU64,
+    /// The number of the run that the lanes were begun for last.
+    lanes_run: AtomicU32,
     /// Whether the pins are written.
     is_live: watch::Sender<bool>,
 }
@@ -95,8 +99,7 @@ impl Task {
         stored: StoredTask,
     ) -> Result<Arc<Self>, Error> {
         let spec = &stored.entry.spec;
-        let prefix = Prefix::parse(&spec.destination.prefix)?;
-        let zone = Zone::parse(&spec.destination.zone)?;
+        let setup = Setup::of(&stored.entry, source.schema().primary_key.into())?;
         let schema = match &stored.schema {
             Some(schema) => Arc::clone(schema),
             None => Arc::new(first_schema(spec, &*source, &env.settings)?),
@@ -106,12 +109,12 @@ impl Task {
             board: Board::new(&stored),
             columns: Columns::new(schema),
             account: env.budget.account(stored.entry.id),
-            prefix,
-            zone,
+            setup: Mutex::new(Arc::new(setup)),
             run: Mutex::new(Stopper::new()),
             is_over: AtomicBool::new(false),
             asked: watch::channel(0).0,
             asked_before: AtomicU64::new(0),
+            lanes_run: AtomicU32::new(0),
             is_live: watch::channel(stored.entry.stage != Stage::Entered).0,
             book: tokio::sync::Mutex::new(stored),
             env,
@@ -145,7 +148,11 @@ impl Task {
         if self.is_over.load(Ordering::SeqCst) {
             return None;
         }
-        self.asked_before.store(*self.asked.borrow(), Ordering::SeqCst);
+        // Lanes that begin again in the same run have heard nothing of what was asked for meanwhile.
+        let number = self.board.entry().run;
+        if self.lanes_run.swap(number, Ordering::SeqCst) != number {
+            self.asked_before.store(*self.asked.borrow(), Ordering::SeqCst);
+        }
         *run = Stopper::new();
         Some(run.handle())
     }
@@ -174,6 +181,12 @@ impl Task {
         if self.phase().await == Phase::Full {
             scan::run(self, run, stop).await?;
         }
+        if self.has_next() {
+            self.level(run, stop).await?;
+            self.take_next(run, stop).await?;
+            // The next run of the lanes settles the names of the new destination first.
+            return Ok(());
+        }
         if self.board.entry().follows_log() {
             self.follow(run, stop).await;
         } else {
@@ -182,17 +195,27 @@ impl Task {
         Err(Stopped)
     }
 
+    /// Has all incremental lanes cut their folders up to one position each.
+    async fn level(self: &Arc<Self>, run: u32, stop: &Stop) -> Result<(), Stopped> {
+        let lanes = self.incremental_lanes().await;
+        let lanes = lanes.into_iter().map(|lane| level_lane(Arc::clone(self), lane, run, stop.clone()));
+        futures::future::join_all(lanes).await.into_iter().collect()
+    }
+
+    /// The lanes that serve partitions.
+    async fn incremental_lanes(&self) -> Vec<u32> {
+        let book = self.book.lock().await;
+        let serves = |progress: &Progress| progress.partitions().next().is_some();
+        book.lanes.iter().filter(|(_, lane)| serves(&lane.progress)).map(|(lane, _)| *lane).collect()
+    }
+
     async fn phase(&self) -> Phase {
         self.book.lock().await.entry.phase
     }
 
     /// Follows the log with all incremental lanes, until told to stop.
     async fn follow(self: &Arc<Self>, run: u32, stop: &Stop) {
-        let lanes: Vec<u32> = {
-            let book = self.book.lock().await;
-            let serves = |progress: &Progress| progress.partitions().next().is_some();
-            book.lanes.iter().filter(|(_, lane)| serves(&lane.progress)).map(|(lane, _)| *lane).collect()
-        };
+        let lanes = self.incremental_lanes().await;
         let lanes = lanes.into_iter().map(|lane| keep_lane(Arc::clone(self), lane, run, stop.clone()));
         tokio::join!(futures::future::join_all(lanes), self.publish_marks(stop));
     }
@@ -220,9 +243,25 @@ impl Task {
             tracing::warn!(task = %self.id, ?who, trouble = trouble.text(), "delivery cannot go on, trying again");
         }
         let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-        self.board.set_trouble(who, trouble, self.env.clock.now_micros().saturating_add(micros));
+        self.board.set_trouble(who, trouble, Some(self.env.clock.now_micros().saturating_add(micros)));
         self.account.set_failing(true);
-        stop.sleep(wait).await
+        stop.sleep(wait).await?;
+        if self.leave_bucket().await { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Stands still with too many dirty fields until the task is updated, or otherwise told to stop.
+    pub(crate) async fn stand_still(&self, who: Who, text: String, stop: &Stop) -> Stopped {
+        tracing::warn!(task = %self.id, ?who, "too many fields are dirty: the task stands still until it is updated");
+        self.board.set_trouble(who, Trouble::TooDirty(text), None);
+        self.account.set_failing(true);
+        stop.told().await;
+        self.clear_trouble(who);
+        Stopped
+    }
+
+    /// Has the lanes begin again in the same run; whoever stands still goes on.
+    pub(crate) fn restart(&self) {
+        self.run.lock().stop();
     }
 
     pub(crate) fn clear_trouble(&self, who: Who) {
@@ -253,28 +292,6 @@ impl Task {
         }
     }
 
-    pub(crate) fn placement(&self) -> Placement {
-        let event = self.board.entry().spec.destination.event_time.clone();
-        let delivers_deletes = self.columns.current().delivers_deletes();
-        let key_columns = self.source.schema().primary_key.into();
-        Placement::new(&self.prefix, self.zone, event, key_columns, delivers_deletes)
-    }
-
-    /// How objects of that schema are made.
-    pub(crate) fn form(&self, schema: &Arc<ObjectSchema>) -> Form {
-        Form {
-            schema: Arc::clone(schema),
-            compression: self.board.entry().spec.tuning.compression,
-            key_columns: self.source.schema().primary_key.into(),
-        }
-    }
-
-    pub(crate) fn object_name(&self, folder: &FolderPath, lane: u32, sequence: u64) -> String {
-        let entry = self.board.entry();
-        let suffix = &entry.spec.destination.suffix;
-        object_name(folder, entry.name(), lane, sequence, suffix).as_str().to_owned()
-    }
-
     /// Bytes of rows that are scanned at a time: cuts fall between blocks, so they are small for small
     /// objects. At most what a core's cache holds, and what the allocator hands out again without asking the
     /// system.
@@ -286,9 +303,12 @@ impl Task {
     /// Whether objects of this task and of another with this name, bucket and prefix could share a name.
     pub(crate) fn may_share_names(&self, spec: &TaskSpec, prefix: &Prefix) -> bool {
         let entry = self.board.entry();
+        let next = entry.next.as_ref().map(|next| &next.spec.destination);
+        // Until it comes into force, what it delivers may go to any mixture of the two.
+        let own: Vec<_> = std::iter::once(&entry.spec.destination).chain(next).collect();
         entry.spec.name == spec.name
-            && entry.spec.destination.bucket == spec.destination.bucket
-            && self.prefix.may_share_folder(prefix)
+            && own.iter().any(|own| own.bucket == spec.destination.bucket)
+            && own.iter().any(|own| Prefix::parse(&own.prefix).is_ok_and(|own| own.may_share_folder(prefix)))
     }
 }
 
@@ -306,6 +326,20 @@ async fn keep_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) {
         if stop.sleep(task.env.settings.retry_min).await.is_err() {
             return;
         }
+    }
+}
+
+/// Levels a lane. One that ends by a mistake of ours begins again.
+async fn level_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) -> Result<(), Stopped> {
+    loop {
+        let (task_, stop_) = (Arc::clone(&task), stop.clone());
+        let worker = tokio::spawn(async move { Lane::begin(task_, lane, run, stop_).await?.level().await });
+        match worker.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(Stopped)) => {}
+            Err(error) => tracing::error!(task = %task.id, lane, %error, "a lane ended without an answer"),
+        }
+        stop.sleep(task.env.settings.retry_min).await?;
     }
 }
 

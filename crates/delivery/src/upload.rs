@@ -1,22 +1,30 @@
-//! Brings one prepared cut into its bucket: the objects, in parallel and in any order, then the manifest.
+//! Brings one prepared cut into its bucket: the objects, in parallel and in any order, then what they had to
+//! leave out, then the manifest.
 //!
 //! An object that is in the bucket stays there while the others are tried again; a failure is waited out and
 //! tried again until it succeeds or the lane is told to stop. The first attempt creates without overwriting.
 //! If a name is taken, the object there decides: one that says it is ours is replaced, for it is a try whose
 //! answer was lost; any other is left alone, and the cut gets new names.
+//!
+//! A cut with more dirty fields than the task may leave out ends here: nothing of it is committed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, stream};
 use lakeferry_durable::Place;
-use lakeferry_lake::{Bucket, BucketError, Manifest, ManifestObject, ManifestRange, PutOutcome};
-use lakeferry_model::{BucketName, Micros};
+use lakeferry_lake::{
+    Bucket, BucketError, Manifest, ManifestDirty, ManifestObject, ManifestRange, PutOutcome,
+};
+use lakeferry_model::Micros;
 
 use crate::cut::LaneTicket;
 use crate::destination::metadata_of;
-use crate::encode::{Encoded, Failure, ObjectId, encode_folder};
+use crate::dirty::{DirtyFound, room_of_one};
+use crate::encode::{Encoded, Failure, Form, ObjectId, encode_folder};
 use crate::gather::SealedFolder;
-use crate::space::{PreparedCut, PreparedObject, Totals};
+use crate::setup::Setup;
+use crate::space::{PreparedCut, PreparedObject, StoredTask, Totals};
 use crate::status::Who;
 use crate::stop::{Stop, Stopped};
 use crate::task::Task;
@@ -26,6 +34,8 @@ use crate::trouble::Trouble;
 #[derive(Debug)]
 pub(crate) struct Upload {
     task: Arc<Task>,
+    setup: Arc<Setup>,
+    form: Form,
     ticket: LaneTicket,
     who: Who,
     cut: PreparedCut,
@@ -33,6 +43,8 @@ pub(crate) struct Upload {
     contents: Vec<Content>,
     /// What is in the bucket, by the object's place in the cut.
     landed: Vec<Option<Encoded>>,
+    /// Dirty fields of what is encoded in the attempt under way.
+    dirty_fields: AtomicU64,
     stop: Stop,
 }
 
@@ -48,6 +60,8 @@ pub(crate) enum Content {
 /// What a cut brought into the bucket.
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {
+    /// The cut's number; absent if there was nothing to cut.
+    cut: Option<u64>,
     objects: Vec<(String, Encoded)>,
 }
 
@@ -58,8 +72,10 @@ pub(crate) enum Ended {
     Stopped,
     /// Names of these objects bear objects of others.
     NamesTaken(Vec<usize>),
-    /// The bucket was made again: it is not the one that was delivered into so far.
-    Refounded,
+    /// The bucket was made again: it is not the one that was delivered into so far, with this configuration.
+    Refounded(u32),
+    /// More fields are dirty than the task may leave out; a sentence on what to do.
+    TooDirty(String),
 }
 
 /// Why one attempt failed.
@@ -71,8 +87,8 @@ enum Miss {
 impl Upload {
     pub(crate) fn new(
         task: Arc<Task>,
-        ticket: LaneTicket,
-        who: Who,
+        setup: Arc<Setup>,
+        (ticket, who): (LaneTicket, Who),
         cut: PreparedCut,
         ranges: Vec<ManifestRange>,
         contents: Vec<Content>,
@@ -80,7 +96,9 @@ impl Upload {
     ) -> Self {
         debug_assert_eq!(cut.objects.len(), contents.len());
         let landed = contents.iter().map(|_| None).collect();
-        Self { task, ticket, who, cut, ranges, contents, landed, stop }
+        let form = setup.form_of(&cut);
+        let dirty_fields = AtomicU64::new(0);
+        Self { task, setup, form, ticket, who, cut, ranges, contents, landed, dirty_fields, stop }
     }
 
     pub(crate) fn cut(&self) -> &PreparedCut {
@@ -118,24 +136,60 @@ impl Upload {
 
     async fn attempt(&mut self) -> Result<Delivered, Miss> {
         let bucket = self.bucket().await?;
+        self.count_dirty().map_err(Miss::Ended)?;
         self.upload_objects(&bucket).await?;
         Place::CutUploaded.pass();
-        self.upload_manifest(&bucket).await?;
+        let dirty = self.upload_dirty(&bucket).await?;
+        self.upload_manifest(&bucket, dirty).await?;
         Place::CutManifested.pass();
         let names = self.cut.objects.iter().map(|object| object.name.clone());
         // The bytes are in the bucket; only what is told of them is kept.
         let objects = names.zip(self.landed.iter().flatten().cloned()).collect();
-        Ok(Delivered { objects })
+        Ok(Delivered { cut: Some(self.cut.number), objects })
     }
 
     /// The bucket, if it may be written to and is still the one it was.
     async fn bucket(&self) -> Result<Bucket, Miss> {
         let entry = self.task.board.entry();
-        let destination = &entry.spec.destination;
-        let bucket = self.task.env.destinations.find(destination).map_err(Miss::Trouble)?;
+        if entry.configuration != self.setup.version {
+            return Err(Miss::Ended(Ended::Stopped));
+        }
+        let bucket = self.task.env.destinations.find(&self.setup.destination).map_err(Miss::Trouble)?;
         let identity = bucket.identity().await.map_err(|error| self.missed(&error))?;
         let is_same = identity.is_some_and(|identity| Some(identity.id) == entry.bucket_identity);
-        if is_same { Ok(bucket) } else { Err(Miss::Ended(Ended::Refounded)) }
+        if is_same { Ok(bucket) } else { Err(Miss::Ended(Ended::Refounded(self.setup.version))) }
+    }
+
+    /// Begins to count the dirty fields of an attempt with what is encoded already.
+    fn count_dirty(&self) -> Result<(), Ended> {
+        self.dirty_fields.store(0, Ordering::SeqCst);
+        for (content, landed) in self.contents.iter().zip(&self.landed) {
+            match (content, landed) {
+                (_, Some(encoded)) | (Content::Encoded(encoded), None) => self.add_dirty(&encoded.dirty)?,
+                (Content::Folder(_), None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts dirty fields, and says so if they are too many. Lanes count by themselves: several at a time may
+    /// go over the limit by what is on its way.
+    fn add_dirty(&self, found: &DirtyFound) -> Result<(), Ended> {
+        if found.fields == 0 {
+            return Ok(());
+        }
+        let of_cut = self.dirty_fields.fetch_add(found.fields, Ordering::SeqCst) + found.fields;
+        let entry = self.task.board.entry();
+        let Some(max) = entry.spec.tuning.dirty_fields_max else { return Ok(()) };
+        let fields = self.task.board.dirty_fields() + of_cut;
+        if fields <= max {
+            return Ok(());
+        }
+        let example = found.example().unwrap_or_default();
+        let (table, task) = (self.task.source.schema().name, entry.name());
+        Err(Ended::TooDirty(format!(
+            "{fields} fields are dirty, {example} among them, and the task may leave out {max}; give the column              another type or raise the limit, with: lakeferry task update {table} {task}"
+        )))
     }
 
     async fn upload_objects(&mut self, bucket: &Bucket) -> Result<(), Miss> {
@@ -144,18 +198,19 @@ impl Upload {
         let uploads =
             stream::iter(missing).map(|at| async move { (at, this.upload_object(bucket, at).await) });
         // All are tried, also when one fails: what has landed need not be tried again.
-        let ended: Vec<(usize, Result<Option<Encoded>, Trouble>)> =
+        let ended: Vec<(usize, Result<Option<Encoded>, Miss>)> =
             uploads.buffer_unordered(this.task.env.settings.uploads_max.max(1)).collect().await;
-        let (mut taken, mut trouble) = (Vec::new(), None);
+        let (mut taken, mut missed) = (Vec::new(), None);
         for (at, landed) in ended {
             match landed {
                 Ok(Some(encoded)) => self.landed[at] = Some(encoded),
                 Ok(None) => taken.push(at),
-                Err(missed) => trouble = Some(missed),
+                Err(Miss::Ended(ended)) => missed = Some(Miss::Ended(ended)),
+                Err(trouble) => missed = missed.or(Some(trouble)),
             }
         }
-        match trouble {
-            Some(trouble) => Err(Miss::Trouble(trouble)),
+        match missed {
+            Some(missed) => Err(missed),
             None if taken.is_empty() => Ok(()),
             None => {
                 taken.sort_unstable();
@@ -165,7 +220,7 @@ impl Upload {
     }
 
     /// Encodes and uploads one object; nothing if its name bears an object of others.
-    async fn upload_object(&self, bucket: &Bucket, at: usize) -> Result<Option<Encoded>, Trouble> {
+    async fn upload_object(&self, bucket: &Bucket, at: usize) -> Result<Option<Encoded>, Miss> {
         let object = &self.cut.objects[at];
         let id = ObjectId {
             task: self.task.id,
@@ -174,7 +229,7 @@ impl Upload {
             sequence: object.sequence,
         };
         let encoded = self.encoded(at, id).await?;
-        let trouble = |error| Trouble::of_bucket(&self.bucket_name(), &error);
+        let trouble = |error| self.missed(&error);
         match bucket.put_new(&object.name, encoded.bytes.clone()).await.map_err(trouble)? {
             PutOutcome::Created => {}
             PutOutcome::Exists => {
@@ -189,18 +244,34 @@ impl Upload {
         Ok(Some(encoded.without_bytes()))
     }
 
-    async fn encoded(&self, at: usize, id: ObjectId) -> Result<Encoded, Trouble> {
+    async fn encoded(&self, at: usize, id: ObjectId) -> Result<Encoded, Miss> {
         match &self.contents[at] {
             Content::Encoded(encoded) => Ok(encoded.clone()),
             Content::Folder(folder) => {
-                let (form, folder) = (self.task.form(&self.cut.schema), Arc::clone(folder));
-                let encoded = self.task.env.encoders.run(move || encode_folder(&form, &id, &folder)).await;
-                encoded.map_err(|error: Failure| Trouble::of(&error))
+                let (form, folder) = (self.form.clone(), Arc::clone(folder));
+                let dirty_room = room_of_one(self.contents.len());
+                let encode = move || encode_folder(&form, &id, &folder, dirty_room);
+                let encoded = self.task.env.encoders.run(encode).await;
+                let encoded = encoded.map_err(|error: Failure| Miss::Trouble(Trouble::of(&error)))?;
+                self.add_dirty(&encoded.dirty).map_err(Miss::Ended)?;
+                Ok(encoded)
             }
         }
     }
 
-    async fn upload_manifest(&self, bucket: &Bucket) -> Result<(), Miss> {
+    /// Writes down what the objects had to leave out, in their order; nothing if they took all.
+    async fn upload_dirty(&self, bucket: &Bucket) -> Result<Option<ManifestDirty>, Miss> {
+        let found = || self.landed.iter().flatten().map(|encoded| &encoded.dirty);
+        let fields = found().map(|found| found.fields).sum();
+        let Some(name) = self.cut.dirty.clone().filter(|_| fields > 0) else { return Ok(None) };
+        let lines: Vec<u8> = found().flat_map(|found| &found.lines).copied().collect();
+        let kept = found().map(|found| found.kept).sum();
+        let dirty = ManifestDirty::of(name, &lines, fields, kept);
+        bucket.replace(&dirty.name, lines.into()).await.map_err(|error| self.missed(&error))?;
+        Ok(Some(dirty))
+    }
+
+    async fn upload_manifest(&self, bucket: &Bucket, dirty: Option<ManifestDirty>) -> Result<(), Miss> {
         let landed = self.cut.objects.iter().zip(self.landed.iter().flatten());
         let manifest = Manifest {
             task: self.task.board.entry().name().clone(),
@@ -208,7 +279,7 @@ impl Upload {
             run: self.cut.run,
             lane: self.ticket.lane,
             cut: self.cut.number,
-            configuration: 1,
+            configuration: self.cut.configuration,
             schema: (*self.cut.schema).clone(),
             objects: landed
                 .map(|(object, encoded)| ManifestObject {
@@ -220,21 +291,27 @@ impl Upload {
                 })
                 .collect(),
             ranges: self.ranges.clone(),
+            dirty,
         };
         let written = bucket.replace(&manifest.name(), manifest.to_bytes().into()).await;
         written.map_err(|error| self.missed(&error))
     }
 
     fn missed(&self, error: &BucketError) -> Miss {
-        Miss::Trouble(Trouble::of_bucket(&self.bucket_name(), error))
-    }
-
-    fn bucket_name(&self) -> BucketName {
-        self.task.board.entry().spec.destination.bucket.clone()
+        Miss::Trouble(Trouble::of_bucket(&self.setup.destination.bucket, error))
     }
 }
 
 impl Delivered {
+    /// Whether the cut is still the lane's prepared one: an update may have given it up meanwhile.
+    pub(crate) fn check_prepared(&self, book: &StoredTask, ticket: &LaneTicket) -> Result<(), Stopped> {
+        let prepared = book.lanes.get(&ticket.lane).and_then(|lane| lane.prepared.as_ref());
+        match self.cut {
+            Some(number) if prepared.is_none_or(|cut| cut.number != number) => Err(Stopped),
+            _ => Ok(()),
+        }
+    }
+
     /// Adds the cut to a task's totals.
     pub(crate) fn add_to(&self, totals: &mut Totals, now: Micros) {
         for (name, encoded) in &self.objects {

@@ -588,6 +588,7 @@ pub fn spec(name: &str, mode: Mode) -> TaskSpec {
             event_time: None,
             zone: "UTC".to_owned(),
             suffix: String::new(),
+            dirty_prefix: None,
         },
         schema: SchemaSpec::Automatic { reserved: false },
         tuning: Tuning::default(),
