@@ -147,10 +147,21 @@ impl Lane {
 
     /// Delivers until told to stop.
     pub(crate) async fn run(mut self) -> Stopped {
-        loop {
+        let stopped = loop {
             if let Err(stopped) = self.step().await {
-                return stopped;
+                break stopped;
             }
+        };
+        self.end_upload().await;
+        stopped
+    }
+
+    /// Ends the upload under way, so that nothing lands any more when the lane has ended.
+    async fn end_upload(&mut self) {
+        if let Some(flight) = self.in_flight.take() {
+            flight.upload.abort();
+            _ = flight.upload.await;
+            self.task.clear_trouble(Who::Lane(self.ticket.lane));
         }
     }
 

@@ -139,6 +139,8 @@ impl Task {
                 }
             }
             self.board.forget_lanes();
+            // What the lanes were stopped in the middle of may be abandoned, and has landed by now.
+            self.env.janitor.wake();
         }
     }
 

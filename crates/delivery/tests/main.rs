@@ -3,8 +3,10 @@
 mod base;
 mod bucket;
 mod crash;
+mod dirty;
 mod folders;
 mod harness;
 mod incremental;
 mod life;
 mod local;
+mod updates;

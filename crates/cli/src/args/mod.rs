@@ -22,7 +22,10 @@ pub use table::{
     CreateTable, DeleteRow, DescribeTable, DropTable, GetRow, KeyKindArg, ListTables, PutRows, TableCommand,
     UpdateRow,
 };
-pub use task::{CompressionArg, CreateTask, ListTasks, ModeArg, OneTask, ShowTask, TaskCommand, WatchTask};
+pub use task::{
+    CompressionArg, CreateTask, DirtyLimit, ListTasks, ModeArg, OneTask, ShowTask, TaskColumns, TaskCommand,
+    UpdateTask, WatchTask,
+};
 
 /// A self-hosted table service that speaks the Tablestore protocol, and delivers its tables into a data lake
 /// as Parquet.

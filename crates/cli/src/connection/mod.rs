@@ -93,6 +93,11 @@ impl Connection {
         self.json(Method::POST, path, Some(body)).await
     }
 
+    /// Has the JSON API change something.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.json(Method::PATCH, path, Some(body)).await
+    }
+
     /// Has the JSON API delete something.
     pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.json(Method::DELETE, path, None).await

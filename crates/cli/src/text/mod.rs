@@ -9,5 +9,5 @@ mod quote;
 pub use columns::Columns;
 pub use facts::Facts;
 pub use format::{count, counted, duration, instant, size, time_of_day};
-pub use parse::{ColumnArg, event_time, parse_duration, parse_size};
+pub use parse::{ColumnArg, ColumnType, event_time, parse_duration, parse_size};
 pub use quote::{shell, sql};

@@ -9,6 +9,12 @@ impl Lane {
     /// Delivers up to where its furthest folder has come, and nothing behind. When this answers, nothing is
     /// prepared and no folder is ahead.
     pub(crate) async fn level(mut self) -> Result<(), Stopped> {
+        let ended = self.cut_up_to_the_furthest().await;
+        self.end_upload().await;
+        ended
+    }
+
+    async fn cut_up_to_the_furthest(&mut self) -> Result<(), Stopped> {
         let partitions: Vec<_> = self.inputs.keys().copied().collect();
         for partition in partitions {
             while self.inputs[&partition].read < self.progress.furthest(partition) {

@@ -119,6 +119,17 @@ impl ScanLane {
 
     /// Scans ranges from the queue until it is empty, and commits all of it.
     pub(super) async fn run(mut self, queue: &Mutex<VecDeque<u32>>) -> Result<(), Early> {
+        let ended = self.scan_all(queue).await;
+        if let Some(flight) = self.in_flight.take() {
+            // What is given up must not land any more.
+            flight.upload.abort();
+            _ = flight.upload.await;
+            self.task.clear_trouble(Who::ScanLane(self.ticket.lane));
+        }
+        ended
+    }
+
+    async fn scan_all(&mut self, queue: &Mutex<VecDeque<u32>>) -> Result<(), Early> {
         loop {
             let next = queue.lock().pop_front();
             let Some(number) = next else { break };

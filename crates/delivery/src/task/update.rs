@@ -158,7 +158,6 @@ impl Task {
     /// Shows what is written down, and has the lanes begin again.
     fn come_into_force(&self, book: &StoredTask, schema: Option<Arc<ObjectSchema>>) {
         self.show(book, schema);
-        self.env.janitor.wake();
         self.restart();
     }
 

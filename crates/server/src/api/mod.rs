@@ -13,7 +13,7 @@
 //! | GET `/instances/{instance}/tables` | its tables |
 //! | GET `/instances/{instance}/tables/{table}` | schema, options, partitions, tasks |
 //! | GET, POST `/instances/{instance}/tables/{table}/tasks` | its delivery tasks; makes one from a task's specification |
-//! | GET, DELETE `…/tasks/{task}` | a task's specification and status |
+//! | GET, PATCH, DELETE `…/tasks/{task}` | a task's specification and status; a merge patch changes the former, and `add_columns` join it |
 //! | POST `…/tasks/{task}/deliver-now` | cuts everything gathered at once |
 //! | POST `…/tasks/{task}/deliver-again` | begins a new run |
 //! | POST `/dev/reset` | with `--dev`: deletes all tables, tasks and instances |
@@ -23,6 +23,7 @@ mod dev;
 mod door;
 mod instances;
 mod keys;
+mod patch;
 mod roles;
 mod tables;
 mod tasks;
@@ -52,7 +53,10 @@ pub fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route(&api("/instances/{instance}/tables"), get(tables::list))
         .route(&table, get(tables::describe))
         .route(&format!("{table}/tasks"), get(tasks::list).post(tasks::create))
-        .route(&format!("{table}/tasks/{{task}}"), get(tasks::describe).delete(tasks::remove))
+        .route(
+            &format!("{table}/tasks/{{task}}"),
+            get(tasks::describe).patch(tasks::update).delete(tasks::remove),
+        )
         .route(&format!("{table}/tasks/{{task}}/deliver-now"), post(tasks::deliver_now))
         .route(&format!("{table}/tasks/{{task}}/deliver-again"), post(tasks::deliver_again))
         .route(&api("/dev/reset"), post(dev::reset))

@@ -1,11 +1,13 @@
-//! `lakeferry task create|list|describe|watch|deliver-now|deliver-again|delete`.
+//! `lakeferry task create|list|update|columns|describe|watch|deliver-now|deliver-again|delete`.
 
+mod columns;
 pub mod create;
 mod delete;
 mod deliver;
 mod describe;
 mod list;
 pub mod progress;
+mod update;
 mod watch;
 
 use lakeferry_model::{TableName, TaskName};
@@ -20,6 +22,8 @@ pub async fn run(command: TaskCommand) -> Result<(), Failure> {
     match command {
         TaskCommand::Create(args) => create::run(*args).await,
         TaskCommand::List(args) => list::run(args).await,
+        TaskCommand::Update(args) => update::run(*args).await,
+        TaskCommand::Columns(args) => columns::run(args).await,
         TaskCommand::Describe(args) => describe::run(args).await,
         TaskCommand::Watch(args) => watch::run(args).await,
         TaskCommand::DeliverNow(args) => deliver::now(args).await,

@@ -31,6 +31,7 @@ pub fn error_code(error: TaskError) -> Option<&'static str> {
         TaskError::Ok => None,
         TaskError::Unauthorized => Some("UNAUTHORIZED"),
         TaskError::InvalidOssBucket => Some("INVALID_OSS_BUCKET"),
+        TaskError::TooManyDirtyFields => Some("TOO_MANY_DIRTY_FIELDS"),
     }
 }
 
