@@ -77,7 +77,7 @@ TYPES = {
     "decimal38": (
         "DECIMAL",
         "38,10",
-        [PLAIN, DICTIONARY, DELTA],
+        [PLAIN, DELTA],
         lambda n: f"{n}123456789012345678.0000000001",
         lambda n: decimal.Decimal(f"{n}123456789012345678.0000000001"),
     ),
@@ -126,6 +126,18 @@ def cells(number):
     return values
 
 
+def with_duckdb(task):
+    """As `readers.with_duckdb`, but instants come as counts: as values they would need a library of time zones."""
+    instants = [name for name in columns() if name.startswith("timestamp")]
+    counted = ", ".join(f"epoch_us({name}) AS {name}" for name in instants)
+    query = f"SELECT * REPLACE ({counted}) FROM read_parquet('{task.glob()}', hive_partitioning = false)"
+    cursor = duckdb.sql(query)
+    rows = [dict(zip(cursor.columns, row)) for row in cursor.fetchall()]
+    for row in rows:
+        row.update({name: None if row[name] is None else instant(row[name]) for name in instants})
+    return rows
+
+
 def comparable(value):
     if isinstance(value, datetime.datetime):
         return value.astimezone(UTC)
@@ -155,8 +167,7 @@ class Types(unittest.TestCase):
             put(self.ots, self.table, number, cells(number))
         self.deliver(task, ROWS)
         self.assertEqual(task.status()["dirty_fields"], 0, task.status())
-        duckdb.sql("SET TimeZone = 'UTC'")
-        for name, read in READERS.items():
+        for name, read in (READERS | {"DuckDB": with_duckdb}).items():
             rows = {row["id"]: row for row in read(task)}
             self.assertEqual(sorted(rows), list(range(ROWS)))
             for target, (_, _, _, _, _, expected) in columns().items():

@@ -109,11 +109,16 @@ impl ColumnKind {
         (kind, None)
     }
 
-    /// Whether Parquet has this encoding for the type.
+    /// Whether a column of the type can have this encoding: Parquet defines it, and the writer writes it.
     pub fn can_have(self, encoding: Encoding) -> bool {
         match encoding {
             Encoding::Plain => true,
-            Encoding::PlainDictionary => self != Self::Bool,
+            Encoding::PlainDictionary => match self {
+                Self::Bool => false,
+                // In pages of the first version, which every reader knows, there is none for a fixed length.
+                Self::Decimal { precision, .. } => precision <= DECIMAL_INTEGER_DIGITS_MAX,
+                _ => true,
+            },
             Encoding::DeltaBinaryPacked => match self {
                 Self::Int64
                 | Self::Int32
@@ -282,6 +287,17 @@ mod tests {
         ] {
             assert_eq!(kind.why_dirty(value), reason, "{kind:?} {value:?}");
         }
+    }
+
+    #[test]
+    fn a_decimal_is_encoded_as_the_integer_or_the_bytes_that_it_is_written_as() {
+        let can_have = |precision| {
+            let kind = ColumnKind::Decimal { precision, scale: 0 };
+            [Encoding::PlainDictionary, Encoding::DeltaBinaryPacked, Encoding::DeltaByteArray]
+                .map(|encoding| kind.can_have(encoding))
+        };
+        assert_eq!(can_have(18), [true, true, false]);
+        assert_eq!(can_have(19), [false, false, true]);
     }
 
     #[test]
