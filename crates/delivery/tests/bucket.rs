@@ -10,7 +10,7 @@ use lakeferry_model::{
 
 use crate::harness::*;
 
-fn add_bucket(process: &Process, name: &str, location: BucketLocation) {
+pub fn add_bucket(process: &Process, name: &str, location: BucketLocation) {
     let entry = BucketEntry { name: BucketName::parse(name).unwrap(), location, created_at: START };
     let store = process.store().clone();
     process.run(async move { store.put_bucket(entry).await }).unwrap();

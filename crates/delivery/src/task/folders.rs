@@ -51,7 +51,7 @@ impl Task {
     ) -> Result<(), Stopped> {
         let mut added: BTreeMap<&str, Tally> = BTreeMap::new();
         for object in delivered.objects() {
-            let Some(ends_at) = self.prefix.folder_end(&object.folder, &self.zone) else { continue };
+            let Some(ends_at) = object.folder_ends_at else { continue };
             let tally = added.entry(&object.folder).or_insert(Tally { ends_at, ..Tally::default() });
             tally.rows += object.encoded.rows;
             tally.objects += 1;
@@ -184,7 +184,7 @@ impl Task {
         if run > 1 {
             let name = self.board.entry().name().clone();
             lakeferry_lake::SyncMarks::of(&name, self.id.number()).clear(bucket).await?;
-            FolderMark::clear(bucket, &name, self.id.number()).await?;
+            FolderMark::clear(bucket, &name, self.id.number(), run).await?;
         }
         Ok(())
     }
