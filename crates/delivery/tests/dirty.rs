@@ -178,6 +178,38 @@ fn the_first_dirty_field_stops_a_task_that_may_leave_out_none_until_it_may() {
 }
 
 #[test]
+fn a_task_that_stands_still_can_be_paused_updated_and_resumed() {
+    for mode in [Mode::Inc, Mode::BaseInc] {
+        let world = World::default();
+        let process = world.start();
+        let table = process.table();
+        let mut asked = asked(mode);
+        asked.tuning.dirty_fields_max = Some(0);
+        process.try_write(&table, vec![text(1, "x")]).unwrap();
+        process.create(&table, asked);
+        process.try_write(&table, vec![text(2, "x")]).unwrap();
+        process.deliver_now(&table, "first");
+        let stopped = || process.status(&table, "first").error == TaskError::TooManyDirtyFields;
+        process.reaches("standing still", stopped);
+        process.pause(&table, "first");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let status = process.status(&table, "first");
+        assert!(status.is_paused && stopped(), "{status:?}");
+        // Resumed as it is, it stands still again.
+        process.resume(&table, "first");
+        process.reaches("standing still again", stopped);
+        process.pause(&table, "first");
+        let wide = SchemaSpec::Manual(vec![field("id", FieldKind::Int64), field("v", FieldKind::Utf8)]);
+        process.update(&table, "first", |spec| spec.schema = wide).unwrap();
+        process.resume(&table, "first");
+        process.deliver_now(&table, "first");
+        process.wait_for_rows(&table, "first", if mode == Mode::Inc { 1 } else { 2 });
+        let status = process.status(&table, "first");
+        assert_eq!((status.error, status.dirty_fields), (TaskError::Ok, 0));
+    }
+}
+
+#[test]
 fn a_task_that_stands_still_goes_on_with_a_schema_that_takes_the_values() {
     for mode in [Mode::Inc, Mode::BaseInc] {
         let world = World::default();

@@ -491,9 +491,8 @@ impl Process {
     }
 
     /// Ends the process at once, whatever it is doing.
-    pub fn crash(mut self) {
-        self.fuse.is_blown.store(true, Ordering::SeqCst);
-        self.runtime.take().expect("it runs").shutdown_background();
+    pub fn crash(self) {
+        drop(self);
     }
 
     /// The table `t` with an integer key, made if it is missing, in so many partitions.
@@ -664,7 +663,8 @@ impl Drop for Process {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             self.fuse.is_blown.store(true, Ordering::SeqCst);
-            runtime.shutdown_background();
+            // A step that is under way must not be done in the time of the next process.
+            runtime.shutdown_timeout(Duration::from_secs(5));
         }
     }
 }

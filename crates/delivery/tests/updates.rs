@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lakeferry_delivery::{CreateVia, ErrorKind};
 use lakeferry_model::delivery::{
-    Compression, Field, FieldKind, Mode, Phase, SchemaSpec, TaskError, TaskSpec,
+    Compression, Field, FieldKind, Mode, Phase, SchemaSpec, TaskError, TaskEventKind, TaskSpec, TuningChange,
 };
 use lakeferry_model::{RowOperation, Value};
 use lakeferry_store::Table;
@@ -446,4 +446,46 @@ fn an_inc_task_is_changed_and_delivers_each_change_once_whenever_the_process_end
 #[test]
 fn a_base_inc_task_is_changed_and_delivers_each_row_once_whenever_the_process_ends() {
     check_every_crash(Mode::BaseInc);
+}
+
+#[test]
+fn settings_that_are_changed_while_an_update_waits_stay_changed() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.create(&table, spec("first", Mode::Inc));
+    world.lake.hold("p/first");
+    process.write(&table, [(1, 1)]);
+    process.deliver_now(&table, "first");
+    process.reaches("a cut on its way", || world.lake.held_now.load(std::sync::atomic::Ordering::SeqCst) > 0);
+    process.update(&table, "first", |spec| spec.destination.prefix = "q".to_owned()).unwrap();
+    assert_eq!(process.status(&table, "first").next_configuration, Some(2));
+    let change = TuningChange { object_age_ms_max: Some(7777), ..TuningChange::default() };
+    process.tune(&table, "first", change).unwrap();
+    world.lake.release();
+    process.reaches("the other prefix", || process.status(&table, "first").configuration == 2);
+    let described = process.delivery().describe(&table, &task_name("first")).unwrap();
+    assert_eq!(described.spec.tuning.object_age_ms_max, 7777);
+}
+
+#[test]
+fn an_update_that_waits_comes_into_force_once_a_paused_task_is_resumed() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.create(&table, spec("first", Mode::Inc));
+    process.write(&table, [(1, 1)]);
+    delivered(&process, &table, 1);
+    process.pause(&table, "first");
+    process.update(&table, "first", |spec| spec.destination.prefix = "q".to_owned()).unwrap();
+    process.write(&table, [(2, 2)]);
+    std::thread::sleep(Duration::from_millis(50));
+    let status = process.status(&table, "first");
+    assert_eq!((status.configuration, status.rows_delivered), (1, 1));
+    process.resume(&table, "first");
+    process.reaches("the other prefix", || process.status(&table, "first").configuration == 2);
+    delivered(&process, &table, 2);
+    assert_eq!(world.rows(), [(1, 1), (2, 2)]);
+    let told: Vec<_> = process.history(&table, "first").into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(told.iter().filter(|kind| **kind == TaskEventKind::Updated).count(), 2, "{told:?}");
 }

@@ -81,8 +81,6 @@ fn add_tuning(facts: &mut Facts, spec: &TaskSpec) {
         None => "without a limit".to_owned(),
     };
     facts.add("dirty fields", format!("kept in {dirty}, {limit}"));
-    facts.add("access", format!("endpoint {}, role {}", to.endpoint, to.role));
-    facts.add_all("columns", columns(&spec.schema));
 }
 
 fn columns(schema: &SchemaSpec) -> Vec<String> {
