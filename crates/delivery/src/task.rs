@@ -355,6 +355,10 @@ impl Task {
         let destination = &entry.spec.destination;
         self.env.claims.claim(self.id, self.claim(destination, identity))?;
         self.reserve_names();
+        if self.board.entry().stage == Stage::Deleted {
+            // Its names were let go meanwhile, for good.
+            self.env.claims.release(self.id);
+        }
         Ok(())
     }
 

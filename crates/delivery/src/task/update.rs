@@ -6,7 +6,8 @@
 //!
 //! Another destination (prefix, zone, event time, suffix, bucket) comes into force where no folder is ahead. It
 //! waits in the entry as `next`, also over a restart, until all lanes have cut their folders up to one position
-//! ([`crate::lane`]). In the full phase no folder is ever ahead, so it does not wait there.
+//! ([`crate::lane`]). In the full phase no folder is ever ahead, so it does not wait there; nor where lanes cannot
+//! even begin, because the present destination cannot be used.
 //!
 //! Two things do not wait for a prepared cut. A task that stands still because of its dirty fields gives its cuts
 //! up with any update, for their schema may be what was wrong. And a bucket that fails while the task waits to
@@ -60,7 +61,7 @@ impl Task {
         let schema = self.changed_schema(&book.entry, &spec)?;
         let mut now = spec.clone();
         let dirty_prefix = spec.destination.dirty_prefix.clone();
-        let must_wait = book.entry.phase == Phase::Incr && book.entry.follows_log();
+        let must_wait = book.entry.phase == Phase::Incr && book.entry.follows_log() && is_under_way(&book);
         let stays = Destination { dirty_prefix, ..book.entry.spec.destination.clone() };
         let has_moved = stays != spec.destination;
         if must_wait && has_moved {
@@ -191,6 +192,12 @@ impl Task {
         }
         Ok(Some(Arc::new(first_schema(spec, &*self.source, &self.env.settings)?)))
     }
+}
+
+/// Whether something may have been delivered to the present destination that is ahead of the rest. Until its names
+/// are listed no lane begins, and those before it have left every folder level, unless their bucket was left.
+fn is_under_way(book: &StoredTask) -> bool {
+    book.entry.are_names_listed || book.lanes.values().any(|lane| !lane.progress.is_level())
 }
 
 /// Puts a specification in force. A version is numbered anew if cuts come out otherwise with it.
