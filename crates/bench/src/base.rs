@@ -84,6 +84,7 @@ pub fn task(name: &str, mode: Mode, prefix: &str, tuning: Tuning) -> Result<Task
             event_time: None,
             zone: "UTC".to_owned(),
             suffix: ".parquet".to_owned(),
+            dirty_prefix: None,
         },
         schema: SchemaSpec::Automatic { reserved: false },
         tuning,

@@ -172,3 +172,30 @@ fn a_task_into_a_bucket_that_is_not_there_says_which_command_makes_it() {
     };
     assert!(told.contains("INVALID_OSS_BUCKET") && told.contains("lakeferry bucket"), "{told}");
 }
+
+#[test]
+fn a_task_is_updated_and_the_columns_that_it_leaves_out_are_added() {
+    let shop = Shop::open();
+    shop.done(
+        "task create --instance shop --table orders --name to-lake --bucket lake --prefix orders \
+         --object-age 200ms --column id",
+    );
+    shop.done("task watch orders to-lake --instance shop --until-delivered");
+    let listed = shop.done("task columns orders to-lake --instance shop").answer;
+    assert!(listed.contains("price") && listed.contains("DOUBLE") && listed.contains("250"), "{listed}");
+    let added = shop.done("task columns orders to-lake --instance shop --add price").answer;
+    assert!(added.contains("delivers price with the next object"), "{added}");
+    let told = shop.done("task describe orders to-lake --instance shop").answer;
+    assert!(told.contains("price DOUBLE") && told.contains("configuration"), "{told}");
+    assert_eq!(shop.done("task columns orders to-lake --instance shop").answer, "");
+
+    shop.done("task update orders to-lake --instance shop --prefix moved --dirty-max 7 --dirty-prefix unfit");
+    let told = shop.done("task describe orders to-lake --instance shop --json").answer;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["spec"]["destination"]["prefix"], "moved");
+    assert_eq!(told["spec"]["tuning"]["dirty_fields_max"], 7);
+    let refused = shop.ask("task update orders to-lake --instance shop --zone Mars");
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    let nothing = shop.ask("task update orders to-lake --instance shop");
+    assert_ne!(nothing.code, Some(0), "{nothing:?}");
+}

@@ -1,7 +1,7 @@
 //! Calls for delivery tasks, in the protocol's words. What the protocol cannot say goes through the JSON API.
 
-use lakeferry_model::Violation;
 use lakeferry_model::delivery::{Mode, TaskSpec};
+use lakeferry_model::{TableName, Violation};
 use lakeferry_wire::convert::{self, TaskReport};
 use lakeferry_wire::operation::Operation;
 use lakeferry_wire::proto;
@@ -68,6 +68,18 @@ impl Client {
             report: convert::task_status(&answer).map_err(malformed)?,
             config: answer.task_config.unwrap_or_default(),
         })
+    }
+
+    /// Changes a delivery task to a specification with its name: its destination and its columns. No columns
+    /// stand for those that it has; tuning, zone and suffix do not travel.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn update_delivery_task(&self, table: &str, spec: &TaskSpec) -> Result<(), Error> {
+        let table = TableName::parse(table).map_err(malformed(Operation::UpdateDeliveryTask))?;
+        let request = convert::update_delivery_task_request(&table, spec);
+        let proto::UpdateDeliveryTaskResponse {} = self.call(Operation::UpdateDeliveryTask, &request).await?;
+        Ok(())
     }
 
     /// Ends a delivery task. Its objects stay.

@@ -13,9 +13,11 @@ use lakeferry_lake::{ColumnScout, FolderPath};
 use lakeferry_store::VisitedRow;
 
 use crate::cut::LaneTicket;
+use crate::dirty::CUT_BYTES_MAX;
 use crate::encode::{Encoded, Failure, Form, ObjectId, RecordEncoder};
 use crate::placement::Placement;
 use crate::sample::look;
+use crate::setup::Setup;
 use crate::shelf::{Shelf, Slot};
 use crate::source::{Record, ScannedRow};
 use crate::task::Task;
@@ -28,6 +30,7 @@ const PIECES_MAX: usize = 4096;
 /// Builds the objects of one lane of the full phase.
 pub(crate) struct Builder {
     task: Arc<Task>,
+    setup: Arc<Setup>,
     ticket: LaneTicket,
     form: Form,
     placement: Placement,
@@ -38,6 +41,8 @@ pub(crate) struct Builder {
     pieces: Vec<Piece>,
     aside: BTreeMap<FolderPath, Aside>,
     shelf: Shelf,
+    /// What is left of the room for what the cut's rows have to leave out.
+    dirty_room: usize,
     rows: u64,
 }
 
@@ -63,10 +68,12 @@ struct Aside {
 }
 
 impl Builder {
-    pub(crate) fn new(task: &Arc<Task>, ticket: LaneTicket, next_sequence: u64) -> Self {
+    pub(crate) fn new(task: &Arc<Task>, setup: &Arc<Setup>, ticket: LaneTicket, next_sequence: u64) -> Self {
+        let schema = task.columns.current();
         Self {
-            form: task.form(&task.columns.current()),
-            placement: task.placement(),
+            form: setup.form(&schema),
+            placement: setup.placement(&schema),
+            setup: Arc::clone(setup),
             scout: task.columns.scout(),
             task: Arc::clone(task),
             ticket,
@@ -76,6 +83,7 @@ impl Builder {
             pieces: Vec::new(),
             aside: BTreeMap::new(),
             shelf: Shelf::default(),
+            dirty_room: CUT_BYTES_MAX,
             rows: 0,
         }
     }
@@ -95,8 +103,11 @@ impl Builder {
             && hot.encoder.push_known(&row)?
         {
             self.misses = 0;
-            hot.encoder.count(visited.key.len() + visited.entry.len(), place.is_event_time_dirty);
-            return Ok(());
+            return hot.encoder.count(
+                &row,
+                visited.key.len() + visited.entry.len(),
+                place.is_event_time_dirty,
+            );
         }
         let (folder, is_event_time_dirty) = (place.folder.clone(), place.is_event_time_dirty);
         self.take_unusual(visited, &row, folder, is_event_time_dirty)
@@ -115,15 +126,13 @@ impl Builder {
         if let Some(hot) = self.hot.as_mut().filter(|hot| hot.folder == folder) {
             self.misses = 0;
             hot.encoder.push_new(row)?;
-            hot.encoder.count(row_bytes, is_event_time_dirty);
-            return Ok(());
+            return hot.encoder.count(row, row_bytes, is_event_time_dirty);
         }
         self.misses += 1;
         if self.hot.is_none() || self.misses >= MISSES_MAX {
             let encoder = self.make_hot(folder)?;
             encoder.push_new(row)?;
-            encoder.count(row_bytes, is_event_time_dirty);
-            return Ok(());
+            return encoder.count(row, row_bytes, is_event_time_dirty);
         }
         let aside = self.aside.entry(folder).or_default();
         aside.rows.push((self.shelf.put(visited), is_event_time_dirty));
@@ -134,7 +143,7 @@ impl Builder {
     /// Closes everything that is open, and begins anew. An error leaves a builder that is of no use.
     pub(crate) fn finish(mut self) -> (Result<Vec<Piece>, Failure>, Self) {
         let finished = self.close_all();
-        let next = Self::new(&self.task, self.ticket, self.next_sequence);
+        let next = Self::new(&self.task, &self.setup, self.ticket, self.next_sequence);
         (finished.map(|()| self.pieces), next)
     }
 
@@ -153,7 +162,8 @@ impl Builder {
 
     /// Memory held, the open encoder left out: that has its own set aside.
     pub(crate) fn held_bytes(&self) -> u64 {
-        self.shelf.bytes() + self.pieces.iter().map(|piece| piece.encoded.byte_count).sum::<u64>()
+        let piece_bytes = |piece: &Piece| piece.encoded.byte_count + piece.encoded.dirty.lines.len() as u64;
+        self.shelf.bytes() + self.pieces.iter().map(piece_bytes).sum::<u64>()
     }
 
     /// The first sequence that no object has.
@@ -169,7 +179,7 @@ impl Builder {
         if scout.found().next().is_some() {
             self.close_hot()?;
             let schema = self.task.columns.widen(&mut self.scout);
-            self.form = self.task.form(&schema);
+            self.form = self.setup.form(&schema);
         }
         Ok(())
     }
@@ -184,15 +194,28 @@ impl Builder {
     fn begin_object(&mut self) -> Result<(u64, RecordEncoder), Failure> {
         let sequence = self.next_sequence;
         let (task, LaneTicket { lane, run }) = (self.task.id, self.ticket);
-        let encoder = RecordEncoder::new(&self.form, &ObjectId { task, run, lane, sequence })?;
+        let encoder =
+            RecordEncoder::new(&self.form, &ObjectId { task, run, lane, sequence }, self.dirty_room)?;
         self.next_sequence += 1;
         Ok((sequence, encoder))
     }
 
     fn close_hot(&mut self) -> Result<(), Failure> {
         if let Some(Hot { folder, sequence, encoder }) = self.hot.take() {
-            self.pieces.push(Piece { folder, sequence, encoded: encoder.finish()? });
+            self.add_piece(folder, sequence, encoder)?;
         }
+        Ok(())
+    }
+
+    fn add_piece(
+        &mut self,
+        folder: FolderPath,
+        sequence: u64,
+        encoder: RecordEncoder,
+    ) -> Result<(), Failure> {
+        let encoded = encoder.finish()?;
+        self.dirty_room -= encoded.dirty.lines.len();
+        self.pieces.push(Piece { folder, sequence, encoded });
         Ok(())
     }
 
@@ -205,9 +228,9 @@ impl Builder {
                 if !encoder.push_known(&row)? {
                     encoder.push_new(&row)?;
                 }
-                encoder.count(0, is_event_time_dirty);
+                encoder.count(&row, 0, is_event_time_dirty)?;
             }
-            self.pieces.push(Piece { folder, sequence, encoded: encoder.finish()? });
+            self.add_piece(folder, sequence, encoder)?;
         }
         self.shelf.clear();
         Ok(())

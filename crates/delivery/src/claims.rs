@@ -13,9 +13,9 @@ use uuid::Uuid;
 use crate::space::TaskId;
 use crate::trouble::Trouble;
 
-/// All claims.
+/// All claims. A task has several while it waits to deliver elsewhere: its names where it does, and where it will.
 #[derive(Debug, Default)]
-pub(crate) struct Claims(Mutex<HashMap<TaskId, Claim>>);
+pub(crate) struct Claims(Mutex<HashMap<TaskId, Vec<Claim>>>);
 
 /// The names that a task uses in a place.
 #[derive(Debug, Clone)]
@@ -37,19 +37,29 @@ impl Claim {
 }
 
 impl Claims {
-    /// Notes a claim in place of the task's earlier one, unless another task's stands against it.
+    /// Notes a claim in place of the task's earlier ones, unless another task's stands against it.
     pub(crate) fn claim(&self, task: TaskId, claim: Claim) -> Result<(), Trouble> {
         let mut claims = self.0.lock();
-        let other = claims.iter().find(|(id, other)| **id != task && other.may_share_names(&claim));
-        if let Some((_, other)) = other {
-            return Err(Trouble::InvalidBucket(format!(
-                "bucket '{}' is the same place as bucket '{}', where task '{}' of table '{}' delivers under the \
-                 same names; delete this task and make one with another name or prefix",
-                claim.bucket, other.bucket, other.task, other.table
-            )));
-        }
-        claims.insert(task, claim);
+        check(&claims, task, &claim)?;
+        claims.insert(task, vec![claim]);
         Ok(())
+    }
+
+    /// Notes a claim beside the one that the task has, unless another task's stands against it.
+    pub(crate) fn reserve(&self, task: TaskId, claim: Claim) -> Result<(), Trouble> {
+        let mut claims = self.0.lock();
+        check(&claims, task, &claim)?;
+        let own = claims.entry(task).or_default();
+        // The first one is in force.
+        own.truncate(1);
+        own.push(claim);
+        Ok(())
+    }
+
+    /// The identity of the place that an entry of the bucket table means, as far as it is known.
+    pub(crate) fn identity_of(&self, bucket: &BucketName) -> Option<Uuid> {
+        let claims = self.0.lock();
+        claims.values().flatten().find(|claim| claim.bucket == *bucket).map(|claim| claim.identity)
     }
 
     /// Lets the task's names go.
@@ -57,15 +67,33 @@ impl Claims {
         self.0.lock().remove(&task);
     }
 
-    /// The task whose names a new one of this name, prefix and bucket would share, as far as places are known.
-    pub(crate) fn find(&self, task: &TaskName, prefix: &Prefix, bucket: &BucketName) -> Option<Claim> {
-        let claims = self.0.lock();
-        let identity = claims.values().find(|claim| claim.bucket == *bucket)?.identity;
+    /// The task, other than `own`, whose names one of this name, prefix and bucket would share, as far as places are
+    /// known.
+    pub(crate) fn find(
+        &self,
+        own: Option<TaskId>,
+        task: &TaskName,
+        prefix: &Prefix,
+        bucket: &BucketName,
+    ) -> Option<Claim> {
+        let identity = self.identity_of(bucket)?;
         let shares = |claim: &&Claim| {
             claim.identity == identity && claim.task == *task && claim.prefix.may_share_folder(prefix)
         };
-        claims.values().find(shares).cloned()
+        let claims = self.0.lock();
+        let others = claims.iter().filter(|(id, _)| Some(**id) != own);
+        others.flat_map(|(_, claims)| claims).find(shares).cloned()
     }
+}
+
+fn check(claims: &HashMap<TaskId, Vec<Claim>>, task: TaskId, claim: &Claim) -> Result<(), Trouble> {
+    let others = claims.iter().filter(|(id, _)| **id != task).flat_map(|(_, claims)| claims);
+    let Some(other) = others.into_iter().find(|other| other.may_share_names(claim)) else { return Ok(()) };
+    Err(Trouble::InvalidBucket(format!(
+        "bucket '{}' is the same place as bucket '{}', where task '{}' of table '{}' delivers under the \
+         same names; update this task to another prefix or bucket, or delete it and make one with another name",
+        claim.bucket, other.bucket, other.task, other.table
+    )))
 }
 
 #[cfg(test)]
@@ -100,10 +128,31 @@ mod tests {
         claims.claim(second, claim("alias", "one", "q", 1)).unwrap();
         let name = TaskName::parse("one").unwrap();
         let found = |bucket, prefix| {
-            claims.find(&name, &Prefix::parse(prefix).unwrap(), &BucketName::parse(bucket).unwrap()).is_some()
+            claims
+                .find(None, &name, &Prefix::parse(prefix).unwrap(), &BucketName::parse(bucket).unwrap())
+                .is_some()
         };
         assert!(found("alias", "p/2031") && !found("alias", "r") && !found("unknown", "p/2031"));
         claims.release(first);
         claims.claim(second, claim("alias", "one", "p/2031", 1)).unwrap();
+    }
+
+    #[test]
+    fn a_task_that_moves_keeps_its_names_until_it_has_those_it_moves_to() {
+        let claims = Claims::default();
+        let (moving, other) = (TaskId::random(), TaskId::random());
+        claims.claim(moving, claim("lake", "one", "old", 1)).unwrap();
+        claims.reserve(moving, claim("lake", "one", "new", 1)).unwrap();
+        claims.reserve(moving, claim("lake", "one", "newer", 1)).unwrap();
+        assert!(claims.claim(other, claim("alias", "one", "old", 1)).is_err());
+        assert!(claims.claim(other, claim("alias", "one", "newer", 1)).is_err());
+        claims.claim(other, claim("alias", "one", "new", 1)).unwrap();
+        assert!(claims.reserve(moving, claim("lake", "one", "new", 1)).is_err());
+        claims.claim(moving, claim("lake", "one", "newer", 1)).unwrap();
+        claims.claim(other, claim("alias", "one", "old", 1)).unwrap();
+        let (name, lake) = (TaskName::parse("one").unwrap(), BucketName::parse("lake").unwrap());
+        let newer = Prefix::parse("newer").unwrap();
+        assert!(claims.find(None, &name, &newer, &lake).is_some());
+        assert!(claims.find(Some(moving), &name, &newer, &lake).is_none());
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lakeferry_lake::Manifest;
 use lakeferry_model::Micros;
 use tokio::sync::MutexGuard;
 
@@ -45,6 +46,10 @@ impl Task {
         stop: &Stop,
     ) -> Result<(), Stopped> {
         let mut book = self.book_for(ticket).await?;
+        if cut.configuration != book.entry.configuration {
+            // The configuration has changed since the lane began: it begins again.
+            return Err(Stopped);
+        }
         let mut writes = Writes::default();
         let schema = self.columns.current();
         if book.schema.as_ref().is_none_or(|written| !Arc::ptr_eq(written, &schema)) {
@@ -68,6 +73,7 @@ impl Task {
         stop: &Stop,
     ) -> Result<(), Stopped> {
         let mut book = self.book_for(ticket).await?;
+        delivered.check_prepared(&book, ticket)?;
         let mut writes = Writes::default();
         writes.move_progress(self.id, ticket.lane, change);
         book.lanes.entry(ticket.lane).or_default().progress.apply(change);
@@ -83,6 +89,7 @@ impl Task {
         stop: &Stop,
     ) -> Result<(), Stopped> {
         let mut book = self.book_for(ticket).await?;
+        delivered.check_prepared(&book, ticket)?;
         let mut writes = Writes::default();
         for (number, range) in ranges {
             writes.put_range(self.id, *number, range);
@@ -157,7 +164,8 @@ impl Task {
 /// How long a scan waits for what it gave up to be deleted; the janitor goes on with it.
 const FIRST_SWEEP_MAX: Duration = Duration::from_secs(5);
 
-/// Turns the names of prepared cuts into abandoned ones. Whether there were any.
+/// Turns the names of prepared cuts, of their manifests and of their dirty objects into abandoned ones. Whether
+/// there were any.
 pub(crate) fn abandon(
     book: &mut StoredTask,
     writes: &mut Writes,
@@ -167,10 +175,13 @@ pub(crate) fn abandon(
     let mut has_any = false;
     let task: TaskId = book.entry.id;
     let bucket = &book.entry.spec.destination.bucket;
+    let name = book.entry.name();
     for (number, lane) in &mut book.lanes {
         let Some(cut) = lane.prepared.take_if(|cut| which(cut)) else { continue };
-        for object in cut.objects {
-            writes.put_abandoned(&Abandoned { task, bucket: bucket.clone(), name: object.name, until });
+        let manifest = Manifest::name_of(name, task.number(), cut.run, *number, cut.number);
+        let own = cut.dirty.into_iter().chain([manifest]).map(|name| (name, true));
+        for (name, is_own_name) in cut.objects.into_iter().map(|object| (object.name, false)).chain(own) {
+            writes.put_abandoned(&Abandoned { task, bucket: bucket.clone(), name, is_own_name, until });
         }
         writes.remove_prepared(task, *number);
         has_any = true;

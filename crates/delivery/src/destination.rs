@@ -252,6 +252,7 @@ mod tests {
             event_time: None,
             zone: "UTC".to_owned(),
             suffix: String::new(),
+            dirty_prefix: None,
         };
         assert_eq!(check_endpoint(&destination, &entry()), Ok(()));
         destination.endpoint = "oss-cn-beijing.aliyuncs.com".to_owned();

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lakeferry_lake::{EncodeError, EncodedObject, ObjectEncoder, ObjectSchema, RowMeta};
 use lakeferry_model::delivery::Compression;
-use lakeferry_model::{KeyColumn, ValueRef, limits::KEY_COLUMNS_MAX};
+use lakeferry_model::{KeyColumn, ValueKind, ValueRef, limits::KEY_COLUMNS_MAX};
 use lakeferry_store::key::{self, KeyPart};
 use lakeferry_store::{FoundCell, FoundValue, RecordView, RowShape};
 use smallvec::SmallVec;
 
+use crate::dirty::{DirtyForm, DirtyFound, DirtyNotes};
 use crate::gather::GatheredFolder;
 use crate::source::{Record, ScannedRow};
 use crate::space::{TaskId, Totals};
@@ -41,6 +42,7 @@ pub(crate) struct Form {
     pub(crate) schema: Arc<ObjectSchema>,
     pub(crate) compression: Compression,
     pub(crate) key_columns: Arc<[KeyColumn]>,
+    pub(crate) dirty: Arc<DirtyForm>,
 }
 
 /// A finished object, and what its rows lacked.
@@ -51,9 +53,10 @@ pub(crate) struct Encoded {
     pub(crate) byte_count: u64,
     pub(crate) rows: u64,
     pub(crate) crc32: u32,
-    dirty_fields: u64,
-    event_time_dirty: u64,
+    /// What its rows had to leave out.
+    pub(crate) dirty: DirtyFound,
     undelivered: Vec<(String, u64)>,
+    undelivered_kinds: Vec<(String, ValueKind)>,
     undelivered_others: u64,
 }
 
@@ -80,7 +83,7 @@ pub(crate) struct RecordEncoder {
     cells: Vec<FoundCell>,
     key_columns: Arc<[KeyColumn]>,
     record_bytes: u64,
-    event_time_dirty: u64,
+    notes: DirtyNotes,
 }
 
 impl ObjectId {
@@ -113,26 +116,39 @@ fn value_of<'a>(key: &str, metadata: &'a [(String, String)]) -> Option<&'a str> 
 }
 
 /// Encodes the rows of a gathered folder: by partition, then by sequence.
-pub(crate) fn encode_folder(form: &Form, id: &ObjectId, folder: &GatheredFolder) -> Result<Encoded, Failure> {
-    let mut encoder = RecordEncoder::new(form, id)?;
+/// `dirty_room` bytes are left for what they have to leave out.
+pub(crate) fn encode_folder(
+    form: &Form,
+    id: &ObjectId,
+    folder: &GatheredFolder,
+    dirty_room: usize,
+) -> Result<Encoded, Failure> {
+    let mut encoder = RecordEncoder::new(form, id, dirty_room)?;
     for part in folder.parts.values() {
+        let may_lack_event_time = part.event_time_dirty > 0;
         for (sequence, record) in part.records() {
-            encoder.push(&RecordView::from_log(&sequence.to_be_bytes(), record)?)?;
+            let sequence = sequence.to_be_bytes();
+            let record = RecordView::from_log(&sequence, record)?;
+            encoder.push(&record)?;
+            if may_lack_event_time && form.dirty.lacks_event_time(&record)? {
+                encoder.note_event_time(&record)?;
+            }
         }
-        encoder.event_time_dirty += part.event_time_dirty;
     }
     encoder.finish()
 }
 
 impl RecordEncoder {
-    pub(crate) fn new(form: &Form, id: &ObjectId) -> Result<Self, Failure> {
+    /// Begins an object, with so many bytes of room for what its rows have to leave out.
+    pub(crate) fn new(form: &Form, id: &ObjectId, dirty_room: usize) -> Result<Self, Failure> {
         let encoder = ObjectEncoder::new(Arc::clone(&form.schema), form.compression, &id.metadata())?;
         let key_columns = Arc::clone(&form.key_columns);
+        let notes = DirtyNotes::new(&form.dirty, &form.schema, &key_columns, dirty_room);
         let mut shape = RowShape::default();
         for name in encoder.names() {
             shape.learn(name);
         }
-        Ok(Self { encoder, shape, cells: Vec::new(), key_columns, record_bytes: 0, event_time_dirty: 0 })
+        Ok(Self { encoder, shape, cells: Vec::new(), key_columns, record_bytes: 0, notes })
     }
 
     /// Adds a record.
@@ -142,6 +158,9 @@ impl RecordEncoder {
         let mut damage = None;
         let cells = record.cells().map_while(|cell| cell.map_err(|error| damage = Some(error)).ok());
         self.encoder.push(meta_of(record), &parts.values(), cells)?;
+        if !self.encoder.dirty_columns().is_empty() {
+            self.note_dirty(record)?;
+        }
         damage.map_or(Ok(()), |error| Err(error.into()))
     }
 
@@ -164,6 +183,9 @@ impl RecordEncoder {
             }
         }
         encoder.end_row()?;
+        if !self.encoder.dirty_columns().is_empty() {
+            self.note_dirty(row)?;
+        }
         Ok(true)
     }
 
@@ -179,9 +201,26 @@ impl RecordEncoder {
 
     /// Counts what a record took in the store.
     #[inline]
-    pub(crate) fn count(&mut self, record_bytes: usize, is_event_time_dirty: bool) {
+    pub(crate) fn count(
+        &mut self,
+        record: &impl Record,
+        record_bytes: usize,
+        is_event_time_dirty: bool,
+    ) -> Result<(), Failure> {
         self.record_bytes += record_bytes as u64;
-        self.event_time_dirty += u64::from(is_event_time_dirty);
+        if is_event_time_dirty { self.note_event_time(record) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn note_dirty(&mut self, record: &impl Record) -> Result<(), Failure> {
+        let parts = KeyParts::of(record, &self.key_columns)?;
+        Ok(self.notes.note(self.encoder.dirty_columns(), record, &parts.values())?)
+    }
+
+    #[cold]
+    fn note_event_time(&mut self, record: &impl Record) -> Result<(), Failure> {
+        let parts = KeyParts::of(record, &self.key_columns)?;
+        Ok(self.notes.note_event_time(record, &parts.values())?)
     }
 
     /// Bytes of records so far.
@@ -190,16 +229,16 @@ impl RecordEncoder {
     }
 
     pub(crate) fn finish(self) -> Result<Encoded, Failure> {
-        let EncodedObject { bytes, rows, crc32, dirty, undelivered, undelivered_others } =
+        let EncodedObject { bytes, rows, crc32, undelivered, undelivered_kinds, undelivered_others, .. } =
             self.encoder.finish()?;
         Ok(Encoded {
             byte_count: bytes.len() as u64,
             bytes,
             rows,
             crc32,
-            dirty_fields: dirty.iter().map(|(_, count)| count).sum(),
-            event_time_dirty: self.event_time_dirty,
+            dirty: self.notes.finish(),
             undelivered,
+            undelivered_kinds,
             undelivered_others,
         })
     }
@@ -250,8 +289,7 @@ impl Encoded {
         totals.rows += self.rows;
         totals.bytes += self.byte_count;
         totals.objects += 1;
-        totals.dirty_fields += self.dirty_fields;
-        totals.event_time_dirty += self.event_time_dirty;
+        self.dirty.add_to(totals);
         let others = [(OTHER_COLUMNS.to_owned(), self.undelivered_others)];
         for (name, count) in self.undelivered.iter().chain(&others).filter(|(_, count)| *count > 0) {
             let is_counted = totals.undelivered.contains_key(name);
@@ -261,6 +299,11 @@ impl Encoded {
                 OTHER_COLUMNS
             };
             *totals.undelivered.entry(name.to_owned()).or_default() += count;
+        }
+        for (name, kind) in &self.undelivered_kinds {
+            if totals.undelivered.contains_key(name) {
+                totals.undelivered_kinds.entry(name.clone()).or_insert(*kind);
+            }
         }
     }
 }

@@ -40,8 +40,8 @@ pub enum Error {
         /// The bucket of both.
         bucket: String,
     },
-    /// The task is in INIT; it can be deleted in a few seconds.
-    #[error("delivery task '{0}' is being initialized; delete it later")]
+    /// The task is in INIT; it can be changed and deleted in a few seconds.
+    #[error("delivery task '{0}' is being initialized; try again later")]
     Initializing(TaskName),
     /// The store did not answer as it should.
     #[error("the store failed")]

@@ -75,6 +75,9 @@ pub(crate) async fn sweep(
 /// Whether the name bears no object of the task (any more).
 async fn delete_if_ours(bucket: &Bucket, abandoned: &Abandoned) -> bool {
     let deleted = async {
+        if abandoned.is_own_name {
+            return bucket.delete(&abandoned.name).await;
+        }
         match metadata_of(bucket, &abandoned.name).await? {
             Some(metadata) if is_of_task(abandoned.task, &metadata) => bucket.delete(&abandoned.name).await?,
             _ => {}

@@ -9,6 +9,7 @@
 //!
 //! What to do next is chosen by [`choose`] from a [`View`] alone; the lane then does it.
 
+mod level;
 mod redo;
 mod step;
 
@@ -30,6 +31,7 @@ use crate::memory::Lease;
 use crate::placement::Placement;
 use crate::progress::{Folder, Progress};
 use crate::sample::look;
+use crate::setup::Setup;
 use crate::space::{CutKind, LaneCounters, PreparedCut, PreparedObject};
 use crate::status::{LaneView, Position, Who};
 use crate::stop::{Stop, Stopped};
@@ -47,6 +49,7 @@ const ADVANCE_PAUSE: Duration = Duration::from_secs(1);
 /// A lane of the incremental phase.
 pub(crate) struct Lane {
     task: Arc<Task>,
+    setup: Arc<Setup>,
     ticket: LaneTicket,
     stop: Stop,
     rules: CutRules,
@@ -102,6 +105,8 @@ impl Lane {
     /// A lane that goes on from what is written down.
     pub(crate) async fn begin(task: Arc<Task>, number: u32, run: u32, stop: Stop) -> Result<Self, Stopped> {
         let ticket = LaneTicket { lane: number, run };
+        // Before the schema: of a version that is just being replaced, nothing is prepared any more.
+        let setup = task.setup();
         let stored = {
             let book = task.book_for(&ticket).await?;
             book.lanes.get(&number).cloned().unwrap_or_default()
@@ -116,7 +121,8 @@ impl Lane {
         let inputs = stored.progress.partitions().map(|partition| (partition, input(partition))).collect();
         let mut lane = Self {
             rules: task.cut_rules(),
-            placement: task.placement(),
+            placement: setup.placement(&task.columns.current()),
+            setup,
             scout: task.columns.scout(),
             gather: Gather::new(task.account.lease()),
             asked: task.asked(),
@@ -143,10 +149,21 @@ impl Lane {
 
     /// Delivers until told to stop.
     pub(crate) async fn run(mut self) -> Stopped {
-        loop {
+        let stopped = loop {
             if let Err(stopped) = self.step().await {
-                return stopped;
+                break stopped;
             }
+        };
+        self.end_upload().await;
+        stopped
+    }
+
+    /// Ends the upload under way, so that nothing lands any more when the lane has ended.
+    async fn end_upload(&mut self) {
+        if let Some(flight) = self.in_flight.take() {
+            flight.upload.abort();
+            _ = flight.upload.await;
+            self.task.clear_trouble(Who::Lane(self.ticket.lane));
         }
     }
 
@@ -339,18 +356,13 @@ impl Lane {
                 let sequence = self.counters.take_sequence();
                 PreparedObject {
                     folder: folder.path.as_str().to_owned(),
-                    name: self.task.object_name(&folder.path, self.ticket.lane, sequence),
+                    name: self.setup.object_name(&folder.path, self.ticket.lane, sequence),
                     sequence,
                 }
             })
             .collect();
-        let cut = PreparedCut {
-            number: self.counters.take_cut(),
-            run: self.ticket.run,
-            kind: CutKind::Log { upto: upto.iter().map(|(partition, to)| (partition.0, *to)).collect() },
-            schema,
-            objects,
-        };
+        let kind = CutKind::Log { upto: upto.iter().map(|(partition, to)| (partition.0, *to)).collect() };
+        let cut = self.setup.cut(self.ticket, self.counters.take_cut(), kind, schema, objects);
         self.task.prepare(&self.ticket, &cut, self.counters, &self.stop).await?;
         Place::CutPrepared.pass();
         let folders: Vec<SealedFolder> = folders.into_iter().map(Arc::new).collect();
@@ -372,8 +384,8 @@ impl Lane {
             span: ManifestSpan::Log { after: self.progress.low(*partition), through: *through },
         };
         let ranges = upto.iter().map(range).collect();
-        let (task, stop) = (Arc::clone(&self.task), self.stop.clone());
-        let upload = Upload::new(task, self.ticket, who, cut, ranges, contents, stop);
+        let (task, setup, stop) = (Arc::clone(&self.task), Arc::clone(&self.setup), self.stop.clone());
+        let upload = Upload::new(task, setup, (self.ticket, who), cut, ranges, contents, stop);
         let upload = tokio::spawn(upload.run());
         self.in_flight = Some(InFlight { upto, folders, upload, ended: None, _lease: lease });
     }
@@ -398,14 +410,19 @@ impl Lane {
                 self.show_rest();
                 Err(Stopped)
             }
-            Err(Ended::Refounded) => {
-                self.task.begin_run(self.ticket.run, RunReason::Refounded).await;
+            Err(Ended::Refounded(configuration)) => {
+                self.task.begin_run(self.ticket.run, RunReason::Refounded(configuration)).await;
                 Err(Stopped)
+            }
+            Err(Ended::TooDirty(text)) => {
+                let stopped = self.task.stand_still(Who::Lane(self.ticket.lane), text, &self.stop).await;
+                self.show_rest();
+                Err(stopped)
             }
             Err(Ended::NamesTaken(taken)) => {
                 for at in taken {
                     let sequence = self.counters.take_sequence();
-                    let name = self.task.object_name(&flight.folders[at].path, self.ticket.lane, sequence);
+                    let name = self.setup.object_name(&flight.folders[at].path, self.ticket.lane, sequence);
                     upload.rename(at, name, sequence);
                 }
                 self.task.prepare(&self.ticket, upload.cut(), self.counters, &self.stop).await?;

@@ -19,6 +19,7 @@ mod builder;
 mod claims;
 mod cut;
 mod destination;
+mod dirty;
 mod encode;
 mod encoders;
 mod error;
@@ -35,6 +36,7 @@ mod registry;
 mod sample;
 mod scan;
 mod settings;
+mod setup;
 mod shelf;
 mod source;
 mod space;
@@ -52,7 +54,7 @@ use async_trait::async_trait;
 use lakeferry_durable::{Timed, Timings};
 use lakeferry_lake::{Probe, Surroundings};
 use lakeferry_model::delivery::{Mode, TaskError, TaskEvent, TaskSpec, Tuning, TuningChange};
-use lakeferry_model::{BucketName, TaskName};
+use lakeferry_model::{BucketName, TaskName, Violation};
 use lakeferry_store::{LogReaders, PartitionId, Store, Table, TableId};
 
 pub use destination::{LakeBuckets, OpenBucket, ProbeNote};
@@ -146,6 +148,23 @@ impl Delivery {
     /// If there is no such task.
     pub fn describe(&self, table: &Table, name: &TaskName) -> Result<TaskDescription, Error> {
         self.registry.describe(table, name)
+    }
+
+    /// Changes a task, given what was asked for last. When this answers, the change is written down. Columns,
+    /// compression and tuning come into force with the next cut, another destination where no folder is ahead;
+    /// all of it is described at once. Lanes of the incremental phase stay as many as they are in this run.
+    ///
+    /// # Errors
+    /// `Initializing` in INIT; `Invalid` and `Exists` as for [`Delivery::create`], also for another name or mode;
+    /// `Unknown` if it goes on in the background; if there is no such task.
+    pub async fn update(
+        &self,
+        table: &Table,
+        name: &TaskName,
+        change: impl FnOnce(TaskSpec) -> Result<TaskSpec, Violation>,
+        via: CreateVia,
+    ) -> Result<(), Error> {
+        self.registry.update(table, name, change, via).await
     }
 
     /// Deletes a task: its names are burned, its log is let go, and its uploads are aborted. Objects that are

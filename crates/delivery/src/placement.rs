@@ -52,6 +52,19 @@ impl Placement {
         Self { finder: FolderFinder::new(prefix.clone(), zone), key_columns, event, delivers_deletes }
     }
 
+    /// The column that tells a record's time, if one does.
+    pub(crate) fn event_column(&self) -> Option<&EventTimeColumn> {
+        self.event.as_ref().map(|event| &event.column)
+    }
+
+    /// Whether the record's event time is asked for, and missing or not to be read.
+    pub(crate) fn lacks_event_time(&self, record: &impl Record) -> Result<bool, Error> {
+        match &self.event {
+            Some(event) if event.is_asked(record) => Ok(event.time(record, &self.key_columns)?.is_none()),
+            _ => Ok(false),
+        }
+    }
+
     /// Where the record goes; nothing if it is not delivered at all.
     #[inline]
     pub(crate) fn place(&mut self, record: &impl Record) -> Result<Option<Place<'_>>, Error> {
@@ -60,9 +73,8 @@ impl Placement {
             return Ok(None);
         }
         let event_time = match &self.event {
-            None => None,
-            Some(Event { key_position: None, .. }) if is_delete => None,
-            Some(event) => Some(event.time(record, &self.key_columns)?),
+            Some(event) if event.is_asked(record) => Some(event.time(record, &self.key_columns)?),
+            _ => None,
         };
         let is_event_time_dirty = event_time == Some(None);
         let time = event_time.flatten().unwrap_or_else(|| record.commit_time());
@@ -71,6 +83,12 @@ impl Placement {
 }
 
 impl Event {
+    /// A delete has no attributes, and so no event time in one.
+    #[inline]
+    fn is_asked(&self, record: &impl Record) -> bool {
+        self.key_position.is_some() || record.operation() != Operation::Delete
+    }
+
     /// The record's event time; nothing if it is missing or cannot be read.
     fn time(&self, record: &impl Record, key_columns: &[KeyColumn]) -> Result<Option<Micros>, Error> {
         let format = self.column.format;

@@ -65,8 +65,13 @@ impl Progress {
         self.partitions.get(&partition).map_or(0, |progress| progress.low)
     }
 
+    /// The furthest position that any folder of the partition has come to.
+    pub(crate) fn furthest(&self, partition: PartitionId) -> u64 {
+        let progress = self.partitions.get(&partition);
+        progress.map_or(0, |progress| progress.ahead.values().copied().max().unwrap_or(0).max(progress.low))
+    }
+
     /// Whether no folder is ahead anywhere.
-    #[cfg(test)]
     pub(crate) fn is_level(&self) -> bool {
         self.partitions.values().all(|progress| progress.ahead.is_empty())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lakeferry_durable::Place;
-use lakeferry_lake::{ObjectSchema, Prefix, Zone, check_suffix};
+use lakeferry_lake::{ObjectSchema, Prefix, Zone, check_dirty_prefix, check_suffix};
 use lakeferry_model::delivery::{
     Mode, Phase, SchemaSpec, TaskEvent, TaskEventKind, TaskSpec, TaskStatus, Tuning, TuningChange,
 };
@@ -129,9 +129,7 @@ impl Registry {
             return Ok(None);
         }
         let identity = task.board.entry().bucket_identity;
-        if let Some(Err(trouble)) =
-            identity.map(|identity| self.env.claims.claim(task.id, task.claim(identity)))
-        {
+        if let Some(Err(trouble)) = identity.map(|identity| task.claim_names(identity)) {
             tracing::warn!(task = %task.id, trouble = trouble.text(), "two tasks share names");
         }
         task.show_progress().await;
@@ -184,6 +182,41 @@ impl Registry {
         task.wait_until_live(deadline).await
     }
 
+    /// Changes a task: `change` is given what was asked for last. When this answers, the change is written down.
+    pub(crate) async fn update(
+        &self,
+        table: &Table,
+        name: &TaskName,
+        change: impl FnOnce(TaskSpec) -> Result<TaskSpec, Violation>,
+        via: CreateVia,
+    ) -> Result<(), Error> {
+        let deadline = soon();
+        let turn = self.take_turn(deadline).await?;
+        let task = self.find(table, name)?.task;
+        let before = task.asked_spec();
+        let spec = change(before.clone())?;
+        if spec.name != before.name || spec.mode != before.mode {
+            return Err(
+                Violation::parameter("The name and the mode of a delivery task cannot be changed.").into()
+            );
+        }
+        let (prefix, mut warnings) = check(&spec, &table.info().schema, via)?;
+        if matches!(spec.schema, SchemaSpec::Automatic { .. }) && spec.schema == before.schema {
+            warnings.extend(task.columns.current().name_warnings(&prefix));
+        }
+        self.check_shares_no_names(Some(task.id), &spec, &prefix)?;
+        // It goes on also if the caller waits no longer.
+        let updated = tokio::spawn(async move {
+            let updated = task.update(spec, warnings).await;
+            drop(turn);
+            updated
+        });
+        match tokio::time::timeout_at(deadline.into(), updated).await {
+            Ok(Ok(updated)) => updated,
+            Ok(Err(_)) | Err(_) => Err(Error::Deadline),
+        }
+    }
+
     /// Deletes a task. What is still under way after the wait is ended in the background.
     pub(crate) async fn delete(&self, table: &Table, name: &TaskName) -> Result<(), Error> {
         let turn = self.take_turn(soon()).await?;
@@ -230,7 +263,7 @@ impl Registry {
 
     pub(crate) fn describe(&self, table: &Table, name: &TaskName) -> Result<TaskDescription, Error> {
         let task = self.find(table, name)?.task;
-        let spec = task.board.entry().spec.clone();
+        let spec = task.asked_spec();
         Ok(TaskDescription { spec, status: task.board.status(&*task.source, &*self.env.clock) })
     }
 
@@ -259,6 +292,8 @@ impl Registry {
         name: &TaskName,
         change: &TuningChange,
     ) -> Result<(), Error> {
+        // An update that is under way must not bring the old settings back.
+        let _turn = self.take_turn(soon()).await?;
         self.find(table, name)?.task.tune(change).await
     }
 
@@ -355,13 +390,23 @@ impl Registry {
     }
 
     fn check_is_free(&self, table: &Table, spec: &TaskSpec, prefix: &Prefix) -> Result<(), Error> {
+        if self.find(table, &spec.name).is_ok() {
+            let (table, task) = (table.info().schema.name.clone(), spec.name.clone());
+            return Err(Error::Exists { table, task });
+        }
+        self.check_shares_no_names(None, spec, prefix)
+    }
+
+    /// Checks that no object of that task could have the name of an object of another.
+    fn check_shares_no_names(
+        &self,
+        own: Option<TaskId>,
+        spec: &TaskSpec,
+        prefix: &Prefix,
+    ) -> Result<(), Error> {
         let tables = self.tables.lock();
-        for (id, tasks) in tables.iter() {
-            let Some(living) = tasks.tasks.get(&spec.name) else { continue };
-            if *id == table.id() {
-                let (table, task) = (table.info().schema.name.clone(), spec.name.clone());
-                return Err(Error::Exists { table, task });
-            }
+        let same_named = tables.values().filter_map(|tasks| tasks.tasks.get(&spec.name));
+        for living in same_named.filter(|living| Some(living.task.id) != own) {
             if living.task.may_share_names(spec, prefix) {
                 return Err(Error::NamesShared {
                     table: living.task.source.schema().name,
@@ -370,7 +415,7 @@ impl Registry {
                 });
             }
         }
-        if let Some(other) = self.env.claims.find(&spec.name, prefix, &spec.destination.bucket) {
+        if let Some(other) = self.env.claims.find(own, &spec.name, prefix, &spec.destination.bucket) {
             return Err(Error::NamesShared {
                 table: other.table,
                 task: spec.name.clone(),
@@ -441,6 +486,9 @@ fn check(spec: &TaskSpec, table: &TableSchema, via: CreateVia) -> Result<(Prefix
     let prefix = Prefix::parse(&destination.prefix)?;
     Zone::parse(&destination.zone)?;
     check_suffix(&destination.suffix)?;
+    if let Some(dirty) = &destination.dirty_prefix {
+        check_dirty_prefix(dirty, &prefix)?;
+    }
     check_tuning(&spec.tuning)?;
     let mut warnings = prefix.warnings();
     if let SchemaSpec::Manual(fields) = &spec.schema {

@@ -28,6 +28,11 @@ impl Columns {
         Arc::clone(&self.0.lock())
     }
 
+    /// Puts another schema in the place of this one.
+    pub(crate) fn replace(&self, schema: Arc<ObjectSchema>) {
+        *self.0.lock() = schema;
+    }
+
     /// Somebody who looks out for columns that the schema lacks, if they may join.
     pub(crate) fn scout(&self) -> Option<ColumnScout> {
         let schema = self.current();

@@ -28,8 +28,8 @@ use crate::stop::{Stop, Stopped};
 use entry::FORMAT;
 pub use entry::TaskId;
 pub(crate) use entry::{
-    Abandoned, CutKind, LaneCounters, Pin, PreparedCut, PreparedObject, ScanRange, Stage, Stored, StoredLane,
-    StoredTask, TaskEntry, Totals,
+    Abandoned, CutKind, LaneCounters, Next, Pin, PreparedCut, PreparedObject, ScanRange, Stage, Stored,
+    StoredLane, StoredTask, TaskEntry, Totals,
 };
 
 /// How long one call of the engine may take.
@@ -383,6 +383,7 @@ mod tests {
                 event_time: None,
                 zone: "UTC".to_owned(),
                 suffix: ".parquet".to_owned(),
+                dirty_prefix: None,
             },
             schema: SchemaSpec::Automatic { reserved: true },
             tuning: Tuning::default(),
@@ -411,6 +412,9 @@ mod tests {
             number: 4,
             run: 1,
             kind: CutKind::Log { upto: BTreeMap::from([(3, 12)]) },
+            configuration: 2,
+            compression: Some(lakeferry_model::delivery::Compression::None),
+            dirty: Some("d/1".to_owned()),
             schema: Arc::new(schema()),
             objects: vec![PreparedObject { folder: "p".to_owned(), name: "p/x".to_owned(), sequence: 9 }],
         };

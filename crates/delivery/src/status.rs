@@ -54,7 +54,8 @@ pub(crate) enum Who {
 #[derive(Debug)]
 struct Shown {
     trouble: Trouble,
-    next_try_at: Micros,
+    /// Absent if it waits for somebody to do something.
+    next_try_at: Option<Micros>,
 }
 
 /// What a lane is busy with.
@@ -139,6 +140,18 @@ impl Board {
         self.0.lock().totals.objects
     }
 
+    /// Dirty fields in committed cuts of this run.
+    pub(crate) fn dirty_fields(&self) -> u64 {
+        let state = self.0.lock();
+        state.totals.dirty_fields + state.totals.event_time_dirty
+    }
+
+    /// Whether the task has stopped because of its dirty fields.
+    pub(crate) fn is_too_dirty(&self) -> bool {
+        let state = self.0.lock();
+        state.troubles.values().any(|shown| shown.trouble.code() == TaskError::TooManyDirtyFields)
+    }
+
     pub(crate) fn set_totals(&self, totals: &Totals) {
         self.0.lock().totals = totals.clone();
     }
@@ -180,7 +193,7 @@ impl Board {
     }
 
     /// Shows a trouble. Whether it is news: there was none before, or none of its code.
-    pub(crate) fn set_trouble(&self, who: Who, trouble: Trouble, next_try_at: Micros) -> bool {
+    pub(crate) fn set_trouble(&self, who: Who, trouble: Trouble, next_try_at: Option<Micros>) -> bool {
         let mut state = self.0.lock();
         let is_news = !state.troubles.values().any(|shown| shown.trouble.code() == trouble.code());
         *state.failures.entry(failure_code(&trouble)).or_insert(0) += 1;
@@ -193,6 +206,12 @@ impl Board {
     pub(crate) fn clear_trouble(&self, who: Who) -> bool {
         let mut state = self.0.lock();
         state.troubles.remove(&who).is_some() && state.troubles.is_empty()
+    }
+
+    /// Shows no more that there are too many dirty fields: it is tried again whether there are.
+    pub(crate) fn forget_too_dirty(&self) {
+        let is_other = |shown: &Shown| shown.trouble.code() != TaskError::TooManyDirtyFields;
+        self.0.lock().troubles.retain(|_, shown| is_other(shown));
     }
 
     /// Failures since the start, by code.
@@ -246,26 +265,24 @@ impl Board {
             bytes_delivered: totals.bytes,
             objects: totals.objects,
             dirty_fields: totals.dirty_fields + totals.event_time_dirty,
+            dirty_reasons: totals.dirty_reasons(),
+            dirty_columns: totals.dirty_columns(),
             undelivered_columns: totals
                 .undelivered
                 .iter()
                 .map(|(name, count)| (name.clone(), *count))
                 .collect(),
+            undelivered_kinds: totals.undelivered_kinds.clone(),
+            configuration: state.entry.configuration,
+            next_configuration: state.entry.next.as_ref().map(|_| state.entry.configuration + 1),
             last_object_at: totals.last_object_at,
             last_object: totals.last_object.clone(),
             next_cut_in_ms: next_cut_at
                 .map(|at| u64::try_from(at.saturating_sub(now).as_millis()).unwrap_or(u64::MAX)),
-            next_try_at: shown.map(|shown| shown.next_try_at),
-            warnings: state.entry.warnings.clone(),
+            next_try_at: shown.and_then(|shown| shown.next_try_at),
+            warnings: state.entry.next.as_ref().map_or(&state.entry.warnings, |next| &next.warnings).clone(),
             is_paused: state.entry.is_paused,
             lag_s: state.lag_s(sync_point, now_micros),
-            dirty_by_reason: [
-                ("event_time".to_owned(), totals.event_time_dirty),
-                ("type".to_owned(), totals.dirty_fields),
-            ]
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .collect(),
             last_error: state.last_error.clone(),
         }
     }
@@ -300,6 +317,7 @@ impl State {
 
     fn detail(&self, shown: Option<&Shown>, now: Micros) -> String {
         if let Some(Shown { trouble, next_try_at }) = shown {
+            let Some(next_try_at) = next_try_at else { return trouble.text().to_owned() };
             let seconds = next_try_at.saturating_sub(now).max(0) / 1_000_000 + 1;
             return format!("{}; next try in {seconds} s", trouble.text());
         }
@@ -308,6 +326,10 @@ impl State {
             (Phase::Full, _) => "delivering the table as it is",
             (Phase::Incr, Mode::Base) => "the table is delivered",
             (Phase::Incr, _) => "delivering changes",
+        };
+        let going = match &self.entry.next {
+            Some(_) => "delivering what is gathered, before a change of the task comes into force",
+            None => going,
         };
         let run = if self.entry.run > 1 { format!(" (run {})", self.entry.run) } else { String::new() };
         let going = match (self.entry.is_paused, self.lanes.is_empty()) {

@@ -7,6 +7,8 @@
 //! 4. FULL, unless it is INC: the table as it is ([`crate::scan`]).
 //! 5. INCR: lanes follow the log ([`crate::lane`]); a BASE task rests.
 //!
+//! An update has the lanes begin again, with another version of the configuration ([`update`]).
+//!
 //! A *run* goes through 3 to 5. "Deliver again", and a bucket that was made again, begin a new one.
 
 mod control;
@@ -16,14 +18,15 @@ mod making;
 mod marks;
 mod names;
 mod runs;
+mod update;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lakeferry_durable::Timings;
-use lakeferry_lake::{FolderPath, ObjectSchema, Prefix, Zone, object_name};
-use lakeferry_model::delivery::{Phase, TaskError, TaskEventKind, TaskSpec};
+use lakeferry_lake::Prefix;
+use lakeferry_model::delivery::{Destination, Phase, TaskError, TaskEventKind, TaskSpec};
 use lakeferry_model::{Clock, Micros};
 use lakeferry_store::Store;
 use parking_lot::Mutex;
@@ -32,7 +35,6 @@ use uuid::Uuid;
 
 use crate::claims::{Claim, Claims};
 use crate::destination::Destinations;
-use crate::encode::Form;
 use crate::encoders::Encoders;
 use crate::error::Error;
 use crate::freshness::Latencies;
@@ -42,11 +44,11 @@ use crate::janitor::Janitor;
 use crate::lane::Lane;
 use crate::limit::Limiter;
 use crate::memory::{Account, Budget};
-use crate::placement::Placement;
 use crate::progress::Progress;
 use crate::sample::Columns;
 use crate::scan;
 use crate::settings::Settings;
+use crate::setup::Setup;
 use crate::source::Source;
 use crate::space::{Stage, StoredTask, TaskId, TaskSpace};
 use crate::status::{Board, Who};
@@ -93,8 +95,8 @@ pub(crate) struct Task {
     wishes: watch::Sender<Wish>,
     /// Ends with the task's life, over all its runs.
     life: Stopper,
-    prefix: Prefix,
-    zone: Zone,
+    /// What cuts depend on beside their rows and schema, as it is in force.
+    setup: Mutex<Arc<Setup>>,
     /// Stops the run under way.
     run: Mutex<Stopper>,
     /// Set when the task is deleted or delivery is closed: no further run begins.
@@ -103,6 +105,8 @@ pub(crate) struct Task {
     asked: watch::Sender<u64>,
     /// How often that was when the run began.
     asked_before: AtomicU64,
+    /// The number of the run that the lanes were begun for last.
+    lanes_run: AtomicU32,
     /// Whether the pins are written.
     is_live: watch::Sender<bool>,
 }
@@ -118,8 +122,7 @@ impl Task {
         let board = Board::new(&stored);
         let history = History::new(std::mem::take(&mut stored.events));
         let spec = &stored.entry.spec;
-        let prefix = Prefix::parse(&spec.destination.prefix)?;
-        let zone = Zone::parse(&spec.destination.zone)?;
+        let setup = Setup::of(&stored.entry, source.schema().primary_key.into())?;
         let schema = match &stored.schema {
             Some(schema) => Arc::clone(schema),
             None => Arc::new(first_schema(spec, &*source, &env.settings)?),
@@ -134,12 +137,12 @@ impl Task {
             latencies: Latencies::default(),
             wishes: watch::channel(Wish::written(stored.entry.is_paused)).0,
             life: Stopper::new(),
-            prefix,
-            zone,
+            setup: Mutex::new(Arc::new(setup)),
             run: Mutex::new(Stopper::new()),
             is_over: AtomicBool::new(false),
             asked: watch::channel(0).0,
             asked_before: AtomicU64::new(0),
+            lanes_run: AtomicU32::new(0),
             is_live: watch::channel(stored.entry.stage != Stage::Entered).0,
             book: tokio::sync::Mutex::new(stored),
             env,
@@ -170,6 +173,8 @@ impl Task {
                 }
             }
             self.board.forget_lanes();
+            // What the lanes were stopped in the middle of may be abandoned, and has landed by now.
+            self.env.janitor.wake();
         }
     }
 
@@ -179,7 +184,11 @@ impl Task {
         if self.is_over.load(Ordering::SeqCst) {
             return None;
         }
-        self.asked_before.store(*self.asked.borrow(), Ordering::SeqCst);
+        // Lanes that begin again in the same run have heard nothing of what was asked for meanwhile.
+        let number = self.board.entry().run;
+        if self.lanes_run.swap(number, Ordering::SeqCst) != number {
+            self.asked_before.store(*self.asked.borrow(), Ordering::SeqCst);
+        }
         *run = Stopper::new();
         Some(run.handle())
     }
@@ -222,6 +231,12 @@ impl Task {
         if self.phase().await == Phase::Full {
             scan::run(self, run, stop).await?;
         }
+        if self.has_next() {
+            self.level(run, stop).await?;
+            self.take_next(run, stop).await?;
+            // The next run of the lanes settles the names of the new destination first.
+            return Ok(());
+        }
         if self.board.entry().follows_log() {
             self.follow(run, stop).await;
         } else {
@@ -230,17 +245,27 @@ impl Task {
         Err(Stopped)
     }
 
+    /// Has all incremental lanes cut their folders up to one position each.
+    async fn level(self: &Arc<Self>, run: u32, stop: &Stop) -> Result<(), Stopped> {
+        let lanes = self.incremental_lanes().await;
+        let lanes = lanes.into_iter().map(|lane| level_lane(Arc::clone(self), lane, run, stop.clone()));
+        futures::future::join_all(lanes).await.into_iter().collect()
+    }
+
+    /// The lanes that serve partitions.
+    async fn incremental_lanes(&self) -> Vec<u32> {
+        let book = self.book.lock().await;
+        let serves = |progress: &Progress| progress.partitions().next().is_some();
+        book.lanes.iter().filter(|(_, lane)| serves(&lane.progress)).map(|(lane, _)| *lane).collect()
+    }
+
     async fn phase(&self) -> Phase {
         self.book.lock().await.entry.phase
     }
 
     /// Follows the log with all incremental lanes, until told to stop.
     async fn follow(self: &Arc<Self>, run: u32, stop: &Stop) {
-        let lanes: Vec<u32> = {
-            let book = self.book.lock().await;
-            let serves = |progress: &Progress| progress.partitions().next().is_some();
-            book.lanes.iter().filter(|(_, lane)| serves(&lane.progress)).map(|(lane, _)| *lane).collect()
-        };
+        let lanes = self.incremental_lanes().await;
         let lanes = lanes.into_iter().map(|lane| keep_lane(Arc::clone(self), lane, run, stop.clone()));
         tokio::join!(futures::future::join_all(lanes), self.publish_marks(run, stop));
     }
@@ -260,8 +285,13 @@ impl Task {
         self.history.note(self.env.clock.now_micros(), kind, text);
     }
 
+    /// Has the lanes begin again in the same run; whoever stands still goes on.
+    pub(crate) fn restart(&self) {
+        self.run.lock().stop();
+    }
+
     /// Shows what keeps the task from going on.
-    pub(crate) fn show_trouble(&self, who: Who, trouble: Trouble, next_try_at: Micros) {
+    pub(crate) fn show_trouble(&self, who: Who, trouble: Trouble, next_try_at: Option<Micros>) {
         let text = match trouble.code() {
             TaskError::Ok => trouble.text().to_owned(),
             code => format!("{}: {}", code_name(code), trouble.text()),
@@ -313,42 +343,43 @@ impl Task {
         }
     }
 
-    pub(crate) fn placement(&self) -> Placement {
-        let event = self.board.entry().spec.destination.event_time.clone();
-        let delivers_deletes = self.columns.current().delivers_deletes();
-        let key_columns = self.source.schema().primary_key.into();
-        Placement::new(&self.prefix, self.zone, event, key_columns, delivers_deletes)
-    }
-
-    /// How objects of that schema are made.
-    pub(crate) fn form(&self, schema: &Arc<ObjectSchema>) -> Form {
-        Form {
-            schema: Arc::clone(schema),
-            compression: self.board.entry().spec.tuning.compression,
-            key_columns: self.source.schema().primary_key.into(),
-        }
-    }
-
-    pub(crate) fn object_name(&self, folder: &FolderPath, lane: u32, sequence: u64) -> String {
-        let entry = self.board.entry();
-        let suffix = &entry.spec.destination.suffix;
-        object_name(folder, entry.name(), lane, sequence, suffix).as_str().to_owned()
-    }
-
     /// Bytes of rows after which a scan looks whether to cut: few for small objects.
     pub(crate) fn scan_look_bytes(&self) -> usize {
         let eighth = self.board.entry().spec.tuning.object_bytes_max / 8;
         usize::try_from(eighth.clamp(4 * 1024, 448 * 1024)).expect("448 KiB fit")
     }
 
-    /// The names that the task uses in the place of that identity.
-    pub(crate) fn claim(&self, identity: Uuid) -> Claim {
+    /// Claims the names that the task uses in the place of that identity, and those that it is going to use.
+    pub(crate) fn claim_names(&self, identity: Uuid) -> Result<(), Trouble> {
         let entry = self.board.entry();
+        let destination = &entry.spec.destination;
+        self.env.claims.claim(self.id, self.claim(destination, identity))?;
+        self.reserve_names();
+        if self.board.entry().stage == Stage::Deleted {
+            // Its names were let go meanwhile, for good.
+            self.env.claims.release(self.id);
+        }
+        Ok(())
+    }
+
+    /// Claims the names of the destination that waits to come into force, as far as its place is known.
+    pub(crate) fn reserve_names(&self) {
+        let entry = self.board.entry();
+        let Some(next) = entry.next.as_ref().map(|next| &next.spec.destination) else { return };
+        if let Some(identity) = self.env.claims.identity_of(&next.bucket)
+            && let Err(trouble) = self.env.claims.reserve(self.id, self.claim(next, identity))
+        {
+            // Once it is in force, it waits for the names, and says so.
+            tracing::warn!(task = %self.id, trouble = trouble.text(), "a task is updated to names of another");
+        }
+    }
+
+    fn claim(&self, destination: &Destination, identity: Uuid) -> Claim {
         Claim {
             table: self.source.schema().name,
-            task: entry.name().clone(),
-            prefix: self.prefix.clone(),
-            bucket: entry.spec.destination.bucket.clone(),
+            task: self.board.entry().name().clone(),
+            prefix: Prefix::parse(&destination.prefix).expect("the prefix has passed its rules"),
+            bucket: destination.bucket.clone(),
             identity,
         }
     }
@@ -356,9 +387,12 @@ impl Task {
     /// Whether objects of this task and of another with this name, bucket and prefix could share a name.
     pub(crate) fn may_share_names(&self, spec: &TaskSpec, prefix: &Prefix) -> bool {
         let entry = self.board.entry();
+        let next = entry.next.as_ref().map(|next| &next.spec.destination);
+        // Until it comes into force, what it delivers may go to any mixture of the two.
+        let own: Vec<_> = std::iter::once(&entry.spec.destination).chain(next).collect();
         entry.spec.name == spec.name
-            && entry.spec.destination.bucket == spec.destination.bucket
-            && self.prefix.may_share_folder(prefix)
+            && own.iter().any(|own| own.bucket == spec.destination.bucket)
+            && own.iter().any(|own| Prefix::parse(&own.prefix).is_ok_and(|own| own.may_share_folder(prefix)))
     }
 }
 
@@ -376,6 +410,23 @@ async fn keep_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) {
         // A lane of a paused task is begun again as soon as it is resumed.
         if !task.is_paused() && stop.sleep(task.env.settings.retry_min).await.is_err() {
             return;
+        }
+    }
+}
+
+/// Levels a lane. One that ends by a mistake of ours begins again.
+async fn level_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) -> Result<(), Stopped> {
+    loop {
+        task.wait_while_paused(&stop).await?;
+        let (task_, stop_) = (Arc::clone(&task), stop.clone());
+        let worker = tokio::spawn(async move { Lane::begin(task_, lane, run, stop_).await?.level().await });
+        match worker.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(Stopped)) => {}
+            Err(error) => tracing::error!(task = %task.id, lane, %error, "a lane ended without an answer"),
+        }
+        if !task.is_paused() {
+            stop.sleep(task.env.settings.retry_min).await?;
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What keeps a task from delivering, and what is done about it: the one place that decides.
 //!
 //! Nothing is ever skipped: every trouble is tried again, with a growing wait, until it is gone or the task is
-//! deleted. The kinds differ in what the status says, and so in what a person should do.
+//! deleted; but for too many dirty fields, which only an update of the task changes. The kinds differ in what the
+//! status says, and so in what a person should do.
 
 use lakeferry_lake::BucketError;
 use lakeferry_model::BucketName;
@@ -14,6 +15,8 @@ pub(crate) enum Trouble {
     Unauthorized(String),
     /// There is no such bucket, or it is not the one that the task means.
     InvalidBucket(String),
+    /// More fields are dirty than the task may leave out.
+    TooDirty(String),
     /// Anything else.
     Other(String),
 }
@@ -43,6 +46,7 @@ impl Trouble {
         match self {
             Self::Unauthorized(_) => TaskError::Unauthorized,
             Self::InvalidBucket(_) => TaskError::InvalidOssBucket,
+            Self::TooDirty(_) => TaskError::TooManyDirtyFields,
             Self::Other(_) => TaskError::Ok,
         }
     }
@@ -50,17 +54,21 @@ impl Trouble {
     /// The sentence for the status.
     pub(crate) fn text(&self) -> &str {
         match self {
-            Self::Unauthorized(text) | Self::InvalidBucket(text) | Self::Other(text) => text,
+            Self::Unauthorized(text)
+            | Self::InvalidBucket(text)
+            | Self::TooDirty(text)
+            | Self::Other(text) => text,
         }
     }
 }
 
-/// The code's name in the protocol.
+/// The code's name in the protocol, or in its style.
 pub(crate) fn code_name(code: TaskError) -> &'static str {
     match code {
         TaskError::Ok => "OK",
         TaskError::Unauthorized => "UNAUTHORIZED",
         TaskError::InvalidOssBucket => "INVALID_OSS_BUCKET",
+        TaskError::TooManyDirtyFields => "TOO_MANY_DIRTY_FIELDS",
     }
 }
 

@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use lakeferry_delivery::ErrorKind;
-use lakeferry_model::delivery::{Mode, Phase, TaskError};
+use lakeferry_model::delivery::{Mode, Phase, TaskError, TaskSpec};
 use lakeferry_model::{
     Ambient, AssumedRole, BucketEntry, BucketLocation, BucketName, RemoteBucket, RoleEntry, RoleName,
 };
 
 use crate::harness::*;
 
-fn add_bucket(process: &Process, name: &str, location: BucketLocation) {
+pub fn add_bucket(process: &Process, name: &str, location: BucketLocation) {
     let entry = BucketEntry { name: BucketName::parse(name).unwrap(), location, created_at: START };
     let store = process.store().clone();
     process.run(async move { store.put_bucket(entry).await }).unwrap();
@@ -316,4 +316,44 @@ fn closing_does_not_wait_for_a_store_that_hangs() {
     let table = process.table();
     process.wait_for_rows(&table, "first", 2);
     assert_eq!(world.rows(), [(1, 1), (2, 2)]);
+}
+
+#[test]
+fn a_task_that_is_updated_to_names_of_another_under_an_alias_waits_until_it_is_updated_again() {
+    let world = World::default();
+    let process = world.start();
+    let (table, other) = (process.table(), process.table_named("other", 1).unwrap());
+    let alias = RemoteBucket { ambient: Some(Ambient::Environment), ..RemoteBucket::named("lake") };
+    add_bucket(&process, "alias", BucketLocation::S3(alias));
+    process.create(&table, spec("first", Mode::Inc));
+    let mut asked = spec("first", Mode::Inc);
+    asked.destination.prefix = "q".to_owned();
+    process.create(&other, asked);
+    process.write(&table, [(5, 5)]);
+    process.deliver_now(&table, "first");
+    // Whoever delivers has claimed its names.
+    process.wait_for_rows(&table, "first", 1);
+    process.reaches("INCR", || process.status(&other, "first").phase == Phase::Incr);
+    let to = BucketName::parse("alias").unwrap();
+    let change = |prefix: &'static str| {
+        let to = to.clone();
+        move |spec: &mut TaskSpec| {
+            spec.destination.bucket = to;
+            spec.destination.prefix = prefix.to_owned();
+        }
+    };
+    process.update(&other, "first", change("p")).unwrap();
+    process.reaches("the error", || process.status(&other, "first").error == TaskError::InvalidOssBucket);
+    let detail = process.status(&other, "first").detail;
+    assert!(detail.contains("update this task to another prefix"), "{detail}");
+    process.write(&other, [(1, 1)]);
+    process.update(&other, "first", change("r")).unwrap();
+    process.reaches("the row", || {
+        process.deliver_now(&other, "first");
+        process.status(&other, "first").rows_delivered == 1
+    });
+    assert_eq!(process.status(&other, "first").error, TaskError::Ok);
+    assert!(world.names().iter().any(|name| name.starts_with("r/first")), "{:?}", world.names());
+    // Now the alias is known, and what it leads to is refused at once.
+    assert_eq!(process.update(&other, "first", change("p")).unwrap_err().kind(), ErrorKind::Exists);
 }

@@ -1,6 +1,9 @@
 //! Which folder a row goes to.
 
-use lakeferry_model::delivery::{EventTimeColumn, EventTimeFormat, Mode, TaskSpec};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lakeferry_model::delivery::{DirtyReason, EventTimeColumn, EventTimeFormat, Mode, TaskSpec};
 use lakeferry_model::{RowOperation, Value};
 
 use crate::harness::*;
@@ -58,4 +61,65 @@ fn the_zone_of_the_task_decides_on_the_day() {
     process.deliver_now(&table, "first");
     process.wait_for_rows(&table, "first", 1);
     assert_eq!(world.names(), ["p/01/00/first_0_p_01_00__1"]);
+}
+
+#[test]
+fn every_format_of_event_time_names_the_folder_in_the_tasks_zone() {
+    use EventTimeFormat::{Rfc822, Rfc850, Rfc1123, Rfc3339, Unix};
+    let text = |text: &str| Value::String(text.into());
+    let cases = [
+        (Rfc822, vec![text("31 Aug 20 16:03 GMT"), text("Mon, 31 Aug 2020 12:03:00 EDT")]),
+        (Rfc850, vec![text("Monday, 31-Aug-20 16:03:00 UTC")]),
+        (Rfc1123, vec![text("Mon, 31 Aug 2020 16:03:00 GMT"), text("Tue, 01 Sep 2020 00:03:00 +0800")]),
+        (Rfc3339, vec![text("2020-08-31T16:03:00Z"), text("2020-09-01T00:03:00.5+08:00")]),
+        (Unix, [1_598_889_780, 1_598_889_780_000, 1_598_889_780_000_000].map(Value::Integer).to_vec()),
+    ];
+    for (format, values) in cases {
+        let world = World::default();
+        world.clock.advance(Duration::from_secs(400 * 86_400));
+        let process = world.start();
+        let table = process.table();
+        let mut asked = by_event("at", format);
+        asked.destination.zone = "Asia/Shanghai".to_owned();
+        process.create(&table, asked);
+        let rows = values.len() as u64;
+        let changes = (0..).zip(values).map(|(id, value)| put(id, vec![("at", value)])).collect();
+        process.try_write(&table, changes).unwrap();
+        process.deliver_now(&table, "first");
+        process.wait_for_rows(&table, "first", rows);
+        assert_eq!(world.names(), ["p/2020-09-01/first_0_p_2020-09-01__1"], "{format:?}");
+        assert_eq!(process.status(&table, "first").dirty_fields, 0, "{format:?}");
+    }
+}
+
+#[test]
+fn a_time_outside_of_the_years_1970_to_9999_is_that_of_the_commit() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.create(&table, by_event("at", EventTimeFormat::Unix));
+    let rows = [-1, i64::MAX, 253_402_300_800_000_000].map(Value::Integer);
+    let rows = (0..).zip(rows).map(|(id, value)| put(id, vec![("at", value)])).collect();
+    process.try_write(&table, rows).unwrap();
+    process.deliver_now(&table, "first");
+    process.wait_for_rows(&table, "first", 3);
+    assert_eq!(world.names(), ["p/2020-08-31/first_0_p_2020-08-31__1"]);
+    let status = process.status(&table, "first");
+    assert_eq!(status.dirty_reasons, BTreeMap::from([(DirtyReason::EventTime, 3)]));
+}
+
+#[test]
+fn late_and_early_rows_in_turn_make_one_object_per_folder_and_age() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.create(&table, by_event("at", EventTimeFormat::Unix));
+    // Rows of ten days in turn, from five days back to four days ahead.
+    let day = |number: i64| 1_598_889_780 + (number % 10 - 5) * 86_400;
+    process.try_write(&table, (0..200).map(|id| put(id, vec![("at", Value::Integer(day(id)))])).collect());
+    process.reaches("all rows gathered", || process.status(&table, "first").next_cut_in_ms.is_some());
+    assert_eq!(world.names().len(), 0, "no folder is cut because another one got a row");
+    world.clock.advance(Duration::from_secs(120));
+    process.wait_for_rows(&table, "first", 200);
+    assert_eq!(world.names().len(), 10, "{:?}", world.names());
 }

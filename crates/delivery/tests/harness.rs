@@ -273,7 +273,7 @@ impl ObjectStore for LakeStore {
                     return PutOutcome::Exists;
                 }
                 let before = objects.insert(name.to_owned(), bytes.clone());
-                if before.is_some_and(|before| before != bytes) && !name.starts_with("_lakeferry/") {
+                if before.is_some_and(|before| before != bytes) && is_delivered(name) {
                     self.lake.rewritten.lock().insert(name.to_owned());
                 }
                 PutOutcome::Created
@@ -322,6 +322,11 @@ impl ObjectStore for LakeStore {
     async fn clean_temporary(&self) -> Result<(), BucketError> {
         Ok(())
     }
+}
+
+/// Objects whose bytes are fixed with their cut.
+fn is_delivered(name: &str) -> bool {
+    !name.starts_with("_lakeferry/") || name.starts_with("_lakeferry/dirty/")
 }
 
 impl Default for World {
@@ -501,9 +506,8 @@ impl Process {
     }
 
     /// Ends the process at once, whatever it is doing.
-    pub fn crash(mut self) {
-        self.fuse.is_blown.store(true, Ordering::SeqCst);
-        self.runtime.take().expect("it runs").shutdown_background();
+    pub fn crash(self) {
+        drop(self);
     }
 
     /// The table `t` with an integer key, made if it is missing, in so many partitions.
@@ -572,6 +576,50 @@ impl Process {
         self.try_run(async move { delivery.create(&table, spec, CreateVia::Wire).await })
     }
 
+    pub fn update(
+        &self,
+        table: &Table,
+        name: &str,
+        change: impl FnOnce(&mut TaskSpec) + Send + 'static,
+    ) -> Result<(), lakeferry_delivery::Error> {
+        self.update_via(table, name, CreateVia::Wire, change)
+    }
+
+    pub fn update_via(
+        &self,
+        table: &Table,
+        name: &str,
+        via: CreateVia,
+        change: impl FnOnce(&mut TaskSpec) + Send + 'static,
+    ) -> Result<(), lakeferry_delivery::Error> {
+        self.try_update(table, name, via, change).expect("the process goes on")
+    }
+
+    /// Changes a task, once it may be changed.
+    pub fn try_update(
+        &self,
+        table: &Table,
+        name: &str,
+        via: CreateVia,
+        change: impl FnOnce(&mut TaskSpec) + Send + 'static,
+    ) -> Option<Result<(), lakeferry_delivery::Error>> {
+        if !self.reaches("the end of INIT", || self.phase_of(table, name) != Phase::Init) {
+            return None;
+        }
+        let (delivery, table, name) = (self.delivery().clone(), table.clone(), task_name(name));
+        let change = |mut spec: TaskSpec| {
+            change(&mut spec);
+            Ok(spec)
+        };
+        self.try_run(async move { delivery.update(&table, &name, change, via).await })
+    }
+
+    /// That of a task that there is not is beyond INIT.
+    fn phase_of(&self, table: &Table, name: &str) -> Phase {
+        let described = self.delivery().describe(table, &task_name(name));
+        described.map_or(Phase::Incr, |described| described.status.phase)
+    }
+
     pub fn delete(&self, table: &Table, name: &str) -> Result<(), lakeferry_delivery::Error> {
         let (delivery, table, name) = (self.delivery().clone(), table.clone(), task_name(name));
         self.run(async move { delivery.delete(&table, &name).await })
@@ -630,7 +678,8 @@ impl Drop for Process {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             self.fuse.is_blown.store(true, Ordering::SeqCst);
-            runtime.shutdown_background();
+            // A step that is under way must not be done in the time of the next process.
+            runtime.shutdown_timeout(Duration::from_secs(5));
         }
     }
 }
@@ -669,6 +718,7 @@ pub fn spec(name: &str, mode: Mode) -> TaskSpec {
             event_time: None,
             zone: "UTC".to_owned(),
             suffix: String::new(),
+            dirty_prefix: None,
         },
         schema: SchemaSpec::Automatic { reserved: false },
         tuning: Tuning::default(),

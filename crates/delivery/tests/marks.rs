@@ -291,3 +291,48 @@ fn complete_up_to_never_tells_of_rows_that_are_not_in_the_lake() {
     process.deliver_now(&table, "first");
     process.wait_for_rows(&table, "first", 30);
 }
+
+#[test]
+fn a_folder_of_the_prefix_that_was_left_is_marked_with_its_own_end() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.create(&table, by_minute());
+    process.write(&table, [(1, 1)]);
+    deliver(&process, &table, 1);
+    process.update(&table, "first", |spec| spec.destination.prefix = "q/$yyyy".to_owned()).unwrap();
+    process.reaches("the other prefix", || process.status(&table, "first").configuration == 2);
+    process.write(&table, [(2, 2)]);
+    deliver(&process, &table, 2);
+    world.clock.advance(MINUTE * 2);
+    process.reaches("the mark", || world.marks().contains_key(&minute(0)));
+    assert_eq!(world.marks().keys().collect::<Vec<_>>(), [&minute(0)], "the year is not over");
+    assert!(world.lake.lies.lock().is_empty());
+}
+
+#[test]
+fn a_mark_in_the_bucket_that_a_task_was_updated_to_tells_of_the_rows_there() {
+    let world = World::default();
+    world.lake.make("other");
+    let process = world.start();
+    crate::bucket::add_bucket(&process, "other", lakeferry_model::BucketLocation::Local);
+    let table = process.table();
+    process.create(&table, by_minute());
+    process.write(&table, [(1, 1)]);
+    deliver(&process, &table, 1);
+    let to = lakeferry_model::BucketName::parse("other").unwrap();
+    process.update(&table, "first", |spec| spec.destination.bucket = to).unwrap();
+    process.reaches("the other bucket", || process.status(&table, "first").configuration == 2);
+    process.write(&table, [(2, 2), (3, 3)]);
+    deliver(&process, &table, 3);
+    world.clock.advance(MINUTE * 2);
+    let marks = || -> Vec<u64> {
+        let buckets = world.lake.buckets.lock();
+        let marks = buckets["other"].iter().filter(|(name, _)| name.starts_with("_lakeferry/done/"));
+        let mark = |bytes: &bytes::Bytes| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+        marks.map(|(_, bytes)| mark(bytes)["rows"].as_u64().unwrap()).collect()
+    };
+    process.reaches("the mark", || !marks().is_empty());
+    assert_eq!(marks(), [2]);
+    assert!(world.marks().is_empty() && world.lake.lies.lock().is_empty());
+}

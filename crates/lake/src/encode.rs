@@ -14,7 +14,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 use bytes::Bytes;
 use lakeferry_model::delivery::Compression;
-use lakeferry_model::{Micros, ValueRef};
+use lakeferry_model::{Micros, ValueKind, ValueRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
@@ -84,6 +84,8 @@ pub struct EncodedObject {
     pub dirty: Vec<(String, u64)>,
     /// Cells that no column takes, counted by their name.
     pub undelivered: Vec<(String, u64)>,
+    /// The type that was first seen of each of those names.
+    pub undelivered_kinds: Vec<(String, ValueKind)>,
     /// Cells that no column takes, of names beyond the 1,024 that are counted one by one.
     pub undelivered_others: u64,
 }
@@ -128,6 +130,8 @@ struct Routes {
     next_column: Vec<usize>,
     /// By the number of a name: cells that no column took.
     undelivered: Vec<u64>,
+    /// The type first seen of each name behind those that have a column.
+    undelivered_kinds: Vec<ValueKind>,
     /// Names that have a column.
     delivered_names: usize,
 }
@@ -193,7 +197,7 @@ impl ObjectEncoder {
         for (name, value) in cells {
             match self.routes.names.find(name) {
                 Some(number) => self.set_cell(number, value),
-                None => self.count_new_name(name),
+                None => self.count_new_name(name, value.kind()),
             }
         }
         self.end_row()
@@ -316,6 +320,7 @@ impl ObjectEncoder {
             rows: self.written_rows,
             dirty: targets.zip(self.dirty).filter(|(_, count)| *count > 0).collect(),
             undelivered: self.routes.undelivered(),
+            undelivered_kinds: self.routes.undelivered_kinds(),
             undelivered_others: self.undelivered_others,
         })
     }
@@ -346,11 +351,12 @@ impl ObjectEncoder {
     }
 
     #[cold]
-    fn count_new_name(&mut self, name: &str) {
+    fn count_new_name(&mut self, name: &str, kind: ValueKind) {
         if self.routes.names.len() < self.routes.delivered_names + UNDELIVERED_NAMES_MAX {
             self.routes.names.learn(name);
             self.routes.first_column.push(NONE);
             self.routes.undelivered.push(1);
+            self.routes.undelivered_kinds.push(kind);
         } else {
             self.undelivered_others += 1;
         }
@@ -398,6 +404,7 @@ impl Routes {
             first_column: Vec::new(),
             next_column: vec![NONE; schema.columns().len()],
             undelivered: Vec::new(),
+            undelivered_kinds: Vec::new(),
             delivered_names: 0,
         };
         for (at, column) in schema.columns().iter().enumerate() {
@@ -437,5 +444,10 @@ impl Routes {
     fn undelivered(&self) -> Vec<(String, u64)> {
         let counts = self.undelivered.iter().enumerate().filter(|(_, count)| **count > 0);
         counts.map(|(number, count)| (self.names.name(number).to_owned(), *count)).collect()
+    }
+
+    fn undelivered_kinds(&self) -> Vec<(String, ValueKind)> {
+        let kinds = (self.delivered_names..).zip(&self.undelivered_kinds);
+        kinds.map(|(number, kind)| (self.names.name(number).to_owned(), *kind)).collect()
     }
 }

@@ -83,19 +83,23 @@ impl FolderMark {
         }
     }
 
-    /// Removes all marks of a task, each with the `_SUCCESS` that it tells of, as a new run begins.
+    /// Removes the marks of a task, but for those of its present run, each with the `_SUCCESS` that it tells of.
     ///
     /// # Errors
     /// What the bucket says; some may be left.
-    pub async fn clear(bucket: &Bucket, task: &TaskName, task_id: u64) -> Result<(), BucketError> {
+    pub async fn clear(bucket: &Bucket, task: &TaskName, task_id: u64, run: u32) -> Result<(), BucketError> {
         let listed = bucket.list(&marks_folder(task, task_id)).await?;
-        let removed = stream::iter(listed).map(|listed| async move { remove(bucket, &listed.name).await });
+        let removed =
+            stream::iter(listed).map(|listed| async move { remove(bucket, &listed.name, run).await });
         removed.buffer_unordered(REMOVED_AT_ONCE).try_collect().await
     }
 }
 
-async fn remove(bucket: &Bucket, name: &str) -> Result<(), BucketError> {
+async fn remove(bucket: &Bucket, name: &str, run: u32) -> Result<(), BucketError> {
     let mark = bucket.read(name).await?.and_then(|bytes| serde_json::from_slice::<FolderMark>(&bytes).ok());
+    if mark.as_ref().is_some_and(|mark| mark.run == run) {
+        return Ok(());
+    }
     if let Some(mark) = mark.filter(|mark| mark.has_success_object) {
         bucket.delete(&success_name(&mark.folder)).await?;
     }

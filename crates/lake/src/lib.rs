@@ -13,6 +13,7 @@ pub mod bucket;
 mod column;
 mod convert;
 mod decode;
+mod dirty;
 mod encode;
 pub mod event_time;
 mod folder;
@@ -29,11 +30,14 @@ pub use bucket::{
     Bucket, BucketError, BucketIdentity, BucketLimits, ListedObject, Probe, PutOutcome, Surroundings,
 };
 pub use decode::{DecodeError, DecodedObject, read_object};
+pub use dirty::{DIRTY_VALUE_BYTES_MAX, DirtyField, DirtyValue, check_dirty_prefix, dirty_name};
 pub use encode::{EncodeError, EncodedObject, ObjectEncoder, Operation, RowMeta};
 pub use event_time::EventTimeError;
 pub use folder::{FolderFinder, FolderPath, Zone};
 pub use folder_mark::{FolderMark, success_name};
-pub use manifest::{Manifest, ManifestError, ManifestObject, ManifestRange, ManifestSpan, SyncMarks};
+pub use manifest::{
+    Manifest, ManifestDirty, ManifestError, ManifestObject, ManifestRange, ManifestSpan, SyncMarks,
+};
 pub use name::{ObjectName, ObjectParts, check_suffix, object_name, recognise};
 pub use name_table::ColumnScout;
 pub use prefix::Prefix;

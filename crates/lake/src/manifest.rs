@@ -34,6 +34,31 @@ pub struct Manifest {
     pub objects: Vec<ManifestObject>,
     /// What of each partition is in the objects.
     pub ranges: Vec<ManifestRange>,
+    /// The object with the fields that were left out; absent if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dirty: Option<ManifestDirty>,
+}
+
+/// The dirty object of a cut: a line of JSON per field, see [`crate::DirtyField`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestDirty {
+    /// Its name within the bucket.
+    pub name: String,
+    /// Dirty fields of the cut.
+    pub fields: u64,
+    /// How many of them the object holds; the others had no room in it.
+    pub kept: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// The CRC-32 (IEEE) of its bytes.
+    pub crc32: u32,
+}
+
+impl ManifestDirty {
+    /// A dirty object of these lines.
+    pub fn of(name: String, lines: &[u8], fields: u64, kept: u64) -> Self {
+        Self { name, fields, kept, bytes: lines.len() as u64, crc32: crc32fast::hash(lines) }
+    }
 }
 
 /// One object of a cut.
@@ -89,12 +114,12 @@ pub struct ManifestError(#[from] serde_json::Error);
 impl Manifest {
     /// Where the manifest lies. Names of one lane and run order as its cuts do.
     pub fn name(&self) -> String {
-        format!("{}/lane-{}/{:020}.json", self.run_folder(), self.lane, self.cut)
+        Self::name_of(&self.task, self.task_id, self.run, self.lane, self.cut)
     }
 
-    fn run_folder(&self) -> String {
-        let (task, id, run) = (&self.task, self.task_id, self.run);
-        format!("{SERVICE_FOLDER}/manifests/{task}-{id}/run-{run}")
+    /// Where the manifest of that cut lies.
+    pub fn name_of(task: &TaskName, task_id: u64, run: u32, lane: u32, cut: u64) -> String {
+        format!("{SERVICE_FOLDER}/manifests/{task}-{task_id}/run-{run}/lane-{lane}/{cut:020}.json")
     }
 
     /// The manifest as JSON.
@@ -211,6 +236,7 @@ mod tests {
                 crc32: 5,
             }],
             ranges: vec![ManifestRange { partition: 1, span: ManifestSpan::Log { after: 4, through: 9 } }],
+            dirty: None,
         }
     }
 

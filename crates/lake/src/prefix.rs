@@ -183,6 +183,33 @@ impl Prefix {
             })
     }
 
+    /// Whether the prefix has time variables.
+    pub(crate) fn has_variables(&self) -> bool {
+        self.grain().is_some()
+    }
+
+    /// Whether an object below `folder`, which is fixed, might lie in or below a folder of this prefix, or
+    /// below the path above all of them.
+    pub(crate) fn may_hold(&self, folder: &Self) -> bool {
+        let path = folder.folder(0, &Zone::UTC);
+        let below = |root: &str| {
+            let rest = path.as_str().strip_prefix(root);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let root = self.fixed_root();
+        if !root.is_empty() {
+            return below(&root);
+        }
+        let (pattern, path) = (self.pattern(), path.as_str().as_bytes());
+        let fits =
+            |(wanted, byte): (&Option<u8>, &u8)| wanted.map_or(byte.is_ascii_digit(), |fixed| fixed == *byte);
+        // The folders may differ in their depth: the shorter path is a folder above the other.
+        let shared = pattern.len().min(path.len());
+        pattern.iter().zip(path).all(fits)
+            && (path.get(shared).is_none_or(|byte| *byte == b'/')
+                && pattern.get(shared).is_none_or(|byte| *byte == Some(b'/')))
+    }
+
     /// The finest variable's grain; nothing if there is no variable.
     pub(crate) fn grain(&self) -> Option<Grain> {
         let variables = self.parts.iter().filter_map(|part| match part {

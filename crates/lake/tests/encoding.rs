@@ -86,6 +86,9 @@ fn cells_without_a_column_are_counted_by_name() {
     let object = encoder.finish().unwrap();
     assert_eq!(object.undelivered[0], ("lost".to_owned(), 2000));
     assert_eq!(object.undelivered.len(), 1024);
+    assert_eq!(object.undelivered_kinds.len(), 1024);
+    assert_eq!(object.undelivered_kinds[0], ("lost".to_owned(), ValueKind::Boolean));
+    assert_eq!(object.undelivered_kinds[1], ("x0".to_owned(), ValueKind::Integer));
     assert_eq!(object.undelivered_others, 2000 - 1023);
     assert!(object.dirty.is_empty());
     assert_eq!(decode(&object).column("a").unwrap().iter().flatten().count(), 2000);

@@ -33,7 +33,10 @@ async fn marks_of_folders_within_each_other_lie_side_by_side_and_are_cleared() {
     assert_eq!(serde_json::from_slice::<FolderMark>(&read).unwrap(), mark("p", 5), "the newest");
     assert_eq!(bucket.list("_lakeferry/done").await.unwrap().len(), 4);
     assert_eq!(bucket.list("p").await.unwrap().len(), 1);
-    FolderMark::clear(&bucket, &TaskName::parse("first").unwrap(), 7).await.unwrap();
+    let task = TaskName::parse("first").unwrap();
+    FolderMark::clear(&bucket, &task, 7, 1).await.unwrap();
+    assert_eq!(bucket.list("_lakeferry/done").await.unwrap().len(), 4, "those of the present run stay");
+    FolderMark::clear(&bucket, &task, 7, 2).await.unwrap();
     assert!(bucket.list("_lakeferry/done").await.unwrap().is_empty());
     assert!(bucket.list("p").await.unwrap().is_empty());
 }

@@ -3,9 +3,12 @@
 //! These are the values as the protocol names them (`OSSTaskConfig`), beside those that only our own program
 //! and console can set. `lake` gives prefixes and columns their meaning, `delivery` the modes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::name::{BucketName, TaskName};
+use crate::value::ValueKind;
 
 /// What a task delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,6 +58,9 @@ pub struct Destination {
     /// What object names end with; `.parquet` for tasks of our own program, nothing on the wire.
     #[serde(default)]
     pub suffix: String,
+    /// The folder that dirty fields are kept in, without variables; absent for the service's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dirty_prefix: Option<String>,
 }
 
 fn default_zone() -> String {
@@ -188,6 +194,10 @@ pub struct Tuning {
     pub has_success_objects: bool,
     /// How objects are compressed.
     pub compression: Compression,
+    /// Dirty fields of a run at most: a cut with which there would be more is held back, and the task stops
+    /// until it is updated. 0 stops at the first; absent for no such limit.
+    #[serde(default)]
+    pub dirty_fields_max: Option<u64>,
 }
 
 impl Default for Tuning {
@@ -204,6 +214,36 @@ impl Default for Tuning {
             lateness_ms: 0,
             has_success_objects: false,
             compression: Compression::Snappy,
+            dirty_fields_max: None,
+        }
+    }
+}
+
+/// Why a field is dirty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DirtyReason {
+    /// The column takes no value of that type.
+    Type,
+    /// The column's type cannot hold the number as it is.
+    Range,
+    /// The text does not read as the column's type.
+    Format,
+    /// The event time is missing or cannot be read; the row lies in the folder of its commit time.
+    EventTime,
+}
+
+impl DirtyReason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Type, Self::Range, Self::Format, Self::EventTime];
+
+    /// The reason's name, as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::Range => "range",
+            Self::Format => "format",
+            Self::EventTime => "event_time",
         }
     }
 }
@@ -260,6 +300,7 @@ impl TuningChange {
             lateness_ms: self.lateness_ms.unwrap_or(tuning.lateness_ms),
             has_success_objects: self.has_success_objects.unwrap_or(tuning.has_success_objects),
             compression: tuning.compression,
+            dirty_fields_max: tuning.dirty_fields_max,
         }
     }
 }
@@ -293,6 +334,8 @@ pub enum TaskEventKind {
     Resumed,
     /// Its settings were changed.
     Settings,
+    /// It was updated: another version of its configuration was asked for, or came into force.
+    Updated,
     /// Something began to keep it from delivering.
     Trouble,
     /// What kept it from delivering is over.
@@ -324,6 +367,8 @@ pub enum TaskError {
     Unauthorized,
     /// There is no such bucket.
     InvalidOssBucket,
+    /// More fields are dirty than the task may leave out; the protocol has no code for it.
+    TooManyDirtyFields,
 }
 
 /// How a task is doing, as described to whoever asks.
@@ -347,10 +392,25 @@ pub struct TaskStatus {
     pub bytes_delivered: u64,
     /// Committed objects of this run.
     pub objects: u64,
-    /// Fields left out because their type does not match their column.
+    /// Fields left out because their values do not fit their columns, and event times that could not be read.
     pub dirty_fields: u64,
-    /// Attributes that no column of a manual schema takes, counted by name.
+    /// The same by reason; what programs before this one counted is not in it.
+    #[serde(default)]
+    pub dirty_reasons: BTreeMap<DirtyReason, u64>,
+    /// The same by source column.
+    #[serde(default)]
+    pub dirty_columns: BTreeMap<String, u64>,
+    /// Attributes that no column takes, counted by name.
     pub undelivered_columns: Vec<(String, u64)>,
+    /// The type first seen of each of them.
+    #[serde(default)]
+    pub undelivered_kinds: BTreeMap<String, ValueKind>,
+    /// The version of the configuration that cuts are made with, counted from 1.
+    #[serde(default)]
+    pub configuration: u32,
+    /// The version that follows once no folder is ahead.
+    #[serde(default)]
+    pub next_configuration: Option<u32>,
     /// When the last object was committed, in microseconds since the epoch.
     pub last_object_at: Option<i64>,
     /// The name of the object that was committed last.
@@ -366,9 +426,6 @@ pub struct TaskStatus {
     /// to follow.
     #[serde(default)]
     pub lag_s: Option<u64>,
-    /// Dirty fields by the reason why they are dirty.
-    #[serde(default)]
-    pub dirty_by_reason: Vec<(String, u64)>,
     /// What last kept it from delivering, also when that is over.
     #[serde(default)]
     pub last_error: Option<String>,

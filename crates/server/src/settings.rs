@@ -267,6 +267,7 @@ impl Settings {
         let default = Tuning::default();
         let age = Duration::from_secs_f64(self.delivery.object_age_s);
         Tuning {
+            dirty_fields_max: None,
             object_age_ms_max: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             object_bytes_max: self.delivery.object_mib << 20,
             lanes_min: self.delivery.lanes_min,

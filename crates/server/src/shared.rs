@@ -9,7 +9,7 @@ use lakeferry_lake::Bucket;
 use lakeferry_model::delivery::{Destination, TaskSpec};
 use lakeferry_model::{
     BucketEntry, BucketLocation, BucketName, Clock, InstanceEntry, InstanceName, RoleEntry, RoleName,
-    TableName,
+    TableName, TaskName, Violation,
 };
 use lakeferry_store::tunnel::Tunnels;
 use lakeferry_store::{Store, Table};
@@ -79,6 +79,27 @@ impl Shared {
         }
         self.delivery.create(&table, spec, via).await?;
         Ok(table)
+    }
+
+    /// Changes a delivery task, given what was asked for last. With `--dev` a bucket or role that is missing is
+    /// made first.
+    ///
+    /// # Errors
+    /// If there is no such task, or delivery refuses the change.
+    pub async fn update_task(
+        &self,
+        table: &Table,
+        task: &TaskName,
+        change: impl Fn(TaskSpec) -> Result<TaskSpec, Violation>,
+        via: CreateVia,
+        deadline: Instant,
+    ) -> Result<(), ApiError> {
+        let _held = self.hold_tables(deadline).await?;
+        if self.settings.dev {
+            let asked = change(self.delivery.describe(table, task)?.spec)?;
+            self.make_destination(&asked.destination).await?;
+        }
+        Ok(self.delivery.update(table, task, change, via).await?)
     }
 
     async fn make_destination(&self, destination: &Destination) -> Result<(), ApiError> {

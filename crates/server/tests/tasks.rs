@@ -228,3 +228,53 @@ async fn a_task_that_is_being_initialized_is_not_deleted() {
         "a refused request changes nothing"
     );
 }
+
+#[tokio::test]
+async fn a_task_is_updated_over_the_wire_and_what_is_left_out_stays() {
+    let server = server().await;
+    server.call("CreateDeliveryTask", &task("t", "task1")).await.ok::<proto::CreateDeliveryTaskResponse>();
+    until("INCR", async || phase(&server, "task1").await == proto::TaskSyncPhase::Incr).await;
+    let update = |config| proto::UpdateDeliveryTaskRequest {
+        table: Some("t".into()),
+        task_name: Some("task1".into()),
+        task_config: Some(config),
+    };
+    let mut schema = task("t", "task1").task_config.unwrap().schema;
+    schema[1].oss_column_name = Some("renamed".into());
+    let config =
+        proto::OssTaskConfig { schema, oss_dirty_prefix: Some("unfit".into()), ..Default::default() };
+    let answer = server.call("UpdateDeliveryTask", &update(config.clone())).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+    let mut expected = task("t", "task1").task_config.unwrap();
+    expected.schema = config.schema;
+    expected.oss_dirty_prefix = Some("unfit".into());
+    assert_eq!(describe(&server, "task1").await.task_config, Some(expected));
+
+    let empty = proto::OssTaskConfig { oss_prefix: Some(String::new()), ..Default::default() };
+    let answer = server.call("UpdateDeliveryTask", &update(empty)).await;
+    assert_eq!((answer.status.as_u16(), answer.error().0.as_str()), (400, "OTSParameterInvalid"));
+    let mut missing = update(proto::OssTaskConfig::default());
+    missing.task_name = Some("nothing".into());
+    let answer = server.call("UpdateDeliveryTask", &missing).await;
+    assert_eq!((answer.status.as_u16(), answer.error().0.as_str()), (404, "OTSObjectNotExist"));
+}
+
+#[tokio::test]
+async fn a_merge_patch_changes_what_the_wire_has_no_words_for() {
+    let server = server().await;
+    server.call("CreateDeliveryTask", &task("t", "task1")).await.ok::<proto::CreateDeliveryTaskResponse>();
+    until("INCR", async || phase(&server, "task1").await == proto::TaskSyncPhase::Incr).await;
+    let path = "instances/test/tables/t/tasks/task1";
+    let patch = r#"{"destination": {"zone": "Asia/Shanghai"}, "tuning": {"dirty_fields_max": 3},
+        "add_columns": [{"source": "d", "target": "d", "kind": "DOUBLE"}]}"#;
+    let told = server.json(Method::PATCH, path, patch).await.ok_json();
+    assert_eq!(told["spec"]["destination"]["zone"], "Asia/Shanghai");
+    assert_eq!(told["spec"]["destination"]["prefix"], "task1/year=$yyyy");
+    assert_eq!(told["spec"]["tuning"]["dirty_fields_max"], 3);
+    assert_eq!(told["spec"]["schema"]["manual"].as_array().unwrap().len(), 3);
+    let refused = server.json(Method::PATCH, path, r#"{"colour": 1}"#).await;
+    assert_eq!(refused.status.as_u16(), 400);
+    let list = r#"{"schema": {"manual": [{"source": "d", "target": "d", "kind": "LIST"}]}}"#;
+    let refused = server.json(Method::PATCH, path, list).await;
+    assert_eq!(refused.status.as_u16(), 400);
+}

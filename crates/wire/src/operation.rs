@@ -100,7 +100,6 @@ use Support::{AnswersEmpty, Refused, Served};
 
 const BY_DELIVERY: Support = Refused("deliver the table with CreateDeliveryTask and read its objects");
 const BY_RPO: Support = Refused("use /tunnel/getrpo");
-const BY_RECREATE: Support = Refused("delete the delivery task and make it again");
 const NO_SEARCH: Support =
     Refused("use GetRange, or deliver the table with CreateDeliveryTask and query its objects");
 const NO_TIMESERIES: Support = Refused("use a table whose primary key ends in the time");
@@ -138,7 +137,7 @@ operations! {
     DeleteDeliveryTask, "/DeleteDeliveryTask", Delivery, Served;
     DescribeDeliveryTask, "/DescribeDeliveryTask", Delivery, Served;
     ListDeliveryTask, "/ListDeliveryTask", Delivery, Served;
-    UpdateDeliveryTask, "/UpdateDeliveryTask", Delivery, BY_RECREATE;
+    UpdateDeliveryTask, "/UpdateDeliveryTask", Delivery, Served;
     SqlQuery, "/SQLQuery", Sql, BY_DELIVERY;
     TunnelCreate, "/tunnel/create", Tunnel, Served;
     TunnelDelete, "/tunnel/delete", Tunnel, Served;

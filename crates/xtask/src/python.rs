@@ -10,10 +10,11 @@ use crate::run::{find, prepared, program, root};
 use crate::server::Development;
 use crate::suite::{Outcome, Suite};
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("sdk", "100,000 rows, every row operation and one failure of each operation, by the Python SDK"),
     ("features", "versions, conditions, transactions and indexes by the Python SDK"),
     ("base", "BASE objects, read by DuckDB and PyArrow, hold every row once"),
+    ("types", "every type with every encoding, dirty fields and added columns, read by DuckDB and PyArrow"),
     ("inc", "INC objects hold every change once and in order, over two lanes"),
     ("base_inc", "BASE_INC objects rebuild the table while writers run"),
 ];

@@ -23,7 +23,8 @@ pub use table::{
     UpdateRow,
 };
 pub use task::{
-    CompressionArg, CreateTask, ListTasks, ModeArg, OneTask, SetTask, ShowTask, TaskCommand, WatchTask,
+    CompressionArg, CreateTask, DirtyLimit, ListTasks, ModeArg, OneTask, SetTask, ShowTask, TaskColumns,
+    TaskCommand, UpdateTask, WatchTask,
 };
 
 /// A self-hosted table service that speaks the Tablestore protocol, and delivers its tables into a data lake

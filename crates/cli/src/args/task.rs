@@ -17,6 +17,10 @@ pub enum TaskCommand {
     Create(Box<CreateTask>),
     /// List the tasks of a table, or of all tables of the instance
     List(ListTasks),
+    /// Give a task a new configuration, in force between two cuts: where it delivers to, which columns, how dirty fields are kept
+    Update(Box<UpdateTask>),
+    /// List the columns that rows have and a task does not deliver; with --add, deliver them
+    Columns(TaskColumns),
     /// Show how a task is set up and how it is doing
     Describe(ShowTask),
     /// Follow a task: its phase, what waits, each object as it lands
@@ -31,7 +35,7 @@ pub enum TaskCommand {
     Resume(OneTask),
     /// Have a task in trouble try again at once
     RetryNow(OneTask),
-    /// Change settings of a task that take effect at once
+    /// Change settings of a task that take effect at once: sizes, ages, limits, lanes, lateness
     Set(SetTask),
     /// Show what a task has been through
     History(ShowTask),
@@ -88,8 +92,9 @@ pub struct CreateTask {
     #[arg(long, value_name = "COLUMN:FORMAT", value_parser = event_time)]
     pub event_time: Option<EventTimeColumn>,
     /// A column to deliver; repeat for several. Without TYPE, the type that the table declares. TYPE is bool,
-    /// int64, double, utf8, binary, int32, float, date, decimal, time_* or timestamp_* (_millis, _micros)
-    #[arg(long = "column", value_name = "SOURCE[:TARGET[:TYPE]]")]
+    /// int64, double, utf8, binary, int32, float, date, decimal(18,2), time_* or timestamp_* (_millis, _micros).
+    /// ENCODING is plain, plain_dictionary, delta_binary_packed, delta_byte_array or delta_length_byte_array
+    #[arg(long = "column", value_name = "SOURCE[:TARGET[:TYPE[/ENCODING]]]")]
     pub columns: Vec<ColumnArg>,
     /// Do not deliver $operation, $commit_time and $sequence, and so no deletes
     #[arg(long)]
@@ -130,6 +135,12 @@ pub struct CreateTask {
     /// How objects are compressed
     #[arg(long, value_enum, default_value = "snappy")]
     pub compression: CompressionArg,
+    /// Keep fields that do not fit their columns in this folder of the bucket [default: the server's own]
+    #[arg(long, value_name = "FOLDER")]
+    pub dirty_prefix: Option<String>,
+    /// Stop when more fields than this do not fit their columns; 0 stops at the first [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub dirty_max: Option<u64>,
     /// The bucket's endpoint, for buckets that several stores have
     #[arg(long, value_name = "URL", default_value = "local", hide_default_value = true)]
     pub bucket_endpoint: String,
@@ -140,7 +151,8 @@ pub struct CreateTask {
     pub at: InInstanceArgs,
 }
 
-/// Settings of a task to change. They take effect at once, but for lanes, which are spread with the next run.
+/// Settings of a task to change. They take effect at once, but for lanes, which are spread with the next run. What
+/// names or encodes objects is changed with `lakeferry task update`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -177,6 +189,100 @@ pub struct SetTask {
     /// Whether a folder that is complete gets a _SUCCESS object
     #[arg(long, value_name = "YES", action = clap::ArgAction::Set)]
     pub success_objects: Option<bool>,
+}
+
+/// What to change about a task, as a new configuration. What is not named stays as it is. Limits, lanes and lateness
+/// are changed with `lakeferry task set`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lakeferry task update orders to-lake --add-column colour::utf8
+  lakeferry task update orders to-lake --prefix 'orders/$yyyy/$MM' --zone Europe/Berlin
+  lakeferry task update orders to-lake --dirty-max 1000
+
+Columns, compression and the rules of cutting change with the next object. Another bucket, prefix, event \
+time, zone or suffix follows once all rows gathered so far are in the lake; no row is delivered twice.")]
+pub struct UpdateTask {
+    #[command(flatten)]
+    pub task: OneTask,
+    /// The bucket to deliver into from now on
+    #[arg(long)]
+    pub bucket: Option<String>,
+    /// The folder in the bucket, with variables for the time
+    #[arg(long)]
+    pub prefix: Option<String>,
+    /// Put rows into folders by this column's value
+    #[arg(long, value_name = "COLUMN:FORMAT", value_parser = event_time, conflicts_with = "commit_time")]
+    pub event_time: Option<EventTimeColumn>,
+    /// Put rows into folders by their commit time
+    #[arg(long)]
+    pub commit_time: bool,
+    /// The time zone of the prefix's variables
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// What object names end with
+    #[arg(long)]
+    pub suffix: Option<String>,
+    /// The columns to deliver, in the place of those that are delivered; repeat for several
+    #[arg(long = "column", value_name = "SOURCE[:TARGET[:TYPE[/ENCODING]]]", conflicts_with_all = ["add_columns", "all_columns"])]
+    pub columns: Vec<ColumnArg>,
+    /// With --column: do not deliver $operation, $commit_time and $sequence
+    #[arg(long, requires = "columns")]
+    pub no_reserved: bool,
+    /// A column to deliver beside those that are delivered; repeat for several
+    #[arg(long = "add-column", value_name = "SOURCE[:TARGET[:TYPE[/ENCODING]]]")]
+    pub add_columns: Vec<ColumnArg>,
+    /// Deliver every column that the rows have, and $operation, $commit_time and $sequence
+    #[arg(long, conflicts_with = "add_columns")]
+    pub all_columns: bool,
+    /// Cut an object at the latest this long after its first row
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub object_age: Option<Duration>,
+    /// Cut an object also when its folder got no row for this long
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub inactivity: Option<Duration>,
+    /// Cut an object when its rows reach this size
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub object_size: Option<u64>,
+    /// How objects are compressed
+    #[arg(long, value_enum)]
+    pub compression: Option<CompressionArg>,
+    /// Keep fields that do not fit their columns in this folder; an empty one for the server's own
+    #[arg(long, value_name = "FOLDER")]
+    pub dirty_prefix: Option<String>,
+    /// Stop when more fields than this do not fit their columns; `none` for no limit
+    #[arg(long, value_name = "N|none", value_parser = dirty_limit)]
+    pub dirty_max: Option<DirtyLimit>,
+    /// The bucket's endpoint, for buckets that several stores have
+    #[arg(long, value_name = "URL")]
+    pub bucket_endpoint: Option<String>,
+    /// The role that grants access to the bucket
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+}
+
+/// How many dirty fields a task may leave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirtyLimit {
+    AtMost(u64),
+    None,
+}
+
+fn dirty_limit(text: &str) -> Result<DirtyLimit, String> {
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(DirtyLimit::None);
+    }
+    text.parse().map(DirtyLimit::AtMost).map_err(|_| "write a number, or `none`".to_owned())
+}
+
+/// Columns that a task does not deliver.
+#[derive(Debug, Args)]
+pub struct TaskColumns {
+    #[command(flatten)]
+    pub task: OneTask,
+    /// Deliver them from the next object on: these, separated by commas, or all if none is named
+    #[arg(long, value_name = "COLUMN,...", num_args = 0.., value_delimiter = ',')]
+    pub add: Option<Vec<String>>,
 }
 
 /// The protocol's modes.

@@ -81,6 +81,7 @@ impl<'a> Run<'a> {
                 event_time: None,
                 zone: "UTC".to_owned(),
                 suffix: ".parquet".to_owned(),
+                dirty_prefix: None,
             },
             schema: SchemaSpec::Automatic { reserved: true },
             tuning: Tuning::default(),

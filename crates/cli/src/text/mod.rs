@@ -10,6 +10,7 @@ pub use columns::Columns;
 pub use facts::Facts;
 pub use format::{count, counted, duration, instant, size, time_of_day};
 pub use parse::{
-    ColumnArg, Limit, duration_limit, event_time, number_limit, parse_duration, parse_size, size_limit,
+    ColumnArg, ColumnType, Limit, duration_limit, event_time, number_limit, parse_duration, parse_size,
+    size_limit,
 };
 pub use quote::{shell, sql};

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use lakeferry_model::delivery::{EventTimeColumn, EventTimeFormat, FieldKind};
+use lakeferry_model::delivery::{Encoding, EventTimeColumn, EventTimeFormat, FieldKind};
 
 /// Reads `500ms`, `2s`, `1.5m`, `3h`; a bare number is seconds.
 ///
@@ -121,8 +121,28 @@ pub struct ColumnArg {
     pub source: String,
     /// The column's name in the objects; the source's if left out.
     pub target: Option<String>,
-    /// Its type in the objects, and whether it is UTF8's extension BINARY; by the table if left out.
-    pub kind: Option<(FieldKind, bool)>,
+    /// Its type in the objects; by the table if left out.
+    pub kind: Option<ColumnType>,
+    /// Its encoding in the objects.
+    pub encoding: Encoding,
+}
+
+/// A column's type in the objects, with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnType {
+    pub kind: FieldKind,
+    /// `BINARY` for a UTF8 column that is a plain byte array; a decimal's precision and scale.
+    pub extend: Option<String>,
+}
+
+impl ColumnType {
+    pub fn plain(kind: FieldKind) -> Self {
+        Self { kind, extend: None }
+    }
+
+    pub fn binary() -> Self {
+        Self { kind: FieldKind::Utf8, extend: Some("BINARY".to_owned()) }
+    }
 }
 
 impl FromStr for ColumnArg {
@@ -132,14 +152,41 @@ impl FromStr for ColumnArg {
         let mut parts = text.split(':');
         let source = parts.next().filter(|source| !source.is_empty());
         let target = parts.next().filter(|target| !target.is_empty());
-        let kind = parts.next().filter(|kind| !kind.is_empty()).map(field_kind).transpose()?;
+        let (kind, encoding) = match parts.next() {
+            None => (None, Encoding::Plain),
+            Some(text) => {
+                let (kind, encoding) = text.split_once('/').unwrap_or((text, "plain"));
+                let kind = Some(kind).filter(|kind| !kind.is_empty()).map(field_kind).transpose()?;
+                (kind, field_encoding(encoding)?)
+            }
+        };
         match (source, parts.next()) {
             (Some(source), None) => {
-                Ok(Self { source: source.to_owned(), target: target.map(str::to_owned), kind })
+                Ok(Self { source: source.to_owned(), target: target.map(str::to_owned), kind, encoding })
             }
-            _ => Err("write SOURCE, SOURCE:TARGET or SOURCE:TARGET:TYPE".to_owned()),
+            _ => {
+                Err("write SOURCE, SOURCE:TARGET, SOURCE:TARGET:TYPE or SOURCE:TARGET:TYPE/ENCODING"
+                    .to_owned())
+            }
         }
     }
+}
+
+/// The encodings, by the protocol's names.
+const ENCODINGS: [(&str, Encoding); 5] = [
+    ("plain", Encoding::Plain),
+    ("plain_dictionary", Encoding::PlainDictionary),
+    ("delta_binary_packed", Encoding::DeltaBinaryPacked),
+    ("delta_byte_array", Encoding::DeltaByteArray),
+    ("delta_length_byte_array", Encoding::DeltaLengthByteArray),
+];
+
+fn field_encoding(text: &str) -> Result<Encoding, String> {
+    let found = ENCODINGS.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    found.map(|(_, encoding)| encoding).ok_or_else(|| {
+        let names: Vec<_> = ENCODINGS.iter().map(|(name, _)| *name).collect();
+        format!("`{text}` is no encoding; there are {}", names.join(", "))
+    })
 }
 
 /// The types that the program offers: those that some Tablestore value has.
@@ -161,9 +208,18 @@ const FIELD_KINDS: [(&str, FieldKind, bool); 14] = [
     ("string", FieldKind::Utf8, false),
 ];
 
-fn field_kind(text: &str) -> Result<(FieldKind, bool), String> {
-    let found = FIELD_KINDS.into_iter().find(|(name, ..)| name.eq_ignore_ascii_case(text));
-    found.map(|(_, kind, binary)| (kind, binary)).ok_or_else(|| {
+/// Reads a type's name; a decimal's precision and scale follow it in parentheses.
+fn field_kind(text: &str) -> Result<ColumnType, String> {
+    let (name, extend) = match text.split_once('(') {
+        Some((name, rest)) => (name, Some(rest.strip_suffix(')').ok_or("a parenthesis is left open")?)),
+        None => (text, None),
+    };
+    let found = FIELD_KINDS.into_iter().find(|(known, ..)| known.eq_ignore_ascii_case(name));
+    let typed = found.map(|(_, kind, binary)| match (binary, extend) {
+        (true, None) => ColumnType::binary(),
+        (_, extend) => ColumnType { kind, extend: extend.map(str::to_owned) },
+    });
+    typed.ok_or_else(|| {
         let names: Vec<_> = FIELD_KINDS.iter().map(|(name, ..)| *name).collect();
         format!("`{text}` is no column type; there are {}", names.join(", "))
     })
@@ -216,14 +272,23 @@ mod tests {
             source: source.into(),
             target: target.map(Into::into),
             kind,
+            encoding: Encoding::Plain,
         };
         assert_eq!(read("a"), Ok(column("a", None, None)));
         assert_eq!(read("a:b"), Ok(column("a", Some("b"), None)));
-        assert_eq!(read("a::Int64"), Ok(column("a", None, Some((FieldKind::Int64, false)))));
+        assert_eq!(read("a::Int64"), Ok(column("a", None, Some(ColumnType::plain(FieldKind::Int64)))));
         assert_eq!(
             read("$operation:op:BINARY"),
-            Ok(column("$operation", Some("op"), Some((FieldKind::Utf8, true))))
+            Ok(column("$operation", Some("op"), Some(ColumnType::binary())))
         );
+        let decimal = ColumnType { kind: FieldKind::Decimal, extend: Some("18,2".into()) };
+        assert_eq!(read("a::decimal(18,2)"), Ok(column("a", None, Some(decimal))));
+        let packed = ColumnArg { encoding: Encoding::DeltaBinaryPacked, ..column("a", None, None) };
+        assert_eq!(read("a::/delta_binary_packed"), Ok(packed.clone()));
+        let packed = ColumnArg { kind: Some(ColumnType::plain(FieldKind::Int64)), ..packed };
+        assert_eq!(read("a::int64/DELTA_BINARY_PACKED"), Ok(packed));
+        assert!(read("a::int64/rle").unwrap_err().contains("plain_dictionary"));
+        assert!(read("a::decimal(1").is_err());
         assert!(read("").is_err() && read("a:b:int64:x").is_err());
         assert!(read("a:b:int96").unwrap_err().contains("timestamp_micros"));
     }

@@ -313,6 +313,28 @@ async fn a_delivery_task_is_described() {
 }
 
 #[tokio::test]
+async fn a_delivery_task_is_updated_with_all_that_the_wire_can_say() {
+    let server = TestServer::playing([Answer::new(200, Bytes::new())]).await;
+    let spec: lakeferry_model::delivery::TaskSpec = serde_json::from_value(json!({
+        "name": "task1",
+        "mode": "INC",
+        "destination": {
+            "bucket": "lake", "endpoint": "e", "role": "r", "prefix": "p/$yyyy", "event_time": null,
+            "dirty_prefix": "unfit",
+        },
+        "schema": { "manual": [{ "source": "a", "target": "b", "kind": "INT64" }] },
+    }))
+    .unwrap();
+    client(&server).update_delivery_task("t", &spec).await.unwrap();
+    let seen = server.seen();
+    let request = proto::UpdateDeliveryTaskRequest::decode(seen[0].body.clone()).unwrap();
+    assert_eq!((request.table(), request.task_name()), ("t", "task1"));
+    let config = request.task_config.unwrap();
+    assert_eq!((config.oss_prefix(), config.oss_dirty_prefix()), ("p/$yyyy", "unfit"));
+    assert_eq!(config.schema[0].oss_column_name(), "b");
+}
+
+#[tokio::test]
 async fn the_json_api_is_called_with_its_own_methods() {
     let body = json!({"name": "lake"});
     let server = TestServer::playing([

@@ -23,6 +23,9 @@ impl Lane {
         };
         let upto: BTreeMap<PartitionId, u64> =
             upto.iter().map(|(partition, to)| (PartitionId(*partition), *to)).collect();
+        // Whether deletes are delivered is a matter of the schema, which may have changed since.
+        let placement = self.setup.placement(&cut.schema);
+        let present = std::mem::replace(&mut self.placement, placement);
         tracing::info!(task = %self.task.id, lane = self.ticket.lane, cut = cut.number, "doing a prepared cut again");
         let (folders, lease) = loop {
             match self.gather_again(&cut, &upto).await? {
@@ -33,6 +36,7 @@ impl Lane {
                 }
             }
         };
+        self.placement = present;
         self.send(cut, upto, folders, lease);
         while self.in_flight.is_some() {
             self.collect().await?;

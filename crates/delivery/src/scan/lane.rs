@@ -16,6 +16,7 @@ use crate::builder::{Builder, Piece};
 use crate::cut::LaneTicket;
 use crate::encode::Failure;
 use crate::memory::Lease;
+use crate::setup::Setup;
 use crate::space::{CutKind, LaneCounters, PreparedCut, PreparedObject, ScanRange};
 use crate::status::{LaneView, Who};
 use crate::stop::{Stop, Stopped};
@@ -29,6 +30,7 @@ const STRETCH_LOOKS: usize = 8;
 /// One lane of the full phase.
 pub(super) struct ScanLane {
     task: Arc<Task>,
+    setup: Arc<Setup>,
     ticket: LaneTicket,
     stop: Stop,
     pins: BTreeMap<PartitionId, u64>,
@@ -106,6 +108,7 @@ impl Stretch {
 
 impl ScanLane {
     pub(super) async fn begin(task: Arc<Task>, ticket: LaneTicket, stop: Stop) -> Result<Self, Stopped> {
+        let setup = task.setup();
         let (counters, pins) = {
             let book = task.book_for(&ticket).await?;
             let counters = book.lanes.get(&ticket.lane).map(|lane| lane.counters).unwrap_or_default();
@@ -113,9 +116,10 @@ impl ScanLane {
             (counters, pins)
         };
         Ok(Self {
-            builder: Some(Builder::new(&task, ticket, counters.next_sequence)),
+            builder: Some(Builder::new(&task, &setup, ticket, counters.next_sequence)),
             lease: task.account.lease(),
             task,
+            setup,
             ticket,
             stop,
             pins,
@@ -128,6 +132,17 @@ impl ScanLane {
 
     /// Scans ranges from the queue until it is empty, and commits all of it.
     pub(super) async fn run(mut self, queue: &Mutex<VecDeque<u32>>) -> Result<(), Early> {
+        let ended = self.scan_all(queue).await;
+        if let Some(flight) = self.in_flight.take() {
+            // What is given up must not land any more.
+            flight.upload.abort();
+            _ = flight.upload.await;
+            self.task.clear_trouble(Who::ScanLane(self.ticket.lane));
+        }
+        ended
+    }
+
+    async fn scan_all(&mut self, queue: &Mutex<VecDeque<u32>>) -> Result<(), Early> {
         loop {
             let next = queue.lock().pop_front();
             let Some(number) = next else { break };
@@ -243,17 +258,12 @@ impl ScanLane {
     fn prepared(&mut self, pieces: &[Piece]) -> PreparedCut {
         let object = |piece: &Piece| PreparedObject {
             folder: piece.folder.as_str().to_owned(),
-            name: self.task.object_name(&piece.folder, self.ticket.lane, piece.sequence),
+            name: self.setup.object_name(&piece.folder, self.ticket.lane, piece.sequence),
             sequence: piece.sequence,
         };
         let objects = pieces.iter().map(object).collect();
-        PreparedCut {
-            number: self.counters.take_cut(),
-            run: self.ticket.run,
-            kind: CutKind::Scan,
-            schema: self.task.columns.current(),
-            objects,
-        }
+        let (number, schema) = (self.counters.take_cut(), self.task.columns.current());
+        self.setup.cut(self.ticket, number, CutKind::Scan, schema, objects)
     }
 
     fn send(
@@ -276,8 +286,8 @@ impl ScanLane {
         let bytes = pieces.iter().map(|piece| piece.encoded.byte_count).sum();
         let contents = pieces.into_iter().map(|piece| Content::Encoded(piece.encoded)).collect();
         let who = Who::ScanLane(self.ticket.lane);
-        let (task, stop) = (Arc::clone(&self.task), self.stop.clone());
-        let upload = Upload::new(task, self.ticket, who, cut, ranges, contents, stop);
+        let (task, setup, stop) = (Arc::clone(&self.task), Arc::clone(&self.setup), self.stop.clone());
+        let upload = Upload::new(task, setup, (self.ticket, who), cut, ranges, contents, stop);
         let upload = tokio::spawn(upload.run());
         // What the cut holds is given back with it.
         self.lease.set(bytes);
@@ -297,9 +307,13 @@ impl ScanLane {
             }
             Err(Ended::NamesTaken(_) | Ended::Paused) => Err(Early::Again),
             Err(Ended::Stopped) => Err(Early::Stopped),
-            Err(Ended::Refounded) => {
-                self.task.begin_run(self.ticket.run, RunReason::Refounded).await;
+            Err(Ended::Refounded(configuration)) => {
+                self.task.begin_run(self.ticket.run, RunReason::Refounded(configuration)).await;
                 Err(Early::Stopped)
+            }
+            Err(Ended::TooDirty(text)) => {
+                let who = Who::ScanLane(self.ticket.lane);
+                Err(self.task.stand_still(who, text, &self.stop).await.into())
             }
         }
     }

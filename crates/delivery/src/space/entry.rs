@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lakeferry_lake::ObjectSchema;
-use lakeferry_model::delivery::{Mode, Phase, TaskEvent, TaskSpec};
-use lakeferry_model::{BucketName, Micros, TaskName};
+use lakeferry_model::delivery::{Compression, DirtyReason, Mode, Phase, TaskEvent, TaskSpec};
+use lakeferry_model::{BucketName, Micros, TaskName, ValueKind};
 use lakeferry_store::PartitionId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -59,7 +59,14 @@ impl fmt::Display for TaskId {
 pub(crate) struct TaskEntry {
     pub(crate) format: u32,
     pub(crate) id: TaskId,
+    /// What is in force.
     pub(crate) spec: TaskSpec,
+    /// The version of the configuration that is in force, counted from 1.
+    #[serde(default = "first")]
+    pub(crate) configuration: u32,
+    /// What comes into force once no folder is ahead.
+    #[serde(default)]
+    pub(crate) next: Option<Next>,
     pub(crate) created_at: Micros,
     pub(crate) stage: Stage,
     /// The phase of this run; an INC task that scans the table again is in FULL here and reports INCR.
@@ -78,6 +85,17 @@ pub(crate) struct TaskEntry {
     /// Whether it rests until it is resumed.
     #[serde(default)]
     pub(crate) is_paused: bool,
+}
+
+/// A specification that waits to come into force, and what of it was accepted with a doubt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Next {
+    pub(crate) spec: TaskSpec,
+    pub(crate) warnings: Vec<String>,
+}
+
+fn first() -> u32 {
+    1
 }
 
 /// How far the making or the end of a task has come.
@@ -135,8 +153,30 @@ pub(crate) struct Totals {
     pub(crate) dirty_fields: u64,
     pub(crate) event_time_dirty: u64,
     pub(crate) undelivered: BTreeMap<String, u64>,
+    /// The types first seen of those names, but for those that older programs counted.
+    #[serde(default)]
+    pub(crate) undelivered_kinds: BTreeMap<String, ValueKind>,
+    /// Dirty fields by source column and reason, but for those that older programs counted.
+    #[serde(default)]
+    pub(crate) dirty: BTreeMap<String, BTreeMap<DirtyReason, u64>>,
     pub(crate) last_object_at: Option<Micros>,
     pub(crate) last_object: Option<String>,
+}
+
+impl Totals {
+    /// Dirty fields by reason.
+    pub(crate) fn dirty_reasons(&self) -> BTreeMap<DirtyReason, u64> {
+        let mut reasons = BTreeMap::new();
+        for (reason, count) in self.dirty.values().flatten() {
+            *reasons.entry(*reason).or_default() += count;
+        }
+        reasons
+    }
+
+    /// Dirty fields by source column.
+    pub(crate) fn dirty_columns(&self) -> BTreeMap<String, u64> {
+        self.dirty.iter().map(|(column, reasons)| (column.clone(), reasons.values().sum())).collect()
+    }
 }
 
 /// A range of row keys that the full phase scans, and how far it has come.
@@ -158,6 +198,15 @@ pub(crate) struct PreparedCut {
     pub(crate) number: u64,
     pub(crate) run: u32,
     pub(crate) kind: CutKind,
+    /// The version of the configuration that it was prepared with.
+    #[serde(default = "first")]
+    pub(crate) configuration: u32,
+    /// How its objects are compressed; absent in cuts of older programs, for as the task has it.
+    #[serde(default)]
+    pub(crate) compression: Option<Compression>,
+    /// The name of its dirty object, if it comes to have one; absent in cuts of older programs.
+    #[serde(default)]
+    pub(crate) dirty: Option<String>,
     pub(crate) schema: Arc<ObjectSchema>,
     pub(crate) objects: Vec<PreparedObject>,
 }
@@ -189,6 +238,9 @@ pub(crate) struct Abandoned {
     pub(crate) task: TaskId,
     pub(crate) bucket: BucketName,
     pub(crate) name: String,
+    /// Whether the name holds the task's id, so that whatever lies there is the task's own.
+    #[serde(default)]
+    pub(crate) is_own_name: bool,
     /// After this it is not looked after any more.
     pub(crate) until: Micros,
 }
@@ -228,6 +280,8 @@ impl TaskEntry {
             format: FORMAT,
             id,
             spec,
+            configuration: 1,
+            next: None,
             created_at,
             stage: Stage::Entered,
             phase: Phase::Init,
@@ -243,6 +297,11 @@ impl TaskEntry {
 
     pub(crate) fn name(&self) -> &TaskName {
         &self.spec.name
+    }
+
+    /// What was asked for last, in force or not.
+    pub(crate) fn asked(&self) -> &TaskSpec {
+        self.next.as_ref().map_or(&self.spec, |next| &next.spec)
     }
 
     /// Whether the task follows the log.

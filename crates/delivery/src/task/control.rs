@@ -53,6 +53,9 @@ impl Task {
         if has_changed.await? {
             self.note(kind, text.to_owned());
         }
+        if !is_paused {
+            self.board.forget_too_dirty();
+        }
         // Also if it was so before: an answer that was lost may have left this behind.
         self.wishes.send_modify(|wish| wish.is_paused = is_paused);
         Ok(())
@@ -66,10 +69,16 @@ impl Task {
     /// Changes the task's tuning, durably.
     pub(crate) async fn tune(&self, change: &TuningChange) -> Result<(), Error> {
         let has_changed = self.change_entry(|entry| {
-            let tuning = change.applied_to(&entry.spec.tuning);
-            check_tuning(&tuning)?;
-            let has_changed = entry.spec.tuning != tuning;
-            entry.spec.tuning = tuning;
+            let mut has_changed = false;
+            // Also what waits to come into force, or it would bring the old settings back.
+            let specs =
+                std::iter::once(&mut entry.spec).chain(entry.next.as_mut().map(|next| &mut next.spec));
+            for spec in specs {
+                let tuning = change.applied_to(&spec.tuning);
+                check_tuning(&tuning)?;
+                has_changed |= spec.tuning != tuning;
+                spec.tuning = tuning;
+            }
             Ok(has_changed)
         });
         if has_changed.await? {
@@ -131,7 +140,7 @@ impl Task {
         let mut wishes = self.wishes.subscribe();
         let before = *wishes.borrow_and_update();
         let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-        self.show_trouble(who, trouble, self.env.clock.now_micros().saturating_add(micros));
+        self.show_trouble(who, trouble, Some(self.env.clock.now_micros().saturating_add(micros)));
         self.account.set_failing(true);
         let is_hurried =
             |wish: &Wish| wish.retries != before.retries || (wish.is_paused && !before.is_paused);
@@ -146,7 +155,27 @@ impl Task {
                 () = hurried => {}
             }
         })
-        .await
+        .await?;
+        if self.leave_bucket().await { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Stands still with too many dirty fields until the task is updated, or otherwise told to stop, or somebody asks
+    /// to try again. A pause ends it as well, but what is wrong is shown until the task is resumed or updated.
+    pub(crate) async fn stand_still(&self, who: Who, text: String, stop: &Stop) -> Stopped {
+        tracing::warn!(task = %self.id, ?who, "too many fields are dirty: the task stands still until it is updated");
+        let mut wishes = self.wishes.subscribe();
+        let before = *wishes.borrow_and_update();
+        self.show_trouble(who, Trouble::TooDirty(text), None);
+        self.account.set_failing(true);
+        let heard = stop.or(async {
+            let heard = wishes.wait_for(|wish| wish.is_paused || wish.retries != before.retries).await;
+            heard.map_or(before, |wish| *wish)
+        });
+        match heard.await {
+            Ok(wish) if wish.is_paused => self.account.set_failing(false),
+            _ => self.forget_trouble(who),
+        }
+        Stopped
     }
 
     /// Waits until the task's limits let so much pass. Only this task waits.

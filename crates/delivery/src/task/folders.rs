@@ -16,6 +16,7 @@ use lakeferry_lake::{Bucket, BucketError, FolderMark};
 use lakeferry_model::Micros;
 use lakeferry_model::delivery::TaskEventKind;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::Task;
 use crate::cut::LaneTicket;
@@ -38,6 +39,9 @@ pub(crate) struct Tally {
     pub(crate) marks: u32,
     /// Whether it ever got a `_SUCCESS`.
     pub(crate) has_success_object: bool,
+    /// The bucket that holds the rows, by its identity.
+    #[serde(default)]
+    pub(crate) bucket: Option<Uuid>,
 }
 
 impl Task {
@@ -51,7 +55,7 @@ impl Task {
     ) -> Result<(), Stopped> {
         let mut added: BTreeMap<&str, Tally> = BTreeMap::new();
         for object in delivered.objects() {
-            let Some(ends_at) = self.prefix.folder_end(&object.folder, &self.zone) else { continue };
+            let Some(ends_at) = object.folder_ends_at else { continue };
             let tally = added.entry(&object.folder).or_insert(Tally { ends_at, ..Tally::default() });
             tally.rows += object.encoded.rows;
             tally.objects += 1;
@@ -60,10 +64,12 @@ impl Task {
         if added.is_empty() {
             return Ok(());
         }
+        let bucket = self.board.entry().bucket_identity;
         let folders: Vec<&str> = added.keys().copied().collect();
         let before = self.space.read_tallies(self.id, run, &folders, stop).await?;
         for ((folder, added), before) in added.into_iter().zip(before) {
-            let before = before.unwrap_or_default();
+            // What a task left behind in another bucket is not told of in this one.
+            let before = before.filter(|before| before.bucket == bucket).unwrap_or_default();
             let tally = Tally {
                 rows: before.rows + added.rows,
                 objects: before.objects + added.objects,
@@ -71,6 +77,7 @@ impl Task {
                 ends_at: added.ends_at,
                 marks: before.marks,
                 has_success_object: before.has_success_object,
+                bucket,
             };
             writes.put_tally(self.id, run, folder, &tally);
             writes.put_due_folder(self.id, run, tally.ends_at, folder);
@@ -130,6 +137,14 @@ impl Task {
             return Ok(Ok(()));
         };
         let entry = self.board.entry();
+        if tally.bucket != entry.bucket_identity {
+            // The task has moved on to another bucket, where it may never get a row.
+            let mut writes = Writes::default();
+            writes.remove_due_folder(self.id, run, tally.ends_at, folder);
+            let _book = self.book_for(&LaneTicket { lane: 0, run }).await?;
+            self.space.write_surely(writes, stop).await?;
+            return Ok(Ok(()));
+        }
         let mark = FolderMark {
             task: entry.name().clone(),
             task_id: self.id.number(),
@@ -184,7 +199,7 @@ impl Task {
         if run > 1 {
             let name = self.board.entry().name().clone();
             lakeferry_lake::SyncMarks::of(&name, self.id.number()).clear(bucket).await?;
-            FolderMark::clear(bucket, &name, self.id.number()).await?;
+            FolderMark::clear(bucket, &name, self.id.number(), run).await?;
         }
         Ok(())
     }

@@ -17,13 +17,13 @@ impl Task {
                     self.board.clear_trouble(Who::Destination);
                     // One that has lost its identity object alone was made again as well, as far as can be told.
                     if entry.bucket_identity.is_some() && identity != entry.bucket_identity {
-                        return self.begin_run(run, RunReason::Refounded).await;
+                        return self.begin_run(run, RunReason::Refounded(entry.configuration)).await;
                     }
                 }
                 Ok(Err(trouble)) => {
                     let micros = i64::try_from(self.env.settings.look_every.as_micros()).unwrap_or(i64::MAX);
                     let next = self.env.clock.now_micros().saturating_add(micros);
-                    self.board.set_trouble(Who::Destination, trouble, next);
+                    self.board.set_trouble(Who::Destination, trouble, Some(next));
                 }
             }
         }

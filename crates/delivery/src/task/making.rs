@@ -117,14 +117,14 @@ impl Task {
             Err(_) => Some(Trouble::Other("the bucket has not answered yet".to_owned())),
         };
         if let Some(trouble) = trouble {
-            self.show_trouble(Who::Task, trouble, self.env.clock.now_micros());
+            self.show_trouble(Who::Task, trouble, Some(self.env.clock.now_micros()));
         }
         let mut book = self.book.lock().await;
         if book.entry.stage != Stage::Live {
             return Err(Stopped);
         }
         let schema = self.columns.current();
-        let warnings = name_warnings(&book, &schema, &self.prefix);
+        let warnings = name_warnings(&book, &schema, &self.setup().prefix);
         book.entry.warnings.extend(warnings);
         book.entry.phase = if book.entry.spec.mode == Mode::Inc { Phase::Incr } else { Phase::Full };
         let mut writes = Writes::default();

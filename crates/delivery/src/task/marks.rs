@@ -29,7 +29,9 @@ impl Task {
         if mark.sync_point == 0 {
             return Ok(());
         }
-        if self.prefix.has_folder_ends() {
+        // Folders of an earlier configuration may be due still.
+        let setup = self.setup();
+        if setup.version > 1 || setup.prefix.has_folder_ends() {
             while self.mark_folders(run, mark.sync_point, stop).await? {}
         }
         if !mark.is_worth_publishing(published.as_ref()) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lakeferry_lake::{Bucket, recognise};
+use lakeferry_lake::{Bucket, Prefix, recognise};
 use lakeferry_model::TaskName;
 use lakeferry_model::delivery::Destination;
 use uuid::Uuid;
@@ -49,14 +49,10 @@ impl Task {
         };
         let identity = identity.map(|identity| identity.id);
         if entry.bucket_identity.is_some() && identity != entry.bucket_identity {
-            return Ok(Settled::Refounded);
+            return Ok(Settled::Refounded(entry.configuration));
         }
         if let Some(identity) = identity {
-            self.env.claims.claim(self.id, self.claim(identity))?;
-            if self.board.entry().stage == Stage::Deleted {
-                // Its names were let go meanwhile, for good.
-                self.env.claims.release(self.id);
-            }
+            self.claim_names(identity)?;
         }
         let mut highest = BTreeMap::new();
         if !entry.are_names_listed {
@@ -68,20 +64,25 @@ impl Task {
                     *known = parts.sequence.max(*known);
                 }
             };
-            let root = self.prefix.fixed_root();
+            let root = Prefix::parse(&entry.spec.destination.prefix)
+                .expect("the prefix has passed its rules")
+                .fixed_root();
             bucket.visit(&root, &mut |object| note(&object.name)).await.map_err(of_bucket)?;
         }
-        Ok(Settled::Same { identity, highest })
+        Ok(Settled::Same { configuration: entry.configuration, identity, highest })
     }
 
     async fn note_settled(&self, settled: Settled, stop: &Stop) -> Result<u32, Stopped> {
-        let Settled::Same { identity, highest } = settled else {
-            let run = self.board.entry().run;
-            self.begin_run(run, RunReason::Refounded).await;
-            return Err(Stopped);
+        let (configuration, identity, highest) = match settled {
+            Settled::Same { configuration, identity, highest } => (configuration, identity, highest),
+            Settled::Refounded(configuration) => {
+                let run = self.board.entry().run;
+                self.begin_run(run, RunReason::Refounded(configuration)).await;
+                return Err(Stopped);
+            }
         };
         let mut book = self.book.lock().await;
-        if book.entry.stage != Stage::Live {
+        if book.entry.stage != Stage::Live || book.entry.configuration != configuration {
             return Err(Stopped);
         }
         let run = book.entry.run;
@@ -141,10 +142,11 @@ impl Task {
 
 /// What was found in the bucket before a run's first cut.
 enum Settled {
-    /// The bucket is the one it was, or the first that was seen; the highest sequences in it by lane.
-    Same { identity: Option<Uuid>, highest: BTreeMap<u32, u64> },
-    /// It was made again.
-    Refounded,
+    /// The bucket is the one it was, or the first that was seen; the highest sequences in it by lane. All of it
+    /// for one version of the configuration.
+    Same { configuration: u32, identity: Option<Uuid>, highest: BTreeMap<u32, u64> },
+    /// The bucket of that version was made again.
+    Refounded(u32),
 }
 
 /// What the catalog's entries of a task's burned names begin with; the lane follows. No part can hold a line

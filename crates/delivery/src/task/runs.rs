@@ -5,6 +5,7 @@ use lakeferry_model::delivery::{Phase, TaskEventKind};
 use lakeferry_store::PartitionId;
 
 use super::Task;
+use super::update::adopt;
 use crate::cut::{LaneTicket, abandon};
 use crate::error::Error;
 use crate::progress::Progress;
@@ -16,8 +17,8 @@ use crate::stop::Stopped;
 pub(crate) enum RunReason {
     /// Somebody asked for it.
     Asked,
-    /// The bucket was made again.
-    Refounded,
+    /// The bucket of this version of the configuration was made again.
+    Refounded(u32),
 }
 
 impl Task {
@@ -26,6 +27,16 @@ impl Task {
         let closing = self.env.closing.handle();
         let begun = async {
             let mut book = self.book_for(&LaneTicket { lane: 0, run }).await?;
+            if matches!(reason, RunReason::Refounded(configuration) if configuration != book.entry.configuration)
+            {
+                return Err(Stopped);
+            }
+            if book.entry.next.is_some() {
+                self.burn(&book).await.map_err(|error| {
+                    tracing::warn!(task = %self.id, %error, "a new run cannot begin yet");
+                    Stopped
+                })?;
+            }
             let mut writes = Writes::default();
             abandon(&mut book, &mut writes, self.abandoned_until(), |_| true);
             for (number, lane) in &mut book.lanes {
@@ -44,10 +55,14 @@ impl Task {
                 self.pin(&mut book, &mut writes, &heads);
             }
             let entry = &mut book.entry;
+            if let Some(next) = entry.next.take() {
+                // No folder is ahead any more.
+                adopt(entry, next.spec, next.warnings);
+            }
             entry.run += 1;
             entry.phase = Phase::Full;
             entry.are_names_listed = false;
-            if reason == RunReason::Refounded {
+            if matches!(reason, RunReason::Refounded(_)) {
                 entry.bucket_identity = None;
                 entry.note = Some(refounded(lost));
             } else {
@@ -55,7 +70,7 @@ impl Task {
             }
             writes.put_entry(entry);
             self.space.write_surely(writes, &closing).await?;
-            self.board.set_entry(&book.entry);
+            self.show(&book, None);
             self.show_pins(&book);
             Ok::<(), Stopped>(())
         };
@@ -64,7 +79,7 @@ impl Task {
             tracing::info!(task = %self.id, ?reason, "a new run begins");
             let why = match reason {
                 RunReason::Asked => "it was asked for",
-                RunReason::Refounded => "the bucket was made again",
+                RunReason::Refounded(_) => "the bucket was made again",
             };
             self.note(TaskEventKind::Run, format!("run {} begins: {why}", run + 1));
             self.env.janitor.wake();

@@ -1,7 +1,7 @@
 //! The types of delivered columns, and the encodings each can have.
 
-use lakeferry_model::delivery::{Encoding, Field, FieldKind};
-use lakeferry_model::{ValueKind, Violation};
+use lakeferry_model::delivery::{DirtyReason, Encoding, Field, FieldKind};
+use lakeferry_model::{ValueKind, ValueRef, Violation};
 use serde::{Deserialize, Serialize};
 
 /// The type of a delivered column.
@@ -109,24 +109,44 @@ impl ColumnKind {
         (kind, None)
     }
 
-    /// Whether Parquet has this encoding for the type.
+    /// Whether a column of the type can have this encoding: Parquet defines it, and the writer writes it.
     pub fn can_have(self, encoding: Encoding) -> bool {
         match encoding {
             Encoding::Plain => true,
-            Encoding::PlainDictionary => self != Self::Bool,
-            Encoding::DeltaBinaryPacked => matches!(
-                self,
+            Encoding::PlainDictionary => match self {
+                Self::Bool => false,
+                // In pages of the first version, which every reader knows, there is none for a fixed length.
+                Self::Decimal { precision, .. } => precision <= DECIMAL_INTEGER_DIGITS_MAX,
+                _ => true,
+            },
+            Encoding::DeltaBinaryPacked => match self {
                 Self::Int64
-                    | Self::Int32
-                    | Self::Date
-                    | Self::TimeMillis
-                    | Self::TimeMicros
-                    | Self::TimestampMillis
-                    | Self::TimestampMicros
-            ),
-            Encoding::DeltaByteArray | Encoding::DeltaLengthByteArray => {
-                matches!(self, Self::Utf8 | Self::Binary)
-            }
+                | Self::Int32
+                | Self::Date
+                | Self::TimeMillis
+                | Self::TimeMicros
+                | Self::TimestampMillis
+                | Self::TimestampMicros => true,
+                Self::Decimal { precision, .. } => precision <= DECIMAL_INTEGER_DIGITS_MAX,
+                _ => false,
+            },
+            Encoding::DeltaByteArray => match self {
+                Self::Utf8 | Self::Binary => true,
+                Self::Decimal { precision, .. } => precision > DECIMAL_INTEGER_DIGITS_MAX,
+                _ => false,
+            },
+            Encoding::DeltaLengthByteArray => matches!(self, Self::Utf8 | Self::Binary),
+        }
+    }
+
+    /// Why a column of this type has left the value out.
+    pub fn why_dirty(self, value: ValueRef<'_>) -> DirtyReason {
+        if !self.can_take(value.kind()) {
+            return DirtyReason::Type;
+        }
+        match value {
+            ValueRef::String(_) => DirtyReason::Format,
+            _ => DirtyReason::Range,
         }
     }
 
@@ -147,6 +167,9 @@ impl ColumnKind {
         }
     }
 }
+
+/// Digits up to which a decimal is written as an integer; one of more is a byte array of fixed length.
+const DECIMAL_INTEGER_DIGITS_MAX: u8 = 18;
 
 /// What makes a UTF8 column a plain byte array.
 const BINARY: &str = "BINARY";
@@ -247,6 +270,34 @@ mod tests {
         assert_eq!(kind(FieldKind::Utf8, Some("BINARY")), Ok(ColumnKind::Binary));
         assert_eq!(kind(FieldKind::Utf8, Some("")), Ok(ColumnKind::Utf8));
         assert_eq!(ColumnKind::Binary.named(), (FieldKind::Utf8, Some("BINARY".to_owned())));
+    }
+
+    #[test]
+    fn a_dirty_field_says_whether_its_type_its_range_or_its_form_is_wrong() {
+        use ValueRef::{Binary, Double, Integer, String};
+        let decimal = ColumnKind::Decimal { precision: 4, scale: 2 };
+        for (kind, value, reason) in [
+            (ColumnKind::Int64, Double(1.0), DirtyReason::Type),
+            (ColumnKind::Utf8, Binary(b"x"), DirtyReason::Type),
+            (ColumnKind::Int32, Integer(1 << 40), DirtyReason::Range),
+            (ColumnKind::Float, Double(0.1), DirtyReason::Range),
+            (decimal, Integer(123), DirtyReason::Range),
+            (ColumnKind::Date, String("31.8.2020"), DirtyReason::Format),
+            (ColumnKind::Date, Integer(i64::MAX), DirtyReason::Range),
+        ] {
+            assert_eq!(kind.why_dirty(value), reason, "{kind:?} {value:?}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_is_encoded_as_the_integer_or_the_bytes_that_it_is_written_as() {
+        let can_have = |precision| {
+            let kind = ColumnKind::Decimal { precision, scale: 0 };
+            [Encoding::PlainDictionary, Encoding::DeltaBinaryPacked, Encoding::DeltaByteArray]
+                .map(|encoding| kind.can_have(encoding))
+        };
+        assert_eq!(can_have(18), [true, true, false]);
+        assert_eq!(can_have(19), [false, false, true]);
     }
 
     #[test]

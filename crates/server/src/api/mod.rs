@@ -15,7 +15,7 @@
 //! | GET `/instances/{instance}/tasks` | the tasks of all its tables, in full |
 //! | GET `/instances/{instance}/tables/{table}` | schema, options, partitions, tasks |
 //! | GET, POST `/instances/{instance}/tables/{table}/tasks` | its delivery tasks; makes one from a task's specification |
-//! | GET, DELETE `…/tasks/{task}` | a task's specification and status |
+//! | GET, PATCH, DELETE `…/tasks/{task}` | a task's specification and status; a merge patch changes the former, and `add_columns` join it |
 //! | PATCH `…/tasks/{task}/tuning` | changes settings that take effect at once |
 //! | GET `…/tasks/{task}/history` | what the task has been through |
 //! | POST `…/tasks/{task}/pause`, `…/resume` | pauses it, also over restarts; lets it go on |
@@ -29,6 +29,7 @@ mod dev;
 mod door;
 mod instances;
 mod keys;
+mod patch;
 mod roles;
 mod tables;
 mod tasks;
@@ -76,7 +77,11 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Arc<Shared>>)> {
         ("get", "/api/v1/instances/{instance}/tasks", get(tasks::list_all)),
         ("get", in_table!(""), get(tables::describe)),
         ("get post", in_table!("/tasks"), get(tasks::list).post(tasks::create)),
-        ("delete get", in_table!("/tasks/{task}"), get(tasks::describe).delete(tasks::remove)),
+        (
+            "delete get patch",
+            in_table!("/tasks/{task}"),
+            get(tasks::describe).patch(tasks::update).delete(tasks::remove),
+        ),
         ("patch", in_table!("/tasks/{task}/tuning"), patch(tasks::tune)),
         ("get", in_table!("/tasks/{task}/history"), get(tasks::history)),
         ("post", in_table!("/tasks/{task}/pause"), post(tasks::pause)),

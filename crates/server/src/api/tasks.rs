@@ -12,6 +12,7 @@ use lakeferry_store::Table;
 use serde_json::{Value, json};
 
 use super::door::{Caller, JsonBody};
+use super::patch;
 use super::tables::find;
 use crate::error::ApiError;
 use crate::metrics::{TaskLabel, TaskReading};
@@ -66,6 +67,20 @@ pub async fn describe(
     Path(path): Path<(String, String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let (table, task) = find_task(&shared, &caller, &path)?;
+    described(&shared, &table, &task)
+}
+
+/// Changes a task: a merge patch (RFC 7396) of its specification, whose schema is replaced as a whole, and
+/// `add_columns`, which join a schema of columns by name.
+pub async fn update(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<(String, String, String)>,
+    JsonBody(patch): JsonBody<Value>,
+) -> Result<Json<Value>, ApiError> {
+    let (table, task) = find_task(&shared, &caller, &path)?;
+    let change = |spec| patch::patched(&spec, patch.clone());
+    shared.update_task(&table, &task, change, CreateVia::Own, caller.deadline).await?;
     described(&shared, &table, &task)
 }
 

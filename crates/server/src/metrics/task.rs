@@ -56,7 +56,7 @@ impl<K: EncodeLabelSet> EncodeLabelSet for KindLabel<K> {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
-    reason: String,
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,8 +118,8 @@ fn register_kinds(registry: &mut Registry, tasks: &[TaskReading]) {
     let failures = Family::<KindLabel<Code>, Counter>::default();
     let promises = Family::<KindLabel<Promise>, Gauge>::default();
     for TaskReading { label, status, failures: failed, freshness } in tasks {
-        for (reason, fields) in &status.dirty_by_reason {
-            let kind = Reason { reason: reason.clone() };
+        for (reason, fields) in &status.dirty_reasons {
+            let kind = Reason { reason: reason.name() };
             dirty.get_or_create(&KindLabel { task: label.clone(), kind }).set(count(*fields));
         }
         for (code, times) in failed {

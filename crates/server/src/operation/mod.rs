@@ -76,6 +76,7 @@ operations! {
     DeleteDeliveryTask => delete_delivery_task,
     DescribeDeliveryTask => describe_delivery_task,
     ListDeliveryTask => list_delivery_task,
+    UpdateDeliveryTask => update_delivery_task,
     ListStream => list_stream,
     DescribeStream => describe_stream,
     GetShardIterator => get_shard_iterator,

@@ -52,9 +52,6 @@ pub fn task_spec_of(
     config: &proto::OssTaskConfig,
     tuning: &Tuning,
 ) -> Result<TaskSpec, Violation> {
-    if !config.oss_dirty_prefix().is_empty() {
-        return Err(Violation::parameter("The ossDirtyPrefix is not supported here; leave it out."));
-    }
     enum_value::<proto::TimeFormatter>("formatter", config.formatter.unwrap_or_default())?;
     enum_value::<proto::Format>("format", config.format.unwrap_or_default())?;
     let destination = Destination {
@@ -65,6 +62,7 @@ pub fn task_spec_of(
         event_time: config.event_time_column.as_ref().map(event_time).transpose()?,
         zone: "UTC".to_owned(),
         suffix: String::new(),
+        dirty_prefix: dirty_prefix(config),
     };
     let schema = if config.schema.is_empty() {
         SchemaSpec::Automatic { reserved: false }
@@ -72,6 +70,69 @@ pub fn task_spec_of(
         SchemaSpec::Manual(config.schema.iter().map(field).collect::<Result<_, _>>()?)
     };
     Ok(TaskSpec { name, mode, destination, schema, tuning: tuning.clone() })
+}
+
+/// Takes an UpdateDeliveryTask: the table, the task, and what to make of its specification.
+///
+/// What the configuration leaves out stays as it is; no columns stand for the same columns, an event time column
+/// without a name for none, an empty dirty prefix for the service's own.
+///
+/// # Errors
+/// A name is malformed, or there is no configuration. The change answers what is wrong with it.
+#[expect(clippy::type_complexity, reason = "it is taken apart where it is called")]
+pub fn task_update(
+    request: proto::UpdateDeliveryTaskRequest,
+) -> Result<(TableName, TaskName, impl Fn(TaskSpec) -> Result<TaskSpec, Violation>), Violation> {
+    let table = TableName::parse(request.table())?;
+    let name = TaskName::parse(request.task_name())?;
+    let config = request.task_config.ok_or_else(|| missing("taskConfig"))?;
+    Ok((table, name, move |before| changed(before, &config)))
+}
+
+fn changed(mut spec: TaskSpec, config: &proto::OssTaskConfig) -> Result<TaskSpec, Violation> {
+    enum_value::<proto::TimeFormatter>("formatter", config.formatter.unwrap_or_default())?;
+    enum_value::<proto::Format>("format", config.format.unwrap_or_default())?;
+    let to = &mut spec.destination;
+    if let Some(bucket) = &config.oss_bucket {
+        to.bucket = BucketName::parse(required("ossBucket", bucket)?)?;
+    }
+    for (what, asked, present) in [
+        ("ossEndpoint", &config.oss_endpoint, &mut to.endpoint),
+        ("ossStsRole", &config.oss_sts_role, &mut to.role),
+        ("ossPrefix", &config.oss_prefix, &mut to.prefix),
+    ] {
+        if let Some(asked) = asked {
+            required(what, asked)?.clone_into(present);
+        }
+    }
+    if config.oss_dirty_prefix.is_some() {
+        to.dirty_prefix = dirty_prefix(config);
+    }
+    if let Some(column) = &config.event_time_column {
+        let is_none = column.column_name().is_empty() && column.time_format.is_none();
+        to.event_time = if is_none { None } else { Some(event_time(column)?) };
+    }
+    if !config.schema.is_empty() {
+        spec.schema = SchemaSpec::Manual(config.schema.iter().map(field).collect::<Result<_, _>>()?);
+    }
+    Ok(spec)
+}
+
+fn dirty_prefix(config: &proto::OssTaskConfig) -> Option<String> {
+    config.oss_dirty_prefix.clone().filter(|prefix| !prefix.is_empty())
+}
+
+/// An UpdateDeliveryTask request, for clients: everything of the configuration that the wire can say.
+pub fn update_delivery_task_request(table: &TableName, spec: &TaskSpec) -> proto::UpdateDeliveryTaskRequest {
+    let mut config = oss_task_config(spec);
+    // What is left out would stay.
+    config.oss_dirty_prefix.get_or_insert_default();
+    config.event_time_column.get_or_insert_default();
+    proto::UpdateDeliveryTaskRequest {
+        table: Some(table.as_str().to_owned()),
+        task_name: Some(spec.name.as_str().to_owned()),
+        task_config: Some(config),
+    }
 }
 
 /// A CreateDeliveryTask request, for clients. The task's tuning, zone and suffix are not in it.
@@ -94,7 +155,7 @@ pub fn oss_task_config(spec: &TaskSpec) -> proto::OssTaskConfig {
     proto::OssTaskConfig {
         oss_prefix: Some(destination.prefix.clone()),
         formatter: None,
-        oss_dirty_prefix: None,
+        oss_dirty_prefix: destination.dirty_prefix.clone(),
         oss_bucket: Some(destination.bucket.as_str().to_owned()),
         oss_endpoint: Some(destination.endpoint.clone()),
         oss_sts_role: Some(destination.role.clone()),
@@ -176,8 +237,8 @@ fn task_sync_stat(status: &TaskStatus) -> proto::TaskSyncStat {
         Phase::Incr => proto::TaskSyncPhase::Incr,
     };
     let error = match status.error {
-        // One SDK has no word for it.
-        TaskError::Ok => None,
+        // One SDK has no word for it, and none has one for dirty fields: the detail says it.
+        TaskError::Ok | TaskError::TooManyDirtyFields => None,
         TaskError::Unauthorized => Some(proto::ErrorType::Unauthorized.into()),
         TaskError::InvalidOssBucket => Some(proto::ErrorType::InvalidOssBucket.into()),
     };
@@ -304,6 +365,11 @@ mod tests {
             objects: 0,
             dirty_fields: 0,
             undelivered_columns: Vec::new(),
+            undelivered_kinds: Default::default(),
+            configuration: 1,
+            next_configuration: None,
+            dirty_reasons: Default::default(),
+            dirty_columns: Default::default(),
             last_object_at: None,
             last_object: None,
             next_cut_in_ms: None,
@@ -311,7 +377,6 @@ mod tests {
             warnings: Vec::new(),
             is_paused: false,
             lag_s: None,
-            dirty_by_reason: Vec::new(),
             last_error: None,
         }
     }
@@ -353,6 +418,49 @@ mod tests {
         let config = response.task_config.unwrap();
         let mode = mode(response.task_type.unwrap()).unwrap();
         assert_eq!(task_spec_of(spec.name.clone(), mode, &config, &spec.tuning), Ok(spec));
+    }
+
+    #[test]
+    fn an_update_changes_what_it_names_and_nothing_else() {
+        let mut before = golden_spec();
+        before.destination.zone = "Asia/Shanghai".to_owned();
+        before.destination.event_time =
+            Some(EventTimeColumn { column: "at".to_owned(), format: EventTimeFormat::Unix });
+        let update = |config: proto::OssTaskConfig| {
+            let request = proto::UpdateDeliveryTaskRequest {
+                table: Some("t".to_owned()),
+                task_name: Some("task1".to_owned()),
+                task_config: Some(config),
+            };
+            let bytes = request.encode_to_vec();
+            let request = proto::UpdateDeliveryTaskRequest::decode(&bytes[..]).unwrap();
+            let (table, name, change) = task_update(request).unwrap();
+            assert_eq!((table.as_str(), name.as_str()), ("t", "task1"));
+            change(before.clone())
+        };
+        assert_eq!(update(proto::OssTaskConfig::default()), Ok(before.clone()));
+        let prefix = Some("q".to_owned());
+        let changed = update(proto::OssTaskConfig { oss_prefix: prefix, ..Default::default() }).unwrap();
+        let mut expected = before.clone();
+        expected.destination.prefix = "q".to_owned();
+        assert_eq!(changed, expected);
+        let none = Some(proto::EventColumn::default());
+        let changed = update(proto::OssTaskConfig { event_time_column: none, ..Default::default() }).unwrap();
+        assert_eq!(changed.destination.event_time, None);
+        let empty = Some(String::new());
+        assert!(update(proto::OssTaskConfig { oss_prefix: empty, ..Default::default() }).is_err());
+    }
+
+    #[test]
+    fn an_update_of_our_own_client_says_all_that_the_wire_can() {
+        let mut before = golden_spec();
+        before.destination.dirty_prefix = Some("dirty".to_owned());
+        before.destination.event_time =
+            Some(EventTimeColumn { column: "at".to_owned(), format: EventTimeFormat::Unix });
+        let asked = golden_spec();
+        let table = TableName::parse("t").unwrap();
+        let (_, _, change) = task_update(update_delivery_task_request(&table, &asked)).unwrap();
+        assert_eq!(change(before), Ok(asked));
     }
 
     #[test]

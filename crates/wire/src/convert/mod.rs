@@ -22,7 +22,8 @@ mod write;
 pub use bulk_import::{bulk_import, check_defined_kinds};
 pub use delivery::{
     TaskReport, create_delivery_task_request, delivery_task_info, describe_delivery_task_response, mode,
-    oss_task_config, task_spec, task_spec_of, task_status, wire_mode,
+    oss_task_config, task_spec, task_spec_of, task_status, task_update, update_delivery_task_request,
+    wire_mode,
 };
 pub use filter::{column_condition, column_condition_bytes, filter, filter_bytes};
 pub use index::{

@@ -16,7 +16,7 @@ use crate::args::{CompressionArg, CreateTask, ModeArg};
 use crate::connection::{Connection, name};
 use crate::console;
 use crate::failure::Failure;
-use crate::text::ColumnArg;
+use crate::text::{ColumnArg, ColumnType};
 
 /// Makes a task.
 pub async fn run(args: CreateTask) -> Result<(), Failure> {
@@ -60,6 +60,7 @@ fn spec(args: &CreateTask, schema: SchemaSpec) -> Result<TaskSpec, Failure> {
             event_time: args.event_time.clone(),
             zone: args.zone.clone(),
             suffix: args.suffix.clone(),
+            dirty_prefix: args.dirty_prefix.clone(),
         },
         schema,
         tuning: lakeferry_model::delivery::Tuning::default(),
@@ -82,17 +83,19 @@ fn tuning(args: &CreateTask) -> Map<String, Value> {
         ("rows_per_s_max", args.rows_per_second.map(Value::from)),
         ("lateness_ms", args.lateness.map(ms)),
         ("has_success_objects", args.success_objects.then_some(Value::Bool(true))),
+        ("dirty_fields_max", args.dirty_max.map(Value::from)),
         ("compression", Some(json!(compression))),
     ];
     asked.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 /// The columns as typed, behind them the reserved ones that were not typed, if `reserved`.
-fn fields(columns: &[ColumnArg], reserved: bool, table: &TableSchema) -> Result<Vec<Field>, Failure> {
+pub fn fields(columns: &[ColumnArg], reserved: bool, table: &TableSchema) -> Result<Vec<Field>, Failure> {
     let mut fields = columns.iter().map(|column| field(column, table)).collect::<Result<Vec<_>, _>>()?;
     for source in ReservedSource::ALL {
         if reserved && !fields.iter().any(|field| field.source == source.name()) {
-            let column = ColumnArg { source: source.name().to_owned(), target: None, kind: None };
+            let source = source.name().to_owned();
+            let column = ColumnArg { source, target: None, kind: None, encoding: Encoding::Plain };
             fields.push(field(&column, table)?);
         }
     }
@@ -100,7 +103,7 @@ fn fields(columns: &[ColumnArg], reserved: bool, table: &TableSchema) -> Result<
 }
 
 fn field(column: &ColumnArg, table: &TableSchema) -> Result<Field, Failure> {
-    let (kind, binary) = match column.kind.or_else(|| declared(&column.source, table)) {
+    let ColumnType { kind, extend } = match column.kind.clone().or_else(|| declared(&column.source, table)) {
         Some(kind) => kind,
         None => {
             let source = &column.source;
@@ -115,29 +118,34 @@ fn field(column: &ColumnArg, table: &TableSchema) -> Result<Field, Failure> {
         source: column.source.clone(),
         target: column.target.clone().unwrap_or_else(|| column.source.clone()),
         kind,
-        encoding: Encoding::Plain,
-        type_extend: binary.then(|| "BINARY".to_owned()),
+        encoding: column.encoding,
+        type_extend: extend,
     })
 }
 
 /// The type that the table, or a reserved name itself, declares for a column.
-fn declared(source: &str, table: &TableSchema) -> Option<(FieldKind, bool)> {
+fn declared(source: &str, table: &TableSchema) -> Option<ColumnType> {
     if let Some(reserved) = ReservedSource::parse(source) {
-        return Some(match reserved {
-            ReservedSource::Operation => (FieldKind::Utf8, false),
-            ReservedSource::CommitTime | ReservedSource::Sequence => (FieldKind::Int64, false),
-        });
+        return Some(ColumnType::plain(match reserved {
+            ReservedSource::Operation => FieldKind::Utf8,
+            ReservedSource::CommitTime | ReservedSource::Sequence => FieldKind::Int64,
+        }));
     }
     let key = table.primary_key.iter().find(|column| column.name == source);
     let defined = table.defined_columns.iter().find(|column| column.name == source);
     let kind = key.map(|column| column.kind.value_kind()).or(defined.map(|column| column.kind.0))?;
-    Some(match kind {
-        ValueKind::Integer => (FieldKind::Int64, false),
-        ValueKind::Double => (FieldKind::Double, false),
-        ValueKind::Boolean => (FieldKind::Bool, false),
-        ValueKind::String => (FieldKind::Utf8, false),
-        ValueKind::Binary => (FieldKind::Utf8, true),
-    })
+    Some(natural(kind))
+}
+
+/// The type that takes all values of a type as they are.
+pub fn natural(kind: ValueKind) -> ColumnType {
+    match kind {
+        ValueKind::Integer => ColumnType::plain(FieldKind::Int64),
+        ValueKind::Double => ColumnType::plain(FieldKind::Double),
+        ValueKind::Boolean => ColumnType::plain(FieldKind::Bool),
+        ValueKind::String => ColumnType::plain(FieldKind::Utf8),
+        ValueKind::Binary => ColumnType::binary(),
+    }
 }
 
 #[cfg(test)]

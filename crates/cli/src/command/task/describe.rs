@@ -74,6 +74,13 @@ fn add_tuning(facts: &mut Facts, spec: &TaskSpec) {
     let late = Duration::from_millis(tuning.lateness_ms);
     let success = if tuning.has_success_objects { ", with a _SUCCESS object" } else { "" };
     facts.add("complete", format!("folders are marked {} after their time{success}", text::duration(late)));
+    let dirty =
+        to.dirty_prefix.as_deref().map_or("the server's own folder".to_owned(), |to| format!("folder {to}"));
+    let limit = match tuning.dirty_fields_max {
+        Some(max) => format!("at most {}", text::counted(max, ("field", "fields"))),
+        None => "without a limit".to_owned(),
+    };
+    facts.add("dirty fields", format!("kept in {dirty}, {limit}"));
 }
 
 fn columns(schema: &SchemaSpec) -> Vec<String> {
@@ -102,6 +109,8 @@ fn columns(schema: &SchemaSpec) -> Vec<String> {
 
 fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
     facts.add("run", status.run.to_string());
+    let next = status.next_configuration.map(|next| format!(", {next} once all folders are cut"));
+    facts.add("configuration", format!("{}{}", status.configuration, next.unwrap_or_default()));
     facts.add("phase", progress::standing(status));
     facts.add(
         "delivered",
@@ -127,7 +136,20 @@ fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
     }
     if status.dirty_fields > 0 {
         let fields = text::counted(status.dirty_fields, ("field", "fields"));
-        facts.add("left out", format!("{fields} whose type does not match the column"));
+        let reasons: Vec<_> = status
+            .dirty_reasons
+            .iter()
+            .map(|(reason, count)| format!("{} {}", text::count(*count), reason.name()))
+            .collect();
+        let why = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
+        facts.add("left out", format!("{fields} not fitting its column{why}"));
+        let columns = status.dirty_columns.iter();
+        facts.add_all(
+            "dirty",
+            columns.map(|(column, times)| {
+                format!("column {column}, {}", text::counted(*times, ("time", "times")))
+            }),
+        );
     }
     let undelivered = status.undelivered_columns.iter();
     facts.add_all(
@@ -135,6 +157,9 @@ fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
         undelivered
             .map(|(column, times)| format!("column {column}, {}", text::counted(*times, ("time", "times")))),
     );
+    if !status.undelivered_columns.is_empty() {
+        facts.add("", "deliver them with: lakeferry task columns TABLE TASK --add".to_owned());
+    }
     facts.add_all("warning", status.warnings.iter().cloned());
 }
 
@@ -156,7 +181,7 @@ fn json_name(value: &impl serde::Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lakeferry_model::delivery::{Encoding, Field};
+    use lakeferry_model::delivery::{DirtyReason, Encoding, Field};
 
     use super::*;
     use crate::command::task::progress::tests::status;
@@ -182,6 +207,8 @@ mod tests {
     fn what_was_left_out_is_told() {
         let status = TaskStatus {
             dirty_fields: 1,
+            dirty_reasons: [(DirtyReason::Range, 1)].into(),
+            dirty_columns: [("price".to_owned(), 1)].into(),
             undelivered_columns: vec![("colour".into(), 2)],
             warnings: vec!["the prefix has no fixed first segment".into()],
             ..status()
@@ -189,7 +216,12 @@ mod tests {
         let mut facts = Facts::default();
         add_standing(&mut facts, &status, 0);
         let told = facts.to_string();
-        for part in ["1 field whose", "column colour, 2 times", "no fixed first segment"] {
+        for part in [
+            "1 field not fitting its column: 1 range",
+            "column price, 1 time",
+            "column colour, 2 times",
+            "no fixed first segment",
+        ] {
             assert!(told.contains(part), "{told}");
         }
     }

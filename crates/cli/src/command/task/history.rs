@@ -32,6 +32,7 @@ fn kind_name(kind: TaskEventKind) -> &'static str {
         TaskEventKind::Paused => "paused",
         TaskEventKind::Resumed => "resumed",
         TaskEventKind::Settings => "settings",
+        TaskEventKind::Updated => "updated",
         TaskEventKind::Trouble => "trouble",
         TaskEventKind::Recovered => "recovered",
         TaskEventKind::Remarked => "remarked",

@@ -1,5 +1,6 @@
-//! `lakeferry task create|list|describe|watch|set|history|delete`, and what steers a task.
+//! `lakeferry task create|list|describe|watch|set|update|columns|history|delete`, and what steers a task.
 
+mod columns;
 pub mod create;
 mod delete;
 mod describe;
@@ -8,6 +9,7 @@ mod list;
 pub mod progress;
 mod set;
 mod steer;
+mod update;
 mod watch;
 
 use lakeferry_model::{TableName, TaskName};
@@ -22,6 +24,8 @@ pub async fn run(command: TaskCommand) -> Result<(), Failure> {
     match command {
         TaskCommand::Create(args) => create::run(*args).await,
         TaskCommand::List(args) => list::run(args).await,
+        TaskCommand::Update(args) => update::run(*args).await,
+        TaskCommand::Columns(args) => columns::run(args).await,
         TaskCommand::Describe(args) => describe::run(args).await,
         TaskCommand::Watch(args) => watch::run(args).await,
         TaskCommand::DeliverNow(args) => steer::deliver_now(args).await,

@@ -37,6 +37,7 @@ pub fn error_code(error: TaskError) -> Option<&'static str> {
         TaskError::Ok => None,
         TaskError::Unauthorized => Some("UNAUTHORIZED"),
         TaskError::InvalidOssBucket => Some("INVALID_OSS_BUCKET"),
+        TaskError::TooManyDirtyFields => Some("TOO_MANY_DIRTY_FIELDS"),
     }
 }
 
@@ -115,6 +116,11 @@ pub mod tests {
             objects: 0,
             dirty_fields: 0,
             undelivered_columns: Vec::new(),
+            undelivered_kinds: Default::default(),
+            configuration: 1,
+            next_configuration: None,
+            dirty_reasons: Default::default(),
+            dirty_columns: Default::default(),
             last_object_at: None,
             last_object: None,
             next_cut_in_ms: None,
@@ -122,7 +128,6 @@ pub mod tests {
             warnings: Vec::new(),
             is_paused: false,
             lag_s: None,
-            dirty_by_reason: Vec::new(),
             last_error: None,
         }
     }
