@@ -20,6 +20,8 @@ pub mod place;
 pub mod powercut;
 pub mod row;
 pub mod server;
+pub mod session;
+pub mod store_fault;
 pub mod target;
 pub mod trial;
 pub mod writer;
