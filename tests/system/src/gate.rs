@@ -71,7 +71,10 @@ struct Waiting {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").field("root", &self.root).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Gate")
+            .field("root", &self.root)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,7 @@
 
 pub mod failure;
 pub mod files;
+pub mod full_disk;
 pub mod gate;
 pub mod kill;
 pub mod lake;
@@ -18,6 +19,8 @@ pub mod listener;
 pub mod observer;
 pub mod place;
 pub mod powercut;
+pub mod preload;
+pub mod rounds;
 pub mod row;
 pub mod server;
 pub mod session;
