@@ -11,6 +11,8 @@
  * Of the writes that fail every other one first takes half of its bytes, as a real disk does with its last block.
  * Files and folders cannot be made. What needs no room goes on: reads, removals, renames, syncs, holes.
  *
+ * Paths are taken as they are written: one that leads out of the root by "..", or into it by a link, is misjudged.
+ *
  * Environment: FULLDISK_ROOT, absolute and canonical; FULLDISK_FILE. Without them the library does nothing.
  */
 #define _GNU_SOURCE

@@ -43,6 +43,11 @@ impl Lake {
         Self { folder: bucket.join(prefix), bucket }
     }
 
+    /// The bucket's folder.
+    pub fn bucket(&self) -> &Path {
+        &self.bucket
+    }
+
     /// The names of the objects that are there now.
     pub fn names(&self) -> BTreeSet<PathBuf> {
         files_below(&self.folder).into_iter().collect()

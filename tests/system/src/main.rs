@@ -12,7 +12,7 @@ use lakeferry_durable::{Place, Sync};
 use lakeferry_system::failure::Failure;
 use lakeferry_system::server::Faults;
 use lakeferry_system::trial::Setup;
-use lakeferry_system::{gate, kill, place, rounds};
+use lakeferry_system::{gate, kill, place, rounds, soak};
 
 #[derive(Parser)]
 #[command(name = "system", about = "Trials of the program from outside")]
@@ -58,6 +58,17 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         rounds: u32,
         /// What the faults are drawn from
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Write and deliver for a while, with restarts and a bucket that goes away, and show how it went
+    Soak {
+        #[command(flatten)]
+        place: Where,
+        /// For how long
+        #[arg(long, default_value_t = 20)]
+        minutes: u64,
+        /// What the writers' choices are drawn from
         #[arg(long)]
         seed: Option<u64>,
     },
@@ -124,6 +135,12 @@ impl Where {
         let full_disk = Some(self.fulldisk_source.clone());
         Setup { full_disk, keys_per_writer: 1000, object_age_ms: 500, pause, seed, ..self.small("faults") }
     }
+
+    /// A trial that takes minutes: its writers rest, so that everything they did can be compared in memory.
+    fn soaking(&self, seed: u64) -> Setup {
+        let pause = Duration::from_millis(50);
+        Setup { keys_per_writer: 2000, object_age_ms: 2000, pause, seed, ..self.small("soak") }
+    }
 }
 
 #[tokio::main]
@@ -136,6 +153,9 @@ async fn main() -> ExitCode {
         Command::Syncs { place, only } => syncs(&Where { powercut: true, ..place }, &only).await,
         Command::Faults { place, rounds, seed } => {
             rounds::run(&place.failing(seed.unwrap_or_else(rand::random)), rounds).await
+        }
+        Command::Soak { place, minutes, seed } => {
+            soak::run(&place.soaking(seed.unwrap_or_else(rand::random)), minutes).await
         }
         Command::S3 { root, buckets, listen } => gate::serve(&root, &buckets, listen).await,
     };

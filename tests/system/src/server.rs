@@ -128,6 +128,23 @@ impl Keeper {
         }
     }
 
+    /// The address, if the program answers right now.
+    pub fn address_now(&self) -> Option<Arc<str>> {
+        self.up_now().map(|(address, _)| address)
+    }
+
+    /// The number of its life, if the program answers right now.
+    pub fn life_now(&self) -> Option<u32> {
+        self.up_now().map(|(_, life)| life)
+    }
+
+    fn up_now(&self) -> Option<(Arc<str>, u32)> {
+        match &*self.state.borrow() {
+            State::Up(address, life) => Some((Arc::clone(address), *life)),
+            State::Down | State::Gone(_) => None,
+        }
+    }
+
     /// The process's id; none while there is no process that is ready.
     pub fn pid(&self) -> Option<u32> {
         Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)

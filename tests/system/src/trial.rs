@@ -40,7 +40,7 @@ pub const KEY_FILE: &str = "operator-key.toml";
 
 const WRITERS: i64 = 4;
 /// How long any single step of a trial may take, restarts included.
-const STEP_MAX: Duration = Duration::from_secs(60);
+pub const STEP_MAX: Duration = Duration::from_secs(60);
 
 /// What a trial is made of.
 #[derive(Debug, Clone)]
@@ -202,6 +202,11 @@ impl Trial {
         Ok(trial)
     }
 
+    /// The folder of the task's bucket.
+    pub fn bucket(&self) -> &Path {
+        self.lake.bucket()
+    }
+
     /// Stops the writers, and notes that a new run of the task is about to begin.
     ///
     /// # Errors
@@ -343,7 +348,7 @@ pub async fn until_task(
 /// If it does not come to that in time.
 pub async fn until_state(
     keeper: &Keeper,
-    task: &'static str,
+    task: &str,
     what: &str,
     wanted: impl Fn(&TaskState) -> bool,
 ) -> Result<TaskState, Failure> {
