@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use parking_lot::Mutex;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{RwLock, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::failure::{Failure, broken};
@@ -52,6 +53,8 @@ pub struct Gate {
     address: SocketAddr,
     sessions: Sessions,
     state: Arc<Mutex<State>>,
+    /// Shared by requests that the store works on.
+    working: Arc<RwLock<()>>,
 }
 
 #[derive(Default)]
@@ -99,7 +102,7 @@ impl Gate {
         let listener = TcpListener::bind(listen).await.map_err(broken("listen"))?;
         let address = listener.local_addr().map_err(broken("listen"))?;
         let (store, root) = (builder.build(), root.to_owned());
-        let gate = Self { store, root, address, sessions, state: Arc::default() };
+        let gate = Self { store, root, address, sessions, state: Arc::default(), working: Arc::default() };
         let accepting = tokio::spawn(gate.clone().accept(listener));
         Ok((gate, accepting))
     }
@@ -135,6 +138,11 @@ impl Gate {
         self.state.lock().suffering = Some(Suffering::new(fault, seed));
     }
 
+    /// How many requests have met the fault of the moment.
+    pub fn met(&self) -> u64 {
+        self.state.lock().suffering.as_ref().map_or(0, Suffering::met)
+    }
+
     /// Holds all requests.
     pub fn hold_all(&self) {
         self.state.lock().hold("");
@@ -152,8 +160,18 @@ impl Gate {
         state.open();
     }
 
+    /// Moves a bucket's folder away or back, while the store works on no request.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn move_folder(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _alone = self.working.write().await;
+        std::fs::rename(from, to)
+    }
+
     /// Answers as the store does, faults aside.
     pub async fn pass(&self, request: Request<s3s::Body>) -> Response<Body> {
+        let _working = self.working.read().await;
         let bucket = request.uri().path().split('/').nth(1).unwrap_or_default();
         // The store would make it.
         if !bucket.is_empty() && !self.root.join(bucket).is_dir() {

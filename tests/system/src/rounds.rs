@@ -1,9 +1,9 @@
 //! Rounds of faults, while writers and a task run: of the store, the disk, the clock, with SIGKILL among them.
 //!
-//! Each round draws a fault, how long it lasts, whether the server is killed meanwhile, and whether the next round
-//! waits until delivery goes on. The kinds come like cards of a shuffled deck, so that few rounds show all of
-//! them. The seed is printed and brings the rounds back. Half way through, the store hangs once while the server
-//! is asked to end.
+//! Each round draws a fault, how long it lasts (or longer, until requests have met it), whether the server is killed
+//! meanwhile, and whether the next round waits until delivery goes on. The kinds come like cards of a shuffled deck,
+//! so that few rounds show all of them. The seed is printed and brings the rounds back. Half way through, the store
+//! hangs once while the server is asked to end.
 //!
 //! Nobody lends the server a hand: faults end, and everything else is its own matter.
 
@@ -29,6 +29,8 @@ use crate::trial::{Setup, Trial, clear, clock_ahead, until_task};
 const LASTS: std::ops::Range<u64> = 300..2500;
 /// The rest behind a fault that is not waited for, in milliseconds.
 const RESTS: std::ops::Range<u64> = 0..1000;
+/// How many requests at least meet a fault of the store.
+const MET: u64 = 3;
 /// How long it may take until the store holds a request of the server.
 const HELD_WITHIN: Duration = Duration::from_secs(30);
 
@@ -139,6 +141,7 @@ impl Round {
             }
             None => tokio::time::sleep(self.lasts).await,
         }
+        around.until_met(self).await;
         around.heal()?;
         match self.rest {
             Some(rest) => tokio::time::sleep(rest).await,
@@ -158,6 +161,19 @@ impl Surroundings {
             Fault::None => {}
         }
         Ok(())
+    }
+
+    /// Waits until the store's fault was met by somebody: one that nobody met shows nothing.
+    async fn until_met(&self, round: &Round) {
+        let wanted = || match round.fault {
+            Fault::Store(_) => self.gate.met() < MET,
+            Fault::StoreHangs => self.gate.held() == 0,
+            _ => false,
+        };
+        let begun = Instant::now();
+        while wanted() && begun.elapsed() < HELD_WITHIN {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn heal(&self) -> Result<(), Failure> {

@@ -75,11 +75,15 @@ pub async fn run(setup: &Setup, minutes: u64) -> Result<(), Failure> {
     let trial = Trial::begin(&setup).await?;
 
     let keeper = Arc::clone(&trial.keeper);
-    let away = Away { bucket: gate.root().join(AWAY), elsewhere: setup.folder.join("bucket-elsewhere") };
+    let away = Away {
+        gate: gate.clone(),
+        bucket: gate.root().join(AWAY),
+        elsewhere: setup.folder.join("bucket-elsewhere"),
+    };
     let lake = trial.bucket().to_owned();
     let mut soak = Soak { keeper, lake, away, samples: Samples::of(&SAMPLED), begun: Instant::now() };
     let lasted = soak.last(Duration::from_secs(minutes * 60)).await;
-    soak.away.is_to_be(false)?;
+    soak.away.is_to_be(false).await?;
     let csv = setup.folder.with_extension("csv");
     soak.samples.write(&csv)?;
     println!("{}    samples: {}", soak.samples.plot(), csv.display());
@@ -101,7 +105,7 @@ impl Soak {
         let mut runs_asked = 0;
         while self.begun.elapsed() < time {
             let second = self.begun.elapsed().as_secs();
-            self.away.is_to_be(AWAY_S.contains(&(second % STRETCH_S)))?;
+            self.away.is_to_be(AWAY_S.contains(&(second % STRETCH_S))).await?;
             if second / RESTART_S > restarts {
                 restarts += 1;
                 self.restart(restarts).await?;
@@ -226,6 +230,7 @@ fn place_of(row: &Delivered) -> (usize, i64) {
 
 /// A bucket that goes away, with all that is in it, and returns.
 struct Away {
+    gate: Gate,
     bucket: PathBuf,
     elsewhere: PathBuf,
 }
@@ -235,16 +240,14 @@ impl Away {
         self.elsewhere.exists()
     }
 
-    fn is_to_be(&self, away: bool) -> Result<(), Failure> {
-        match (self.is_away(), away) {
-            (false, true) => {
-                fs::rename(&self.bucket, &self.elsewhere).map_err(broken("take the bucket away"))
-            }
-            (true, false) => {
-                fs::rename(&self.elsewhere, &self.bucket).map_err(broken("bring the bucket back"))
-            }
+    async fn is_to_be(&self, away: bool) -> Result<(), Failure> {
+        let (here, elsewhere) = (&self.bucket, &self.elsewhere);
+        let moved = match (self.is_away(), away) {
+            (false, true) => self.gate.move_folder(here, elsewhere).await,
+            (true, false) => self.gate.move_folder(elsewhere, here).await,
             _ => Ok(()),
-        }
+        };
+        moved.map_err(broken("move the bucket"))
     }
 }
 

@@ -34,6 +34,7 @@ pub enum StoreFault {
 pub struct Suffering {
     fault: StoreFault,
     random: SmallRng,
+    met: u64,
 }
 
 /// The connection ends without an answer.
@@ -51,12 +52,19 @@ impl std::error::Error for HungUp {}
 impl Suffering {
     /// Every other request, as drawn from `seed`, meets the fault.
     pub fn new(fault: StoreFault, seed: u64) -> Self {
-        Self { fault, random: SmallRng::seed_from_u64(seed) }
+        Self { fault, random: SmallRng::seed_from_u64(seed), met: 0 }
     }
 
     /// What the next request meets.
     pub fn draw(&mut self) -> Option<StoreFault> {
-        self.random.random_ratio(1, 2).then_some(self.fault)
+        let meets = self.random.random_ratio(1, 2);
+        self.met += u64::from(meets);
+        meets.then_some(self.fault)
+    }
+
+    /// How many requests have met it.
+    pub fn met(&self) -> u64 {
+        self.met
     }
 }
 
