@@ -138,7 +138,7 @@ impl Where {
 
     /// A trial that takes minutes: its writers rest, so that everything they did can be compared in memory.
     fn soaking(&self, seed: u64) -> Setup {
-        let pause = Duration::from_millis(20);
+        let pause = Duration::from_millis(50);
         Setup { keys_per_writer: 2000, object_age_ms: 2000, pause, seed, ..self.small("soak") }
     }
 }
