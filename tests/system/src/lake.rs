@@ -187,3 +187,38 @@ fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Result<impl Fn(usize) -> Opt
     let column = column.ok_or_else(|| format!("no text column `{name}`"))?;
     Ok(|at| (!column.is_null(at)).then(|| column.value(at).to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn check(object: &str, manifest: &str) -> Result<(), Failure> {
+        let bucket = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = bucket.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write(object, "12345");
+        write("other/c", "of another task");
+        write("_lakeferry/manifests/trial-1/run-1/lane-0/1.json", manifest);
+        write("_lakeferry/complete/trial-1/7.json", r#"{"run": 1, "complete_up_to_micros": 7}"#);
+        write("_lakeferry/complete/trial-1/8.json", r#"{"run": 2, "complete_up_to_micros": 8}"#);
+        let lake = Lake::new(bucket.path().to_owned(), "data");
+        assert_eq!((lake.complete_up_to("trial"), lake.complete_up_to("other")), (Some((2, 8)), None));
+        lake.until_named(Instant::now()).await
+    }
+
+    #[tokio::test]
+    async fn an_object_that_no_manifest_names_is_found_and_one_that_is_missing_too() {
+        let manifest = r#"{"objects": [{"name": "data/a", "bytes": 5}]}"#;
+        assert_eq!(check("data/a", manifest).await, Ok(()));
+        for (object, manifest) in [
+            ("data/b", r#"{"objects": []}"#),
+            ("other/a", manifest),
+            ("data/a", r#"{"objects": [{"name": "data/a", "bytes": 6}]}"#),
+        ] {
+            assert!(matches!(check(object, manifest).await, Err(Failure::Lost(_))), "{object}");
+        }
+    }
+}
