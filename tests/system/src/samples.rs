@@ -58,24 +58,27 @@ impl Samples {
             let values: Vec<_> = self.rows.iter().map(|row| row.values.get(at).copied().flatten()).collect();
             let (low, high) = (values.iter().flatten().min(), values.iter().flatten().max());
             let (low, high) = (low.copied().unwrap_or_default(), high.copied().unwrap_or_default());
-            format!("    {name:<widest$}  {:<WIDTH$}  {low} to {high}\n", course(&values, low, high))
+            format!("    {name:<widest$}  {:<WIDTH$}  {low} to {high}\n", self.course(at, low, high))
         };
         self.names.iter().enumerate().map(line).collect()
     }
-}
 
-/// A block for each stretch of time, as high as its greatest value; a space where there is none.
-fn course(values: &[Option<u64>], low: u64, high: u64) -> String {
-    let columns = WIDTH.min(values.len());
-    let stretch =
-        |column: usize| &values[column * values.len() / columns..(column + 1) * values.len() / columns];
-    let block = |column| {
-        let Some(greatest) = stretch(column).iter().flatten().max() else { return ' ' };
+    /// A block for each stretch of time, as high as its greatest value; a space where nothing was measured.
+    fn course(&self, quantity: usize, low: u64, high: u64) -> String {
+        let end = self.rows.last().map_or(0, |row| row.at.as_millis()) + 1;
+        let mut greatest = vec![None; WIDTH.min(self.rows.len())];
+        for row in &self.rows {
+            let column = row.at.as_millis() * greatest.len() as u128 / end;
+            let column = &mut greatest[usize::try_from(column).unwrap_or_default()];
+            *column = (*column).max(row.values.get(quantity).copied().flatten());
+        }
         let steps = BLOCKS.len() as u64 - 1;
-        let step = ((greatest - low) * steps).checked_div(high - low).unwrap_or_default();
-        BLOCKS[usize::try_from(step).unwrap_or_default()]
-    };
-    (0..columns).map(block).collect()
+        let block = |value: u64| {
+            let step = ((value - low) * steps).checked_div(high - low).unwrap_or_default();
+            BLOCKS[usize::try_from(step).unwrap_or_default()]
+        };
+        greatest.into_iter().map(|value| value.map_or(' ', block)).collect()
+    }
 }
 
 #[cfg(test)]
