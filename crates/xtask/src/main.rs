@@ -2,9 +2,11 @@
 //!
 //! - `check`: formatting, lints, house rules. What the gate looks at before it builds anything long.
 //! - `test`: house rules, the workspace's own tests, then the program itself under the official SDKs, under
-//!   readers of the lake, under mutated requests, under SIGKILL and under power cuts. Ends with `N passed, N failed, N skipped`.
+//!   readers of the lake, under mutated requests, under SIGKILL, faults and power cuts. Ends with `N passed, N failed, N skipped`.
 //! - `bench`: ratios against the bare parts, in a release build.
 //! - `kill`, `powercut`: these two alone, longer, with a seed that brings a failure back.
+//! - `faults`: a store, a disk and a clock that fail, with kills among them.
+//! - `soak`: twenty minutes of writing and delivering on a release build, with restarts; draws how it went.
 //! - `fuzz`: decoders, or a running server, under random and mutated bytes, as long as asked for.
 //!
 //! A test that needs a language prepares what it needs below `tests/` in the target directory. Nothing is
@@ -76,6 +78,24 @@ enum Command {
         #[command(flatten)]
         seed: Seed,
     },
+    /// Have the object store, the disk and the clock fail, with kills among them, and compare table and lake with
+    /// what was answered
+    Faults {
+        /// How many faults
+        #[arg(long, default_value_t = 200)]
+        rounds: u32,
+        #[command(flatten)]
+        seed: Seed,
+    },
+    /// Write and deliver for a while, with a restart each minute and a bucket that goes away; then compare table
+    /// and lake, and draw lag, memory and open files
+    Soak {
+        /// For how long
+        #[arg(long, default_value_t = 20)]
+        minutes: u64,
+        #[command(flatten)]
+        seed: Seed,
+    },
     /// Give decoders, or a running server, random and mutated bytes
     Fuzz {
         /// The decoder, or `server` [default: every decoder]
@@ -123,6 +143,8 @@ fn main() -> ExitCode {
         }
         Command::Fuzz { target, cases, first, seed } => fuzz::fuzz(target, cases, seed.or_random(), first),
         Command::Kill { rounds, seed } => crash::kill(rounds, seed.or_random()),
+        Command::Faults { rounds, seed } => crash::faults(rounds, seed.or_random()),
+        Command::Soak { minutes, seed } => crash::soak(minutes, seed.or_random()),
         Command::Powercut { rounds, seed } => crash::powercut(rounds, seed.or_random()),
     };
     suite::run(suites)

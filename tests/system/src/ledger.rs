@@ -55,6 +55,23 @@ pub struct Report {
     pub rows: usize,
 }
 
+impl Report {
+    /// Says it.
+    ///
+    /// # Errors
+    /// If there was nothing to compare.
+    pub fn tell(&self) -> Result<(), Failure> {
+        println!(
+            "    {} changes answered, {} unknown, {} rows of the lake, {} of the table: all as it should be",
+            self.answered, self.unknown, self.delivered, self.rows
+        );
+        if self.answered == 0 || self.delivered == 0 {
+            return Err(Failure::Broken("nothing was written or delivered".to_owned()));
+        }
+        Ok(())
+    }
+}
+
 impl Ledger {
     /// Notes a change and how it ended. Changes of one key must be noted in their order.
     pub fn note(&mut self, key: Key, change: Change, outcome: Outcome) {

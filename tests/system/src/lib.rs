@@ -10,6 +10,7 @@
 
 pub mod failure;
 pub mod files;
+pub mod full_disk;
 pub mod gate;
 pub mod kill;
 pub mod lake;
@@ -18,8 +19,14 @@ pub mod listener;
 pub mod observer;
 pub mod place;
 pub mod powercut;
+pub mod preload;
+pub mod rounds;
 pub mod row;
+pub mod samples;
 pub mod server;
+pub mod session;
+pub mod soak;
+pub mod store_fault;
 pub mod target;
 pub mod trial;
 pub mod writer;

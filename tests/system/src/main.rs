@@ -5,13 +5,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use lakeferry_durable::{Place, Sync};
 use lakeferry_system::failure::Failure;
 use lakeferry_system::server::Faults;
 use lakeferry_system::trial::Setup;
-use lakeferry_system::{gate, kill, place};
+use lakeferry_system::{gate, kill, place, rounds, soak};
 
 #[derive(Parser)]
 #[command(name = "system", about = "Trials of the program from outside")]
@@ -49,6 +50,28 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
     },
+    /// Have store, disk and clock fail, and kill the server meanwhile
+    Faults {
+        #[command(flatten)]
+        place: Where,
+        /// How often
+        #[arg(long, default_value_t = 200)]
+        rounds: u32,
+        /// What the faults are drawn from
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Write and deliver for a while, with restarts and a bucket that goes away, and show how it went
+    Soak {
+        #[command(flatten)]
+        place: Where,
+        /// For how long
+        #[arg(long, default_value_t = 20)]
+        minutes: u64,
+        /// What the writers' choices are drawn from
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Serve an S3 endpoint that can be held
     S3 {
         /// The folder whose folders are the buckets
@@ -74,6 +97,9 @@ struct Where {
     /// The source of the power cut library
     #[arg(long, env = "LAKEFERRY_POWERCUT_SOURCE")]
     powercut_source: PathBuf,
+    /// The source of the full disk library
+    #[arg(long, env = "LAKEFERRY_FULLDISK_SOURCE")]
+    fulldisk_source: PathBuf,
     /// Throw away what is not synced at each kill
     #[arg(long)]
     powercut: bool,
@@ -86,9 +112,13 @@ impl Where {
             program: self.program.clone(),
             folder: self.folder.join(name),
             powercut: self.powercut.then(|| self.powercut_source.clone()),
+            full_disk: None,
             faults: Faults::default(),
+            store: None,
+            beside: Vec::new(),
             keys_per_writer: 200,
             object_age_ms: 200,
+            pause: Duration::ZERO,
             seed: 0,
         }
     }
@@ -97,6 +127,19 @@ impl Where {
     fn long(&self, seed: u64) -> Setup {
         let name = if self.powercut { "powercut" } else { "kill" };
         Setup { keys_per_writer: 1000, object_age_ms: 1000, seed, ..self.small(name) }
+    }
+
+    /// A long trial, for faults of what is around the server.
+    fn failing(&self, seed: u64) -> Setup {
+        let pause = Duration::from_millis(10);
+        let full_disk = Some(self.fulldisk_source.clone());
+        Setup { full_disk, keys_per_writer: 1000, object_age_ms: 500, pause, seed, ..self.small("faults") }
+    }
+
+    /// A trial that takes minutes: its writers rest, so that everything they did can be compared in memory.
+    fn soaking(&self, seed: u64) -> Setup {
+        let pause = Duration::from_millis(50);
+        Setup { keys_per_writer: 2000, object_age_ms: 2000, pause, seed, ..self.small("soak") }
     }
 }
 
@@ -108,6 +151,12 @@ async fn main() -> ExitCode {
         }
         Command::Places { place, only } => places(&place, &only).await,
         Command::Syncs { place, only } => syncs(&Where { powercut: true, ..place }, &only).await,
+        Command::Faults { place, rounds, seed } => {
+            rounds::run(&place.failing(seed.unwrap_or_else(rand::random)), rounds).await
+        }
+        Command::Soak { place, minutes, seed } => {
+            soak::run(&place.soaking(seed.unwrap_or_else(rand::random)), minutes).await
+        }
         Command::S3 { root, buckets, listen } => gate::serve(&root, &buckets, listen).await,
     };
     match done {

@@ -1,6 +1,7 @@
 //! Watches a task while it is killed: what it shows must not go back, and what it has shown must stay true.
 //!
-//! When a sync point is shown, everything committed before it is in the lake. So an object that is listed
+//! When a sync point is shown, by the task's state or by a "complete up to" mark in the bucket, everything
+//! committed before it is in the lake. So an object that is listed
 //! only later, or vanishes and comes again, holds nothing that was committed before that sync point.
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,6 +20,8 @@ use crate::writer::{DEV_KEY, TABLE};
 #[derive(Debug, Default)]
 pub struct Seen {
     last: Option<TaskState>,
+    /// The newest mark.
+    marked: Shown,
     /// Per object that is listed, the highest sync point that was shown while it was not, with its run.
     shown_before: HashMap<PathBuf, Shown>,
 }
@@ -47,10 +50,11 @@ impl Seen {
             let target = Target::at(&address, DEV_KEY)?;
             // In this order: what is listed after the sync point was shown includes all it speaks of.
             if let Ok(state) = target.task(TABLE, task).await {
+                let marked = lake.complete_up_to(task);
                 let names = lake.names();
                 // While a power cut rebuilds the lake, nobody serves it.
                 if keeper.is_in(life) {
-                    seen.note(state, names)?;
+                    seen.note(state, marked, names)?;
                 }
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -58,7 +62,12 @@ impl Seen {
         Ok(seen)
     }
 
-    fn note(&mut self, state: TaskState, names: BTreeSet<PathBuf>) -> Result<(), Failure> {
+    fn note(
+        &mut self,
+        state: TaskState,
+        marked: Option<(i64, i64)>,
+        names: BTreeSet<PathBuf>,
+    ) -> Result<(), Failure> {
         if let Some(last) = self.last.as_ref().filter(|last| last.run == state.run) {
             if state.sync_point < last.sync_point {
                 let (from, to) = (last.sync_point, state.sync_point);
@@ -74,6 +83,9 @@ impl Seen {
             self.shown_before.entry(name).or_insert(before);
         }
         self.last = Some(state);
+        if let Some((run, sync_point)) = marked {
+            self.marked = Shown { run, sync_point };
+        }
         Ok(())
     }
 
@@ -98,8 +110,13 @@ impl Seen {
     }
 
     fn shown(&self) -> Shown {
-        let shown = |state: &TaskState| Shown { run: state.run, sync_point: state.sync_point };
-        self.last.as_ref().map(shown).unwrap_or_default()
+        let Some(Shown { run, sync_point }) =
+            self.last.as_ref().map(|state| Shown { run: state.run, sync_point: state.sync_point })
+        else {
+            return self.marked;
+        };
+        let marked = if self.marked.run == run { self.marked.sync_point } else { 0 };
+        Shown { run, sync_point: sync_point.max(marked) }
     }
 }
 

@@ -9,7 +9,7 @@ use rand::random;
 
 use crate::failure::{Failure, broken};
 use crate::server::{Faults, Keeper};
-use crate::target::{Target, chain};
+use crate::target::{Plan, Target, chain};
 use crate::trial::{KEY_FILE, Setup, TASK, Trial, clear, until_done, until_task};
 use crate::writer::TABLE;
 
@@ -109,8 +109,8 @@ async fn second_run(trial: &mut Trial) -> Result<(), Failure> {
 /// A task beside the trial's own is made, deleted, and made again under its name.
 async fn second_task(keeper: &Keeper, setup: &Setup) -> Result<(), Failure> {
     const OTHER: &str = "other";
-    let age = setup.object_age_ms;
-    let make = |target: Target| async move { target.make_task(TABLE, OTHER, "other/$yyyy", age).await };
+    let other = Plan::whole(OTHER, "other/$yyyy", setup.object_age_ms);
+    let make = |target: Target| async move { target.make_task(TABLE, &other).await };
     until_done(keeper, "make a second task", make).await?;
     until_done(keeper, "delete it", |target| async move { target.delete_task(TABLE, OTHER).await }).await?;
     died(keeper, setup.faults.life, Place::TaskDeleted).await?;

@@ -6,9 +6,9 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::failure::{Failure, broken};
+use crate::preload;
 
 /// A data directory whose power can be cut.
 #[derive(Debug)]
@@ -27,16 +27,7 @@ impl PowerCut {
     /// If the library does not build, or the shadow cannot be made.
     pub fn new(source: &Path, folder: &Path, data: &Path, journaled: &[&str]) -> Result<Self, Failure> {
         let library = folder.join("powercut.so");
-        let built = Command::new("cc")
-            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
-            .args([&library, source])
-            .arg("-ldl")
-            .output()
-            .map_err(broken("run `cc`"))?;
-        if !built.status.success() {
-            let said = String::from_utf8_lossy(&built.stderr);
-            return Err(Failure::Broken(format!("`cc` does not build the power cut library:\n{said}")));
-        }
+        preload::build(source, &library)?;
         let data = data.canonicalize().map_err(broken("find the data directory"))?;
         let shadow = folder.join("shadow");
         let journaled = journaled.iter().map(|name| data.join(name)).collect();

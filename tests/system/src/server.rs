@@ -1,26 +1,32 @@
 //! The program under trial: started, killed, and started again on what is left.
 //!
-//! A [`Keeper`] owns the process in a task of its own. When the process ends, whether we killed it or it
-//! killed itself at a named place, the keeper cuts the power if the trial asks for that, and starts the next
+//! A [`Keeper`] owns the process in a task of its own. When the process ends, whether we killed it, stopped it or
+//! it killed itself at a named place, the keeper cuts the power if the trial asks for that, and starts the next
 //! one. Whoever calls the server asks the keeper for the address of the moment.
 
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::failure::{Failure, broken};
+use crate::full_disk::FullDisk;
 use crate::powercut::PowerCut;
 
 /// How long the program may take until it says that it is ready.
 const START_MAX: Duration = Duration::from_secs(30);
+/// How long it may take to end when it is asked to: what it promises.
+const STOP_MAX: Duration = Duration::from_secs(12);
+/// The pause before a start that may fail is tried again.
+const START_AGAIN: Duration = Duration::from_millis(200);
 
 /// How the program is run.
 #[derive(Debug)]
@@ -37,6 +43,10 @@ pub struct Program {
     pub cut: Option<PowerCut>,
     /// What one of its lives is to suffer.
     pub faults: Faults,
+    /// What the environment of all lives says.
+    pub environment: Vec<(&'static str, String)>,
+    /// While this disk is full, it may fail to start, and is started again.
+    pub disk: FullDisk,
     /// A file of the data directory, and where a copy goes at each end: what people could see before the cut.
     pub witness: Option<(PathBuf, PathBuf)>,
 }
@@ -65,27 +75,79 @@ pub enum State {
 #[derive(Debug)]
 pub struct Keeper {
     state: watch::Receiver<State>,
-    kill: mpsc::Sender<()>,
+    end: mpsc::Sender<End>,
+    pid: Arc<AtomicU32>,
     task: JoinHandle<()>,
+}
+
+/// How the process is ended.
+enum End {
+    /// SIGKILL.
+    Kill,
+    /// SIGTERM; how long it took is told.
+    Stop(oneshot::Sender<Duration>),
 }
 
 impl Keeper {
     /// Starts the program and keeps it running from then on.
     pub fn new(program: Program) -> Self {
         let (tell, state) = watch::channel(State::Down);
-        let (kill, killed) = mpsc::channel(1);
+        let (end, ended) = mpsc::channel(1);
+        let pid = Arc::<AtomicU32>::default();
+        let told = Arc::clone(&pid);
         let task = tokio::spawn(async move {
-            if let Err(failure) = keep(program, &tell, killed).await {
+            if let Err(failure) = keep(program, &tell, ended, &told).await {
                 tell.send_replace(State::Gone(failure));
             }
         });
-        Self { state, kill, task }
+        Self { state, end, pid, task }
     }
 
     /// Ends the process by SIGKILL, now.
     pub async fn kill(&self) {
         // A program that is gone is dead enough.
-        _ = self.kill.send(()).await;
+        _ = self.end.send(End::Kill).await;
+    }
+
+    /// Ends the process by SIGTERM, and says how long it took.
+    ///
+    /// # Errors
+    /// If it does not end within the 12 seconds that it promises, or cannot be started again.
+    pub async fn stop(&self) -> Result<Duration, Failure> {
+        let (tell, told) = oneshot::channel();
+        // If nobody keeps it any more, nobody answers either.
+        _ = self.end.send(End::Stop(tell)).await;
+        match told.await {
+            Ok(took) => Ok(took),
+            Err(_) => {
+                match self.state.clone().wait_for(|state| matches!(state, State::Gone(_))).await.as_deref() {
+                    Ok(State::Gone(failure)) => Err(failure.clone()),
+                    _ => Err(Failure::Broken("nobody keeps the server any more".to_owned())),
+                }
+            }
+        }
+    }
+
+    /// The address, if the program answers right now.
+    pub fn address_now(&self) -> Option<Arc<str>> {
+        self.up_now().map(|(address, _)| address)
+    }
+
+    /// The number of its life, if the program answers right now.
+    pub fn life_now(&self) -> Option<u32> {
+        self.up_now().map(|(_, life)| life)
+    }
+
+    fn up_now(&self) -> Option<(Arc<str>, u32)> {
+        match &*self.state.borrow() {
+            State::Up(address, life) => Some((Arc::clone(address), *life)),
+            State::Down | State::Gone(_) => None,
+        }
+    }
+
+    /// The process's id; none while there is no process that is ready.
+    pub fn pid(&self) -> Option<u32> {
+        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 
     /// The address, once the program answers.
@@ -132,21 +194,25 @@ impl Drop for Keeper {
 async fn keep(
     program: Program,
     tell: &watch::Sender<State>,
-    mut kill: mpsc::Receiver<()>,
+    mut end: mpsc::Receiver<End>,
+    pid: &AtomicU32,
 ) -> Result<(), Failure> {
     let program = Arc::new(program);
     for life in 1.. {
         let mut child = start(&program, life)?;
         match ready(&mut child).await {
             Ready::At(address) => {
+                pid.store(child.id().unwrap_or_default(), Ordering::Relaxed);
                 tell.send_replace(State::Up(address, life));
                 tokio::select! {
                     _ = child.wait() => {}
-                    _ = kill.recv() => child.kill().await.map_err(broken("kill the server"))?,
+                    Some(how) = end.recv() => how.carry_out(&mut child).await?,
                 }
+                pid.store(0, Ordering::Relaxed);
             }
             // The place to die at may lie in the start.
             Ready::Ended if life == program.faults.life => {}
+            Ready::Ended if program.disk.is_full() => tokio::time::sleep(START_AGAIN).await,
             Ready::Ended | Ready::Silent => return Err(does_not_start(&program)),
         }
         tell.send_replace(State::Down);
@@ -154,6 +220,33 @@ async fn keep(
         tokio::task::spawn_blocking(move || program.end()).await.map_err(broken("end a life"))??;
     }
     Ok(())
+}
+
+impl End {
+    async fn carry_out(self, child: &mut Child) -> Result<(), Failure> {
+        let Self::Stop(tell) = self else {
+            return child.kill().await.map_err(broken("kill the server"));
+        };
+        let begun = Instant::now();
+        terminate(child);
+        match timeout(STOP_MAX, child.wait()).await {
+            Ok(ended) => drop(ended.map_err(broken("wait for the server's end"))?),
+            Err(_) => {
+                return Err(Failure::Lost(format!("SIGTERM has not ended the server within {STOP_MAX:?}")));
+            }
+        }
+        // Whoever asked may have gone.
+        _ = tell.send(begun.elapsed());
+        Ok(())
+    }
+}
+
+#[expect(unsafe_code, reason = "std sends no signal but SIGKILL")]
+fn terminate(child: &Child) {
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+        // SAFETY: it touches no memory, and the child is not waited for yet, so that its id is still its own.
+        unsafe { libc::kill(pid, libc::SIGTERM) };
+    }
 }
 
 impl Program {
@@ -175,6 +268,7 @@ fn start(program: &Program, life: u32) -> Result<Child, Failure> {
     command.arg("serve").args(&program.arguments).arg("--data").arg(&program.data);
     command.args(["--listen", "127.0.0.1:0"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+    command.envs(program.environment.iter().cloned());
     if life == program.faults.life {
         command.envs(program.faults.environment.iter().cloned());
     }

@@ -12,14 +12,19 @@ use lakeferry_model::{IndexKind, KeyKind, KeyValue, ValueKind};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::gate::Gate;
 use crate::ledger::Outcome;
 use crate::row::{Change, Key, Row, SPLIT_POINTS, text};
+use crate::session::KEY;
 
 /// The indexes of a trial's table, each with its key: of both kinds, by the number of the last write.
 pub const INDEXES: [(&str, IndexKind, [&str; 3]); 2] = [
     ("rows_by_write", IndexKind::Global, ["write", "place", "item"]),
     ("rows_in_place", IndexKind::Local, ["place", "write", "item"]),
 ];
+
+/// The bucket of a trial's own task.
+pub const LAKE: &str = "lake";
 
 /// The instance that trials use.
 pub const INSTANCE: &str = "trial";
@@ -28,6 +33,28 @@ pub const INSTANCE: &str = "trial";
 #[derive(Debug, Clone)]
 pub struct Target {
     client: Client,
+}
+
+/// A task to be made, with the columns of a trial.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Its name.
+    pub name: &'static str,
+    /// BASE, INC or BASE_INC.
+    pub mode: &'static str,
+    /// Where it delivers.
+    pub bucket: &'static str,
+    /// The prefix of its objects.
+    pub prefix: &'static str,
+    /// Its object age, in milliseconds.
+    pub age_ms: u64,
+}
+
+impl Plan {
+    /// A BASE_INC task into the bucket [`LAKE`].
+    pub fn whole(name: &'static str, prefix: &'static str, age_ms: u64) -> Self {
+        Self { name, mode: "BASE_INC", bucket: LAKE, prefix, age_ms }
+    }
 }
 
 /// What a task says of itself.
@@ -172,20 +199,39 @@ impl Target {
             .unwrap_or_default())
     }
 
-    /// Makes a BASE_INC task into the bucket `lake`, if it is not there yet.
+    /// Adds a bucket of the gate, if it is not there yet: with a key that is good for assuming a role alone, whose
+    /// sessions are short.
     ///
     /// # Errors
     /// What the call says.
-    pub async fn make_task(&self, table: &str, task: &str, prefix: &str, age_ms: u64) -> Result<(), Error> {
+    pub async fn add_bucket(&self, bucket: &str, gate: &Gate) -> Result<(), Error> {
+        let entry = json!({
+            "name": bucket,
+            "url": format!("s3://{bucket}"),
+            "endpoint": gate.url(),
+            "region": "us-east-1",
+            "access_key_id": KEY.0,
+            "access_key_secret": KEY.1,
+            "assume_role": "arn:aws:iam::1:role/trial",
+            "sts_endpoint": format!("{}/-gate/sts", gate.url()),
+        });
+        exists_is_fine(self.client.json(Method::POST, "buckets", Some(&entry)).await.map(drop))
+    }
+
+    /// Makes a task, if it is not there yet.
+    ///
+    /// # Errors
+    /// What the call says.
+    pub async fn make_task(&self, table: &str, plan: &Plan) -> Result<(), Error> {
         let field = |name: &str, kind: &str| json!({"source": name, "target": name, "kind": kind});
         let spec = json!({
-            "name": task,
-            "mode": "BASE_INC",
+            "name": plan.name,
+            "mode": plan.mode,
             "destination": {
-                "bucket": "lake",
+                "bucket": plan.bucket,
                 "endpoint": "local",
                 "role": "role",
-                "prefix": prefix,
+                "prefix": plan.prefix,
                 "event_time": null,
                 "suffix": ".parquet",
             },
@@ -199,7 +245,7 @@ impl Target {
                 field("$commit_time", "INT64"),
                 field("$sequence", "INT64"),
             ]},
-            "tuning": {"object_age_ms_max": age_ms},
+            "tuning": {"object_age_ms_max": plan.age_ms},
         });
         let path = format!("instances/{INSTANCE}/tables/{table}/tasks");
         exists_is_fine(self.client.json(Method::POST, &path, Some(&spec)).await.map(drop))

@@ -3,7 +3,8 @@
 //! 1. [`Trial::begin`] starts the server, makes the table with its indexes, puts rows, and makes a tunnel and the
 //!    task.
 //! 2. Whoever runs the trial lets writers run and has the server die as it likes.
-//! 3. [`Trial::end`] stops the writers, waits until everything is delivered, and compares.
+//! 3. [`Trial::end`] stops the writers, waits until everything is delivered, and compares. By then there must be no
+//!    object that a manifest does not name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,14 +17,16 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::failure::{Failure, broken};
-use crate::lake::Lake;
+use crate::full_disk::FullDisk;
+use crate::gate::Gate;
+use crate::lake::{Lake, Object};
 use crate::ledger::{Ledger, Report};
 use crate::listener::Listener;
 use crate::observer::Seen;
 use crate::powercut::PowerCut;
-use crate::row::{Key, Row};
+use crate::row::{Delivered, Key, Row};
 use crate::server::{Faults, Keeper, Program};
-use crate::target::{INDEXES, Target, TaskState, chain};
+use crate::target::{INDEXES, LAKE, Plan, Target, TaskState, chain};
 use crate::writer::{DEV_KEY, TABLE, Writer};
 
 /// The task's name.
@@ -37,7 +40,7 @@ pub const KEY_FILE: &str = "operator-key.toml";
 
 const WRITERS: i64 = 4;
 /// How long any single step of a trial may take, restarts included.
-const STEP_MAX: Duration = Duration::from_secs(60);
+pub const STEP_MAX: Duration = Duration::from_secs(60);
 
 /// What a trial is made of.
 #[derive(Debug, Clone)]
@@ -48,12 +51,20 @@ pub struct Setup {
     pub folder: PathBuf,
     /// The source of the power cut library, if the power is to be cut at each end.
     pub powercut: Option<PathBuf>,
+    /// The source of the full disk library, if the disk is to be full at times.
+    pub full_disk: Option<PathBuf>,
     /// What one of the server's lives is to suffer.
     pub faults: Faults,
+    /// A store, and the bucket of it that the trial adds. The task's own bucket is a local one unless it is this.
+    pub store: Option<(Gate, &'static str)>,
+    /// Tasks to be made beside the trial's own.
+    pub beside: Vec<Plan>,
     /// Rows that each writer puts before the task is made.
     pub keys_per_writer: i64,
     /// The task's object age, in milliseconds.
     pub object_age_ms: u64,
+    /// How long a writer rests behind each batch.
+    pub pause: Duration,
     /// What the writers' choices are drawn from.
     pub seed: u64,
 }
@@ -72,6 +83,19 @@ pub struct Trial {
     listener: Listener,
 }
 
+/// A trial that has ended well.
+#[derive(Debug)]
+pub struct Ended {
+    /// What was compared.
+    pub report: Report,
+    /// The time of the table's last commit, in microseconds since the epoch.
+    pub written: i64,
+    /// The table.
+    pub table: BTreeMap<Key, Row>,
+    /// What the task's last run delivered.
+    pub rows: Vec<Delivered>,
+}
+
 impl Setup {
     /// Starts a server of this setup in a fresh folder, and says where its data lies.
     ///
@@ -88,6 +112,13 @@ impl Setup {
         let engine = "home/data/engine";
         let power = |source: &PathBuf| PowerCut::new(source, &self.folder, &disk, &[engine]);
         let data = disk.join("home/data");
+        let full_disk = FullDisk::of(&self.folder);
+        let mut environment = match &self.full_disk {
+            Some(source) => full_disk.environment(source, &self.folder, &disk)?,
+            None => Vec::new(),
+        };
+        let ahead = clock_ahead(&self.folder);
+        environment.push(("LAKEFERRY_CLOCK_AHEAD", ahead.display().to_string()));
         let program = Program {
             path: self.program.clone(),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
@@ -95,10 +126,25 @@ impl Setup {
             log: self.folder.join("server.log"),
             cut: self.powercut.as_ref().map(power).transpose()?,
             faults: self.faults.clone(),
+            environment,
+            disk: full_disk,
             witness: Some((data.join(KEY_FILE), self.folder.join(KEY_FILE))),
         };
         Ok((Keeper::new(program), data))
     }
+
+    /// The bucket of the task, when the data directory is `data`.
+    fn bucket(&self, data: &Path) -> PathBuf {
+        match &self.store {
+            Some((gate, LAKE)) => gate.root().join(LAKE),
+            _ => data.join("lake").join(LAKE),
+        }
+    }
+}
+
+/// The file that says by how many seconds the clock of the trial in this folder is ahead.
+pub fn clock_ahead(folder: &Path) -> PathBuf {
+    folder.join("clock-ahead")
 }
 
 impl Trial {
@@ -112,7 +158,9 @@ impl Trial {
         until_done(&keeper, "make the table", |target| async move { target.make_table(TABLE).await }).await?;
 
         let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let writer = |number| Writer::new(number, setup.keys_per_writer, Arc::clone(&ledger), setup.seed);
+        let writer = |number| {
+            Writer::new(number, setup.keys_per_writer, Arc::clone(&ledger), setup.seed).resting(setup.pause)
+        };
         let mut writers: Vec<_> = (0..WRITERS).map(writer).collect();
         for writer in &mut writers {
             writer.put_all(&keeper).await?;
@@ -125,14 +173,18 @@ impl Trial {
         })
         .await?;
         let listener = Listener::start(Arc::clone(&keeper), tunnel);
+        if let Some((gate, bucket)) = &setup.store {
+            let add = |target: Target| async move { target.add_bucket(bucket, gate).await };
+            until_done(&keeper, "add the bucket", add).await?;
+        }
         ledger.lock().note_task();
-        let (prefix, age) = ("data/$yyyy/$MM/$dd/$HH/$mm", setup.object_age_ms);
-        until_done(&keeper, "make the task", |target| async move {
-            target.make_task(TABLE, TASK, prefix, age).await
-        })
-        .await?;
+        let task = Plan::whole(TASK, "data/$yyyy/$MM/$dd/$HH/$mm", setup.object_age_ms);
+        for plan in std::iter::once(&task).chain(&setup.beside) {
+            let make = |target: Target| async move { target.make_task(TABLE, plan).await };
+            until_done(&keeper, "make a task", make).await?;
+        }
 
-        let lake = Arc::new(Lake::new(data.join("lake/lake/data")));
+        let lake = Arc::new(Lake::new(setup.bucket(&data), "data"));
         let (stop_writers, stop_observer) = (Arc::default(), Arc::default());
         let watched = Seen::watch(TASK, Arc::clone(&lake), Arc::clone(&keeper), Arc::clone(&stop_observer));
         let observer = tokio::spawn(watched);
@@ -148,6 +200,11 @@ impl Trial {
         };
         trial.resume(writers);
         Ok(trial)
+    }
+
+    /// The folder of the task's bucket.
+    pub fn bucket(&self) -> &Path {
+        self.lake.bucket()
     }
 
     /// Stops the writers, and notes that a new run of the task is about to begin.
@@ -177,7 +234,7 @@ impl Trial {
     ///
     /// # Errors
     /// What was lost, or why nothing can be said.
-    pub async fn end(self) -> Result<Report, Failure> {
+    pub async fn end(self) -> Result<Ended, Failure> {
         self.stop_writers.store(true, Ordering::Relaxed);
         for writer in self.writers {
             writer.await.map_err(broken("run a writer"))??;
@@ -189,6 +246,7 @@ impl Trial {
             state.phase == "INCR" && state.sync_point > written
         })
         .await?;
+        self.lake.until_named(Instant::now() + STEP_MAX).await?;
         self.stop_observer.store(true, Ordering::Relaxed);
         let seen = self.observer.await.map_err(broken("watch the task"))?;
 
@@ -196,16 +254,21 @@ impl Trial {
             until_done(&self.keeper, "read the table", |target| async move { target.read(TABLE).await });
         let table = table.await?;
         let objects = self.lake.read()?;
-        let run = state.run.to_string();
-        let of_run = objects.iter().filter(|object| object.metadata.get("lakeferry.run") == Some(&run));
-        let rows: Vec<_> = of_run.flat_map(|object| object.rows.iter().cloned()).collect();
+        let rows = rows_of_run(&objects, state.run);
         // What is lost comes first: a sync point that lies is the lesser matter.
         let report = self.ledger.lock().compare(rows.clone(), &table)?;
         seen?.check(&objects)?;
         indexes_tell(&self.keeper, &table).await?;
         self.listener.end(&table, &rows, Instant::now() + STEP_MAX).await?;
-        Ok(report)
+        Ok(Ended { report, written, table, rows })
     }
+}
+
+/// The rows of those objects that belong to a run.
+pub fn rows_of_run(objects: &[Object], run: i64) -> Vec<Delivered> {
+    let run = run.to_string();
+    let of_run = objects.iter().filter(|object| object.metadata.get("lakeferry.run") == Some(&run));
+    of_run.flat_map(|object| object.rows.iter().cloned()).collect()
 }
 
 /// Checks that each index holds the table's rows and no others; a global one may come a little later.
@@ -237,11 +300,9 @@ async fn indexes_tell(keeper: &Keeper, table: &BTreeMap<Key, Row>) -> Result<(),
 /// lost its identity in the second life, say, would have everything delivered again, and hide what is lost.
 async fn early_life(keeper: &Keeper, setup: &Setup) -> Result<(), Failure> {
     const EARLY: &str = "early";
-    let age = setup.object_age_ms;
-    until_done(keeper, "make an early task", |target| async move {
-        target.make_task(TABLE, EARLY, EARLY, age).await
-    })
-    .await?;
+    let early = Plan::whole(EARLY, EARLY, setup.object_age_ms);
+    let make = |target: Target| async move { target.make_task(TABLE, &early).await };
+    until_done(keeper, "make an early task", make).await?;
     until_state(keeper, EARLY, "its full phase ends", |state| state.phase == "INCR").await?;
     keeper.kill().await;
     keeper.life(2).await.map(drop)
@@ -281,9 +342,13 @@ pub async fn until_task(
     until_state(keeper, TASK, what, wanted).await
 }
 
-async fn until_state(
+/// Looks at a task until it is as wanted.
+///
+/// # Errors
+/// If it does not come to that in time.
+pub async fn until_state(
     keeper: &Keeper,
-    task: &'static str,
+    task: &str,
     what: &str,
     wanted: impl Fn(&TaskState) -> bool,
 ) -> Result<TaskState, Failure> {

@@ -32,6 +32,7 @@ pub struct Writer {
     keys: Vec<Key>,
     ledger: Arc<Mutex<Ledger>>,
     random: SmallRng,
+    pause: Duration,
 }
 
 impl Writer {
@@ -39,7 +40,13 @@ impl Writer {
     pub fn new(number: i64, count: i64, ledger: Arc<Mutex<Ledger>>, seed: u64) -> Self {
         let key = |at: i64| Key { place: at * 1000 / count, item: number * 1_000_000 + at };
         let random = SmallRng::seed_from_u64(seed ^ number.unsigned_abs());
-        Self { keys: (0..count).map(key).collect(), ledger, random }
+        Self { keys: (0..count).map(key).collect(), ledger, random, pause: Duration::ZERO }
+    }
+
+    /// The writer, which rests that long behind each batch.
+    #[must_use]
+    pub fn resting(self, pause: Duration) -> Self {
+        Self { pause, ..self }
     }
 
     /// Puts every key once. Keys whose answer is lost stay unknown.
@@ -73,6 +80,9 @@ impl Writer {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 (address, life) = keeper.life(life).await?;
                 target = Target::at(&address, DEV_KEY)?;
+            }
+            if !self.pause.is_zero() {
+                tokio::time::sleep(self.pause).await;
             }
         }
         Ok(self)
