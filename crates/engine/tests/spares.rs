@@ -135,6 +135,25 @@ async fn nothing_of_an_earlier_owner_is_found_over_crashes_and_closings() {
 }
 
 #[tokio::test]
+async fn a_space_that_was_not_written_to_shows_nothing_of_dropped_tables() {
+    let home = Fjall::with(settings());
+    for round in 0..8 {
+        let engine = home.open().await;
+        put(&*space(&*engine, "old").await, "old", 10).await;
+        // Everything is in tables.
+        engine.close(soon()).await.unwrap();
+        drop(engine);
+        let engine = home.open().await;
+        engine.drop_space(&SpaceId::new("old"), soon()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let new = space(&*engine, "new").await;
+        assert_eq!(keys(&*new).await, (vec![], vec![]), "round {round}");
+        engine.drop_space(new.id(), soon()).await.unwrap();
+        engine.close(soon()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_journal_brings_nothing_back_into_a_space_whose_tables_are_gone() {
     let home = Fjall::with(settings());
     let engine = home.open().await;

@@ -152,6 +152,8 @@ impl Opened {
         if pair.owner(&self.kick.keyspace)? != owner {
             pair.note(&self.db, &self.kick.keyspace, &owner)?;
         }
+        // An older view still shows what a spare held.
+        self.renew_view();
         let space = Arc::new(SpaceData::new(id.clone(), pair, lives)?);
         self.spaces.write().insert(id.clone(), Arc::clone(&space));
         Ok(space)

@@ -8,7 +8,10 @@
 //! 2. Once fjall flushes nothing of it any more: its memtables are cleared, and its tables dropped.
 //! 3. A *mark* is written into both keyspaces, a tombstone of a key that is not there, and flushed. Fjall skips what
 //!    lies in journals and has a lower number than the newest table, so nothing of the past life comes back from there.
-//! 4. It is ready. A note of its new owner, and of the mark's number as the owner's *birth*, durable; then it is used.
+//! 4. It is ready, unless something is left: fjall's threads seal memtables on their own, and one that is sealed just
+//!    before it is cleared is flushed all the same. Then all of it begins anew.
+//! 5. A note of its new owner, and of the mark's number as the owner's *birth*, durable. The view is renewed, since an
+//!    older one still shows the tables that were dropped; then it is used.
 //!
 //! A crash before 3 is done leaves a spare that is emptied again. Tables that hold nothing but tombstones go when they
 //! are merged, marks too: if after a start no table reaches up to a space's birth, what is older is removed from the
@@ -121,6 +124,8 @@ pub(super) struct Spare {
     pair: Pair,
     trees: [Tree; 2],
     stage: Stage,
+    /// The number of its newest mark. Everything older is of earlier lives.
+    birth: u64,
 }
 
 enum Stage {
@@ -140,7 +145,7 @@ pub(super) struct Spares(Vec<Spare>);
 impl Spares {
     pub(super) fn add(&mut self, pair: Pair) {
         let trees = [pair.table.clone(), pair.log.clone()].map(Tree::new);
-        self.0.push(Spare { pair, trees, stage: Stage::Full });
+        self.0.push(Spare { pair, trees, stage: Stage::Full, birth: 0 });
     }
 
     /// Goes on emptying, as far as that waits for nobody.
@@ -158,8 +163,7 @@ impl Spares {
     pub(super) fn take(&mut self) -> Option<(Pair, u64)> {
         let at = self.0.iter().rposition(|spare| matches!(spare.stage, Stage::Ready))?;
         let spare = self.0.swap_remove(at);
-        let marks = spare.trees.iter().map(|tree| tree.keyspace.tree.get_highest_persisted_seqno());
-        Some((spare.pair, marks.map(|mark| mark.unwrap_or(0)).min().unwrap_or(0)))
+        Some((spare.pair, spare.birth))
     }
 
     /// Whether one will be ready as soon as its mark is flushed.
@@ -183,7 +187,8 @@ impl Spare {
         match std::mem::replace(&mut self.stage, Stage::Full) {
             Stage::Ready => self.stage = Stage::Ready,
             Stage::Marked if is_flushing => self.stage = Stage::Marked,
-            Stage::Marked => self.stage = Stage::Ready,
+            Stage::Marked if self.is_empty()? => self.stage = Stage::Ready,
+            Stage::Marked => return Ok(true),
             Stage::Dropping(thread) if !thread.is_finished() => self.stage = Stage::Dropping(thread),
             Stage::Dropping(thread) => {
                 thread.join().unwrap_or(Err(fjall::Error::Poisoned))?;
@@ -210,12 +215,19 @@ impl Spare {
         Ok(Builder::new().name("lakeferry-engine-emptier".to_owned()).spawn(work)?)
     }
 
-    fn mark(&self, db: &Database) -> fjall::Result<()> {
+    fn is_empty(&self) -> fjall::Result<bool> {
+        let mut entries = self.trees.iter().map(|tree| tree.keyspace.tree.is_empty(NUMBER_MAX, None));
+        entries.try_fold(true, |are_empty, is_empty| Ok(are_empty && is_empty?))
+    }
+
+    fn mark(&mut self, db: &Database) -> fjall::Result<()> {
         let mut batch = db.batch().durability(None);
         for tree in &self.trees {
             tree.keyspace.tree.clear_active_memtable();
             batch.remove(&tree.keyspace, MARK);
         }
+        // No batch has a lower number than the counter before it.
+        self.birth = db.seqno();
         batch.commit()?;
         self.trees.iter().try_for_each(|tree| tree.rotate().map(|_| ()))
     }
