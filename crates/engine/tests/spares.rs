@@ -62,13 +62,14 @@ async fn spaces_that_come_and_go_leave_no_more_than_those_that_were_there_at_onc
         for number in 0..3 {
             engine.drop_space(&SpaceId::new(format!("s-{round}-{number}")), soon()).await.unwrap();
         }
-        // Emptying takes a flush. Whoever does not wait gets a new pair now and then.
+        // Emptying takes a flush. Whoever does not wait gets a new pair now and then, on a slow disk more often.
         tokio::time::sleep(Duration::from_millis(60)).await;
         after_first.get_or_insert_with(|| (keyspace_count(&home.dir()), list_bytes(&list)));
     }
     let (count, bytes) = after_first.unwrap();
-    assert!(keyspace_count(&home.dir()) <= 3 * count, "{} keyspaces", keyspace_count(&home.dir()));
-    assert!(list_bytes(&list) <= 9 * bytes, "{} bytes, {bytes} after a round", list_bytes(&list));
+    // With new ones for each it would be 20 times as many, and the list grows with their square.
+    assert!(keyspace_count(&home.dir()) <= 10 * count, "{} keyspaces", keyspace_count(&home.dir()));
+    assert!(list_bytes(&list) <= 100 * bytes, "{} bytes, {bytes} after a round", list_bytes(&list));
     assert_eq!(engine.spaces(soon()).await.unwrap(), []);
 }
 
@@ -145,10 +146,12 @@ async fn a_space_that_was_not_written_to_shows_nothing_of_dropped_tables() {
         drop(engine);
         let engine = home.open().await;
         engine.drop_space(&SpaceId::new("old"), soon()).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        let new = space(&*engine, "new").await;
-        assert_eq!(keys(&*new).await, (vec![], vec![]), "round {round}");
-        engine.drop_space(new.id(), soon()).await.unwrap();
+        // One of them comes when the tables are dropped, and nothing was written since.
+        for number in 0..10 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let new = space(&*engine, &format!("new-{round}-{number}")).await;
+            assert_eq!(keys(&*new).await, (vec![], vec![]), "round {round}, {number}");
+        }
         engine.close(soon()).await.unwrap();
     }
 }
