@@ -356,15 +356,37 @@ impl Registry {
             for (table, space) in spaces {
                 let now = self.env.clock.now_micros();
                 let Ok(left) = sweep(&space, &self.env.destinations, now, &stop).await else { return };
-                if left == 0 && self.env.store.table_by_id(table).is_none() {
-                    self.tables.lock().remove(&table);
-                    let dropped = self.env.store.engine().drop_space(&TaskSpace::id(table.0), soon()).await;
-                    if let Err(error) = dropped {
-                        tracing::warn!(table = table.0, %error, "the tasks' space of a deleted table stays");
-                    }
+                if self.env.store.table_by_id(table).is_some() || (table == NO_TABLE && left > 0) {
+                    continue;
+                }
+                if let Err(error) = self.clear_space(table, &space).await {
+                    tracing::warn!(table = table.0, %error, "the tasks' space of a deleted table stays for now");
                 }
             }
         }
+    }
+
+    /// Drops the space of a table that is gone. Names that are still looked after go to a space that all such tables
+    /// share, so that tables that come and go leave no spaces behind.
+    async fn clear_space(&self, table: TableId, space: &TaskSpace) -> Result<(), Error> {
+        let stored = space.load().await?;
+        // A deleted task whose uploads have not ended still abandons names there.
+        if !stored.tasks.is_empty() {
+            return Ok(());
+        }
+        let engine = self.env.store.engine();
+        if !stored.abandoned.is_empty() {
+            let shared = match self.space_of(NO_TABLE) {
+                Some(space) => space,
+                None => TaskSpace::open(engine, NO_TABLE.0).await?,
+            };
+            self.table_tasks(NO_TABLE, &shared);
+            let mut writes = Writes::default();
+            stored.abandoned.iter().for_each(|abandoned| writes.put_abandoned(abandoned));
+            shared.write(writes).await?;
+        }
+        self.tables.lock().remove(&table);
+        engine.drop_space(&TaskSpace::id(table.0), soon()).await.map_err(Error::ReadTasks)
     }
 
     /// Ends all lives, and waits for them until the deadline.
@@ -526,6 +548,8 @@ pub(crate) fn check_tuning(tuning: &Tuning) -> Result<(), Violation> {
     Err(Violation::parameter(format!("Invalid delivery task: {wrong}.")))
 }
 
+/// In the place of the tables that are gone; ids of tables begin at 1.
+const NO_TABLE: TableId = TableId(0);
 /// Among the catalog's numbers that never go back: that the service-linked role was made once.
 const SERVICE_ROLE_MADE: &str = "service role";
 /// Bytes of records that one object may gather at most: it is encoded in memory.

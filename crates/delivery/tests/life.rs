@@ -1,6 +1,7 @@
 //! Making and deleting tasks, their phases and runs.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use lakeferry_delivery::ErrorKind;
 use lakeferry_model::delivery::{Mode, Phase};
@@ -61,6 +62,55 @@ fn a_deleted_tasks_uploads_end_and_its_name_can_be_used_at_once() {
     process.reaches("INCR", || process.status(&table, "first").phase == Phase::Incr);
     assert_eq!(world.names(), ["p/first_0_p__2"], "the name of the deleted task's cut is burned");
     assert_eq!(world.rows(), [(1, 1)]);
+}
+
+#[test]
+fn tables_that_are_gone_leave_one_space_while_names_that_were_given_up_are_looked_after() {
+    let world = World::default();
+    let process = world.start();
+    let spaces = || {
+        let engine = process.store().engine().clone();
+        let spaces = process.run(async move { engine.spaces(soon()).await.unwrap() });
+        let names = spaces.iter().map(|space| space.as_str().to_owned());
+        names.filter(|name| name.starts_with("tasks-")).collect::<Vec<_>>()
+    };
+    let stays = process.table();
+    let tasks_of_stays = format!("tasks-{}", stays.id().0);
+    // A task that is deleted wakes whoever looks after names.
+    let wake = || {
+        process.create(&stays, spec("other", Mode::Inc));
+        process.reaches("INCR", || process.status(&stays, "other").phase == Phase::Incr);
+        process.delete(&stays, "other").unwrap();
+    };
+    for name in ["gone1", "gone2", "gone3"] {
+        let table = process.table_named(name, 1).unwrap();
+        process.create(&table, spec("first", Mode::Inc));
+        process.write(&table, [(1, 1)]);
+        world.lake.hold("p/first");
+        process.deliver_now(&table, "first");
+        process.reaches("an upload", || world.lake.held_now.load(Ordering::SeqCst) > 0);
+        process.delete(&table, "first").unwrap();
+        world.lake.release();
+        let (store, info) = (process.store().clone(), table.info());
+        process.run(async move { store.delete_table(&info.instance, &info.schema.name).await }).unwrap();
+    }
+    wake();
+    process.reaches("one space for all", || spaces() == ["tasks-0", &tasks_of_stays]);
+    process.crash();
+
+    let process = world.start();
+    let spaces = || {
+        let engine = process.store().engine().clone();
+        let spaces = process.run(async move { engine.spaces(soon()).await.unwrap() });
+        spaces.iter().filter(|space| space.as_str().starts_with("tasks-")).count()
+    };
+    assert_eq!(spaces(), 2, "the names are still looked after");
+    world.clock.advance(Duration::from_secs(601));
+    let stays = process.table();
+    process.create(&stays, spec("other", Mode::Inc));
+    process.reaches("INCR", || process.status(&stays, "other").phase == Phase::Incr);
+    process.delete(&stays, "other").unwrap();
+    process.reaches("only the space of the table that is there", || spaces() == 1);
 }
 
 #[test]

@@ -100,10 +100,14 @@ impl SpaceId {
     /// If the name breaks the rule above. Space names are made by our own code alone.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         let name = name.into();
-        let fits = (1..=64).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        assert!(fits, "`{name}` is no name for a space");
+        assert!(Self::fits(&name), "`{name}` is no name for a space");
         Self(name)
+    }
+
+    /// Whether a name keeps the rule.
+    pub(crate) fn fits(name: &str) -> bool {
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     }
 
     /// The name.

@@ -4,4 +4,5 @@ mod deadlines;
 mod giving_back;
 mod homes;
 mod promises;
+mod spares;
 mod start;

@@ -246,7 +246,10 @@ async fn a_space_dropped_before_a_failure_is_gone_after_it() {
     let mut batch = Batch::default();
     batch.put("1", "value");
     other.write(batch.clone(), soon()).await.unwrap();
-    std::fs::remove_dir_all(space.table.keyspace.path().join("tables")).unwrap();
+    // Its keyspaces are those of its first life, and hold a table already.
+    let tables = space.table.keyspace.path().join("tables");
+    let away = fixture.folder.path().join("tables-away");
+    std::fs::rename(&tables, &away).unwrap();
     space.table.rotate().unwrap();
     drop(space);
     let until = soon();
@@ -259,6 +262,7 @@ async fn a_space_dropped_before_a_failure_is_gone_after_it() {
         }
         assert!(Instant::now() < until, "the database did not fail");
     }
+    std::fs::rename(&away, &tables).unwrap();
     while let Err(error) = other.write(batch.clone(), soon()).await {
         assert!(Instant::now() < until, "it does not open again: {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;

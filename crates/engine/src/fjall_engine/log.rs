@@ -9,9 +9,8 @@
 //! A trim is not written down. Entries that were trimmed and are still in a journal are back after a crash, and
 //! whoever trims does it again.
 //!
-//! A keyspace per stretch of the log, dropped as a whole, would be simpler; but fjall keeps every keyspace that there
-//! ever was in a list that it rewrites with each making and dropping, and never frees the rewritten ones before the
-//! next start.
+//! A keyspace per stretch of the log, dropped as a whole, would be simpler; but what fjall notes of keyspaces it never
+//! frees (see `spares`).
 
 use std::collections::VecDeque;
 
@@ -141,7 +140,10 @@ struct Table {
 
 fn tables(keyspace: &Keyspace) -> Vec<Table> {
     let version = keyspace.tree.current_version();
-    let tables = version.iter_tables().map(|table| Table {
+    // Tombstones are of earlier lives (see `spares`), and no entries.
+    let of_entries =
+        version.iter_tables().filter(|table| table.metadata.item_count > table.metadata.tombstone_count);
+    let tables = of_entries.map(|table| Table {
         id: table.metadata.id,
         seqno: table.get_highest_seqno(),
         first: Bytes::copy_from_slice(table.metadata.key_range.min()),
@@ -172,28 +174,28 @@ impl Extent {
     }
 }
 
-/// The name of the keyspace of a space's log.
-pub(super) fn log_name(space: &SpaceId) -> String {
-    format!("{space}.log")
+/// The name of the keyspace of a pair's log.
+pub(super) fn log_name(pair: &str) -> String {
+    format!("{pair}.log")
 }
 
-/// What a keyspace is for, by its name.
+/// What a keyspace is for, by its name: of a pair, whose name is that of a space, with a number behind or without.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum KeyspaceName {
-    Table(SpaceId),
-    Log(SpaceId),
+    Table(String),
+    Log(String),
     Other,
 }
 
 impl KeyspaceName {
     pub(super) fn parse(name: &str) -> Self {
-        let (space, is_log) = name.strip_suffix(".log").map_or((name, false), |space| (space, true));
-        let fits = (1..=64).contains(&space.len())
-            && space.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let (pair, is_log) = name.strip_suffix(".log").map_or((name, false), |pair| (pair, true));
+        let (space, number) = pair.split_once('.').unwrap_or((pair, "1"));
+        let fits = SpaceId::fits(space) && number.parse::<u64>().is_ok();
         match is_log {
             _ if !fits => Self::Other,
-            true => Self::Log(SpaceId::new(space)),
-            false => Self::Table(SpaceId::new(space)),
+            true => Self::Log(pair.to_owned()),
+            false => Self::Table(pair.to_owned()),
         }
     }
 }
@@ -333,9 +335,10 @@ mod tests {
 
     #[test]
     fn keyspaces_are_known_by_their_names() {
-        let space = SpaceId::new("p-7");
-        assert_eq!(KeyspaceName::parse("p-7"), KeyspaceName::Table(space.clone()));
-        assert_eq!(KeyspaceName::parse(&log_name(&space)), KeyspaceName::Log(space));
+        for pair in ["p-7", "p-7.2"] {
+            assert_eq!(KeyspaceName::parse(pair), KeyspaceName::Table(pair.to_owned()));
+            assert_eq!(KeyspaceName::parse(&log_name(pair)), KeyspaceName::Log(pair.to_owned()));
+        }
         for other in ["_kick", "", "P", "p.log.x", "p.log.1", ".log"] {
             assert_eq!(KeyspaceName::parse(other), KeyspaceName::Other, "{other}");
         }

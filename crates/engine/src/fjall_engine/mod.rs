@@ -1,7 +1,7 @@
 //! The embedded engine: fjall, on the engine's own threads.
 //!
 //! All spaces lie in one fjall database. A space's table is a keyspace, and so is its log, which is trimmed by
-//! dropping whole tables (see `log`). Handles only put requests into queues; what happens to fjall happens on these threads:
+//! dropping whole tables (see `log`). The keyspaces of dropped spaces are used again (see `spares`). Handles only put requests into queues; what happens to fjall happens on these threads:
 //! - the *writer* (`writer`) alone changes anything: it commits the batches that wait, of all spaces, as one
 //!   with one sync (`commit`), makes and drops spaces, trims, and does the upkeep that fjall does not do by
 //!   itself (`upkeep`);
@@ -39,6 +39,7 @@ mod reader;
 mod settings;
 mod shared;
 mod space;
+mod spares;
 mod torn;
 mod tree;
 pub mod tuning;

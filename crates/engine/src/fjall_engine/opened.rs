@@ -11,28 +11,35 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use fjall::{Database, Snapshot};
+use fjall::{Database, Keyspace, Snapshot};
 use parking_lot::{Mutex, RwLock};
 
 use super::fault;
 use super::log::{KeyspaceName, Log, log_name};
 use super::numbers::Numbers;
 use super::settings::FjallSettings;
+use super::spares::{Owner, Pair, Spares};
 use super::torn;
 use super::tree::Tree;
 use super::tuning::{database_builder, log_options, table_options};
 use crate::seam::{Error, SpaceId};
 
-/// The engine's own keyspace. It keeps the limit of [`Numbers`], and is written to in order to set fjall's
-/// housekeeping going. No space is named so.
+/// The engine's own keyspace. It keeps the limit of [`Numbers`] and the owners of pairs, and is written to in order to
+/// set fjall's housekeeping going. No space is named so.
 const KICK: &str = "_kick";
+
+/// How long a spare is waited for whose mark is being flushed. Making a pair takes as long.
+const SPARE_WITHIN: Duration = Duration::from_millis(20);
 
 pub(super) struct Opened {
     pub(super) db: Database,
     pub(super) kick: Tree,
     numbers: Numbers,
     spaces: RwLock<BTreeMap<SpaceId, Arc<SpaceData>>>,
+    spares: Mutex<Spares>,
     view: RwLock<Snapshot>,
 }
 
@@ -41,6 +48,16 @@ pub(super) struct SpaceData {
     pub(super) life: Arc<Life>,
     pub(super) table: Tree,
     pub(super) log: Log,
+    /// The keyspaces of both.
+    pair: Pair,
+}
+
+impl SpaceData {
+    fn new(id: SpaceId, pair: Pair, lives: &Lives) -> fjall::Result<Self> {
+        let table = Tree::new(pair.table.clone());
+        let log = Log::found(pair.log.clone())?;
+        Ok(Self { life: lives.of(&id), id, table, log, pair })
+    }
 }
 
 /// A space's time from its making to its dropping; a later space of the same name has another. It outlives
@@ -77,9 +94,9 @@ impl Opened {
         let kick = Tree::new(db.keyspace(KICK, table_options).map_err(fault::of_read)?);
         // Before anything is made or dropped.
         let numbers = Numbers::restore(&db, &kick.keyspace).map_err(fault::of_read)?;
-        let spaces = find_spaces(&db, lives)?;
+        let (spaces, spares) = find_spaces(&db, &kick.keyspace, lives)?;
         let view = RwLock::new(db.snapshot());
-        Ok(Self { db, kick, numbers, spaces: RwLock::new(spaces), view })
+        Ok(Self { db, kick, numbers, spaces: RwLock::new(spaces), spares: Mutex::new(spares), view })
     }
 
     /// Sees to it that no number is given again after a start. Only the writer may do so.
@@ -121,26 +138,54 @@ impl Opened {
             .ok_or_else(|| Error::SpaceGone(id.clone()))
     }
 
-    /// Makes the space, or finds it.
+    /// Makes the space, or finds it. Its keyspaces are those of a spare if there is one, since what a new pair
+    /// costs is never given back.
     pub(super) fn make_space(&self, id: &SpaceId, lives: &Lives) -> fjall::Result<Arc<SpaceData>> {
         if let Some(space) = self.space(id) {
             return Ok(space);
         }
-        // A log without its table is none, so the table comes last, and goes first.
-        let log = Log::found(self.db.keyspace(&log_name(id), log_options)?)?;
-        let table = Tree::new(self.db.keyspace(id.as_str(), table_options)?);
-        let space = Arc::new(SpaceData { id: id.clone(), life: lives.of(id), table, log });
+        let (pair, birth) = match self.take_spare()? {
+            Some(spare) => spare,
+            None => (Pair::make(&self.db, id)?, 0),
+        };
+        let owner = Owner::Space { id: id.clone(), birth };
+        if pair.owner(&self.kick.keyspace)? != owner {
+            pair.note(&self.db, &self.kick.keyspace, &owner)?;
+        }
+        // An older view still shows what a spare held.
+        self.renew_view();
+        let space = Arc::new(SpaceData::new(id.clone(), pair, lives)?);
         self.spaces.write().insert(id.clone(), Arc::clone(&space));
         Ok(space)
     }
 
-    /// Takes the space away from readers and writers, and drops its keyspaces. If that comes to no end, its log
-    /// has no table at the next start, and goes then.
+    /// Takes the space away from readers and writers, and makes a spare of its keyspaces.
     pub(super) fn remove_space(&self, id: &SpaceId, lives: &Lives) -> fjall::Result<()> {
         let Some(space) = self.spaces.write().remove(id) else { return Ok(()) };
         lives.end(id);
-        self.db.delete_keyspace(space.table.keyspace.clone())?;
-        self.db.delete_keyspace(space.log.tree.keyspace.clone())
+        space.pair.note(&self.db, &self.kick.keyspace, &Owner::Nobody)?;
+        self.spares.lock().add(space.pair.clone());
+        self.empty_spares()
+    }
+
+    /// Goes on emptying what dropped spaces left. Only the writer may do so.
+    pub(super) fn empty_spares(&self) -> fjall::Result<()> {
+        self.spares.lock().empty(&self.db)
+    }
+
+    /// A spare that is ready, or will be before a new pair could be made.
+    fn take_spare(&self) -> fjall::Result<Option<(Pair, u64)>> {
+        let until = Instant::now() + SPARE_WITHIN;
+        loop {
+            let mut spares = self.spares.lock();
+            spares.empty(&self.db)?;
+            let spare = spares.take();
+            if spare.is_some() || !spares.is_one_marked() || Instant::now() >= until {
+                return Ok(spare);
+            }
+            drop(spares);
+            sleep(Duration::from_millis(1));
+        }
     }
 
     /// Whether everything is in tables, and no journal but the one in use is left.
@@ -172,6 +217,7 @@ impl Opened {
             visit(&space.table);
             visit(&space.log.tree);
         }
+        self.spares.lock().trees().for_each(visit);
     }
 }
 
@@ -191,14 +237,19 @@ fn open_database(dir: &Path, settings: &FjallSettings) -> Result<Database, Error
     opened.map_err(fault::of_read)
 }
 
-fn find_spaces(db: &Database, lives: &Lives) -> Result<BTreeMap<SpaceId, Arc<SpaceData>>, Error> {
+/// All spaces, and the pairs that are nobody's.
+fn find_spaces(
+    db: &Database,
+    notes: &Keyspace,
+    lives: &Lives,
+) -> Result<(BTreeMap<SpaceId, Arc<SpaceData>>, Spares), Error> {
     let mut tables = Vec::new();
     let mut logs = HashMap::new();
     for name in db.list_keyspace_names() {
         let keyspace = || db.keyspace(&name, table_options).map_err(fault::of_read);
         match KeyspaceName::parse(&name) {
-            KeyspaceName::Table(id) => tables.push((id, Tree::new(keyspace()?))),
-            KeyspaceName::Log(id) => drop(logs.insert(id, keyspace()?)),
+            KeyspaceName::Table(pair) => tables.push((pair, keyspace()?)),
+            KeyspaceName::Log(pair) => drop(logs.insert(pair, keyspace()?)),
             KeyspaceName::Other if &*name == KICK => {}
             KeyspaceName::Other => {
                 tracing::warn!(keyspace = &*name, "the engine has a keyspace that is not ours")
@@ -206,17 +257,24 @@ fn find_spaces(db: &Database, lives: &Lives) -> Result<BTreeMap<SpaceId, Arc<Spa
         }
     }
     let mut spaces = BTreeMap::new();
-    for (id, table) in tables {
-        let keyspace = match logs.remove(&id) {
-            Some(keyspace) => keyspace,
-            None => db.keyspace(&log_name(&id), log_options).map_err(fault::of_read)?,
+    let mut spares = Spares::default();
+    for (name, table) in tables {
+        let log = match logs.remove(&name) {
+            Some(log) => log,
+            None => db.keyspace(&log_name(&name), log_options).map_err(fault::of_read)?,
         };
-        let log = Log::found(keyspace).map_err(fault::of_read)?;
-        let space = SpaceData { id: id.clone(), life: lives.of(&id), table, log };
-        spaces.insert(id, Arc::new(space));
+        let pair = Pair { name, table, log };
+        match pair.owner(notes).map_err(fault::of_read)? {
+            Owner::Nobody => spares.add(pair),
+            Owner::Space { id, birth } => {
+                pair.forget_before(db, birth).map_err(fault::of_read)?;
+                let space = SpaceData::new(id.clone(), pair, lives).map_err(fault::of_read)?;
+                spaces.insert(id, Arc::new(space));
+            }
+        }
     }
     for log in logs.into_values() {
         db.delete_keyspace(log).map_err(fault::of_read)?;
     }
-    Ok(spaces)
+    Ok((spaces, spares))
 }

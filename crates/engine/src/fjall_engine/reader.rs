@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use fjall::{Keyspace, Readable};
+use fjall::{Keyspace, Readable, Snapshot};
 use tokio::sync::oneshot;
 
 use super::fault;
@@ -70,7 +70,10 @@ pub(super) fn here<T>(
     let opened = shared.opened()?;
     let space = opened.space_of(id, life)?;
     // Fjall has assertions about what it reads.
-    catch_unwind(AssertUnwindSafe(|| work(&opened, &space))).unwrap_or_else(|_| Err(senseless()))
+    let outcome =
+        catch_unwind(AssertUnwindSafe(|| work(&opened, &space))).unwrap_or_else(|_| Err(senseless()));
+    // Its keyspaces may have had another owner before the end of the work.
+    if life.is_over() { Err(Error::SpaceGone(id.clone())) } else { outcome }
 }
 
 /// Visits entries of a space, on this thread. A panic of the visitor goes on in the caller.
@@ -83,9 +86,14 @@ pub(super) fn visit_here(
 ) -> Result<bool, Error> {
     let opened = shared.opened()?;
     let space = opened.space_of(id, life)?;
+    let view = opened.view();
+    // The view holds nothing of a later owner of its keyspaces: it is older than the end of this life.
+    if life.is_over() {
+        return Err(Error::SpaceGone(id.clone()));
+    }
     let mut is_visiting = false;
     let visited = catch_unwind(AssertUnwindSafe(|| {
-        visit(&opened, &space, scan, |key, value| {
+        visit(&view, keyspace_of(&space, scan.area), scan, |key, value| {
             is_visiting = true;
             let next = visitor(key, value);
             is_visiting = false;
@@ -93,6 +101,7 @@ pub(super) fn visit_here(
         })
     }));
     match visited {
+        Ok(_) if life.is_over() => Err(Error::SpaceGone(id.clone())),
         Ok(answer) => answer,
         Err(panic) if is_visiting => resume_unwind(panic),
         Err(_) => Err(senseless()),
@@ -121,7 +130,7 @@ pub(super) fn read(
 /// A block of entries, all from one state.
 pub(super) fn scan(opened: &Opened, space: &SpaceData, scan: &Scan) -> Result<Block, Error> {
     let mut block = Block::default();
-    block.more = visit(opened, space, scan, |key, value| {
+    block.more = visit(&opened.view(), keyspace_of(space, scan.area), scan, |key, value| {
         if block.is_empty() {
             block.reserve_like(key, value, scan);
         }
@@ -140,15 +149,14 @@ fn keyspace_of(space: &SpaceData, area: Area) -> &Keyspace {
 
 /// Hands the entries over one after the other, all from one state: whether there may be more than were handed over.
 fn visit(
-    opened: &Opened,
-    space: &SpaceData,
+    view: &Snapshot,
+    keyspace: &Keyspace,
     scan: &Scan,
     mut visitor: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
 ) -> Result<bool, Error> {
     if scan.to.as_ref().is_some_and(|to| *to <= scan.from) {
         return Ok(false);
     }
-    let (view, keyspace) = (opened.view(), keyspace_of(space, scan.area));
     let mut entries = match &scan.to {
         Some(to) => view.range(keyspace, scan.from.as_ref()..to.as_ref()),
         None => view.range(keyspace, scan.from.as_ref()..),

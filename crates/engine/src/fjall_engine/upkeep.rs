@@ -5,6 +5,7 @@
 //! the writer
 //! - rotates memtables: each at its size, and the largest ones when all together hold too much;
 //! - drops the tables of logs that are trimmed, a few at a time;
+//! - empties what dropped spaces left, for others to use;
 //! - makes a *checkpoint* after logs were trimmed, if full journals lie about: every memtable is flushed, so
 //!   that every full journal can go;
 //! - gives fjall a *kick*, a write into a keyspace of the engine's own that is flushed at once. A flush is when
@@ -210,6 +211,7 @@ impl Upkeep {
         let kept = opened.keep_numbers_ahead();
         kept.map_err(|error| Failed(format!("the limit of numbers could not be moved: {error}")))?;
         opened.renew_view();
+        self.empty_spares(opened)?;
         self.drop_trimmed(opened, LOGS_PER_TICK, now + TICK)?;
         if self.must_checkpoint(opened, now) {
             self.last_checkpoint = Some(now);
@@ -224,6 +226,17 @@ impl Upkeep {
             self.kick(opened)?;
         }
         Ok(())
+    }
+
+    /// Sees to what a dropped space leaves.
+    pub(super) fn after_drop(&mut self, opened: &Opened) -> Result<(), Failed> {
+        self.kick_later();
+        self.empty_spares(opened)
+    }
+
+    fn empty_spares(&mut self, opened: &Opened) -> Result<(), Failed> {
+        let emptied = opened.empty_spares();
+        emptied.map_err(|error| Failed(format!("what a dropped space left could not be emptied: {error}")))
     }
 
     /// The journals, if the system tells of them now. It may be out of file descriptors, which says nothing about the

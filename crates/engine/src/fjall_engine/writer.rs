@@ -122,7 +122,10 @@ impl Writer<'_> {
                 answer(result, |result| drop(reply.send(result)))
             }
             Request::DropSpace { id, reply } => {
-                let result = shared.busy.during(|| drop_space(shared, &opened, &id));
+                let result = shared.busy.during(|| {
+                    drop_space(shared, &opened, &id)?;
+                    self.upkeep.after_drop(&opened)
+                });
                 answer(result, |result| drop(reply.send(result)))
             }
             Request::Trim { id, life, below, reply } => {

@@ -12,6 +12,10 @@ use tokio::process::{Child, Command};
 /// How long it may take until it says that it is ready.
 const START_MAX: Duration = Duration::from_secs(60);
 
+/// What the engine may hold: little, so that it is held soon, and what is more is seen.
+const BUDGETS: [(&str, &str); 2] =
+    [("LAKEFERRY_ENGINE_CACHE_MIB", "8"), ("LAKEFERRY_ENGINE_WRITE_BUFFER_MIB", "16")];
+
 /// A running server. Dropping it ends it.
 pub struct Server {
     process: u32,
@@ -31,6 +35,7 @@ impl Server {
             .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
             .env("RUST_LOG", "warn")
+            .envs(BUDGETS)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
