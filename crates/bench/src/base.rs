@@ -66,7 +66,7 @@ pub async fn run(setting: &Setting, shape: Shape, report: &mut Report) -> Result
     report.figure("base", &case("encode"), per_second(encode_cpu), unit, Bound::None);
     report.figure("base", &case("delivery"), delivered, unit, Bound::None);
     report.figure("base", &case("delivery_wall"), per_second(wall), "rows/s", Bound::None);
-    report.figure("base", &case("ratio"), delivered / bare, "ratio", Bound::AtLeast(0.5));
+    report.figure("base", &case("ratio"), delivered / bare, "ratio", Bound::AtLeast(0.7));
     std::fs::remove_dir_all(&data)?;
     Ok(())
 }

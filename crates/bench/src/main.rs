@@ -40,10 +40,6 @@ use clap::{Parser, ValueEnum};
 
 use report::Report;
 
-// What the program under test uses too: the bare parts must not be slowed by another allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Parser)]
@@ -88,6 +84,8 @@ pub struct Setting {
 }
 
 fn main() -> ExitCode {
+    // As the program under test does: the bare parts must not be slowed by their allocator.
+    lakeferry_allocator::keep_free_pages();
     let arguments = Arguments::parse();
     let mut report = Report::new(arguments.json);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime needs only threads and a poll");

@@ -31,8 +31,8 @@ use crate::stop::{Stop, Stopped};
 use crate::task::Task;
 use lane::ScanLane;
 
-/// Ranges per lane: with a few more than lanes, no lane is left with a long tail alone.
-const RANGES_PER_LANE: usize = 4;
+/// Ranges per lane: with many more than lanes, no lane is left with a long tail alone.
+const RANGES_PER_LANE: usize = 16;
 /// The longest that a scan waits for partitions to say how far they are closed.
 const CLOSED_WAIT_MAX: Duration = Duration::from_secs(1);
 

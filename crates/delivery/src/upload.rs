@@ -25,7 +25,7 @@ use crate::dirty::{DirtyFound, room_of_one};
 use crate::encode::{Encoded, Failure, Form, ObjectId, encode_folder};
 use crate::gather::SealedFolder;
 use crate::setup::Setup;
-use crate::space::{PreparedCut, PreparedObject, StoredTask, Totals};
+use crate::space::{LaneCounters, PreparedCut, PreparedObject, StoredTask, Totals};
 use crate::status::Who;
 use crate::stop::{Stop, Stopped};
 use crate::task::{Paused, Task};
@@ -139,6 +139,11 @@ impl Upload {
     pub(crate) fn rename(&mut self, at: usize, name: String, sequence: u64) {
         let folder = std::mem::take(&mut self.cut.objects[at].folder);
         self.cut.objects[at] = PreparedObject { folder, name, sequence };
+    }
+
+    /// Writes down that the cut is prepared.
+    pub(crate) async fn prepare(&self, counters: LaneCounters) -> Result<(), Stopped> {
+        self.task.prepare(&self.ticket, &self.cut, counters, &self.stop).await
     }
 
     /// Uploads everything, and gives itself back for another try under other names.

@@ -225,11 +225,13 @@ impl ScanLane {
         }
     }
 
-    /// Cuts everything that is built, once the cut before it is committed.
+    /// Cuts everything that is built. The objects are closed while the cut before this one is committed.
     async fn cut(&mut self) -> Result<(), Early> {
-        self.collect().await?;
         let builder = self.builder.take().expect("the builder is here between two stretches");
-        let (pieces, builder) = self.task.env.encoders.run(move || builder.finish()).await;
+        let task = Arc::clone(&self.task);
+        let closing = task.env.encoders.run(move || builder.finish());
+        let (collected, (pieces, builder)) = tokio::join!(self.collect(), closing);
+        collected?;
         let pieces = match pieces {
             Ok(pieces) => pieces,
             Err(error) => {
@@ -249,8 +251,6 @@ impl ScanLane {
             return Ok(self.task.commit_scan(&self.ticket, &moved, &nothing, &self.stop).await?);
         }
         let cut = self.prepared(&pieces);
-        self.task.prepare(&self.ticket, &cut, self.counters, &self.stop).await?;
-        Place::CutPrepared.pass();
         self.send(cut, pieces, moved, &moved_from);
         Ok(())
     }
@@ -288,7 +288,7 @@ impl ScanLane {
         let who = Who::ScanLane(self.ticket.lane);
         let (task, setup, stop) = (Arc::clone(&self.task), Arc::clone(&self.setup), self.stop.clone());
         let upload = Upload::new(task, setup, (self.ticket, who), cut, ranges, contents, stop);
-        let upload = tokio::spawn(upload.run());
+        let upload = tokio::spawn(prepare_and_run(upload, self.counters));
         // What the cut holds is given back with it.
         self.lease.set(bytes);
         let lease = std::mem::replace(&mut self.lease, self.task.account.lease());
@@ -317,4 +317,13 @@ impl ScanLane {
             }
         }
     }
+}
+
+/// Writes the cut down, and only then has anything of it uploaded.
+async fn prepare_and_run(upload: Upload, counters: LaneCounters) -> (Upload, Result<Delivered, Ended>) {
+    if upload.prepare(counters).await.is_err() {
+        return (upload, Err(Ended::Stopped));
+    }
+    Place::CutPrepared.pass();
+    upload.run().await
 }
