@@ -10,7 +10,7 @@ use lakeferry_lake::{EncodeError, EncodedObject, ObjectEncoder, ObjectSchema, Ro
 use lakeferry_model::delivery::Compression;
 use lakeferry_model::{KeyColumn, ValueKind, ValueRef, limits::KEY_COLUMNS_MAX};
 use lakeferry_store::key::{self, KeyPart};
-use lakeferry_store::{FoundCell, FoundValue, RecordView, RowShape};
+use lakeferry_store::{FoundValue, RecordView, RowShape};
 use smallvec::SmallVec;
 
 use crate::dirty::{DirtyForm, DirtyFound, DirtyNotes};
@@ -79,8 +79,6 @@ pub(crate) struct RecordEncoder {
     encoder: ObjectEncoder,
     /// The encoder's names, with its numbers.
     shape: RowShape,
-    /// The cells of the row under way.
-    cells: Vec<FoundCell>,
     key_columns: Arc<[KeyColumn]>,
     record_bytes: u64,
     notes: DirtyNotes,
@@ -148,7 +146,7 @@ impl RecordEncoder {
         for name in encoder.names() {
             shape.learn(name);
         }
-        Ok(Self { encoder, shape, cells: Vec::new(), key_columns, record_bytes: 0, notes })
+        Ok(Self { encoder, shape, key_columns, record_bytes: 0, notes })
     }
 
     /// Adds a record.
@@ -168,19 +166,20 @@ impl RecordEncoder {
     /// added.
     #[inline]
     pub(crate) fn push_known(&mut self, row: &ScannedRow<'_>) -> Result<bool, Failure> {
-        if !row.find_by(&mut self.shape, &mut self.cells)? {
-            return Ok(false);
-        }
         let encoder = &mut self.encoder;
         encoder.begin_row(meta_of(row));
         // Values go from the row's bytes into their columns one by one, so that none lies in memory between.
         key::each_part(row.key(), &self.key_columns, |position, value| encoder.set_key(position, value))?;
-        for cell in &self.cells {
-            let number = cell.number as usize;
-            match row.value(*cell)? {
+        let is_known = row.read_by(&mut self.shape, |number, value| {
+            match value {
                 FoundValue::Text(text) => encoder.set_text(number, text)?,
                 FoundValue::Other(value) => encoder.set_cell(number, value),
             }
+            Ok::<_, Failure>(())
+        })?;
+        if !is_known {
+            encoder.take_row_back();
+            return Ok(false);
         }
         encoder.end_row()?;
         if !self.encoder.dirty_columns().is_empty() {

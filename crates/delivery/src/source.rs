@@ -13,8 +13,8 @@ use bytes::Bytes;
 use lakeferry_lake::Operation;
 use lakeferry_model::{Micros, TableSchema, ValueRef};
 use lakeferry_store::{
-    Action, Error, FoundCell, FoundValue, LogBlock, LogHead, LogKeeper, Partition, PartitionId, RecordView,
-    RowBlock, RowShape, RowView, RowVisitor, Table, Told, Visibility, VisitedRow,
+    Action, Error, FoundValue, LogBlock, LogHead, LogKeeper, Partition, PartitionId, RecordView, RowBlock,
+    RowShape, RowView, RowVisitor, Table, Told, Visibility, VisitedRow,
 };
 use tokio::sync::watch;
 
@@ -165,16 +165,15 @@ impl Record for ScannedRow<'_> {
 }
 
 impl<'a> ScannedRow<'a> {
-    /// Finds the newest cell of each column by the numbers that a shape gives. False if the shape lacks one.
+    /// Hands over the newest cell of each column by the numbers that a shape gives. False if the shape lacks one: what
+    /// was handed over is to be forgotten.
     #[inline]
-    pub(crate) fn find_by(&self, shape: &mut RowShape, cells: &mut Vec<FoundCell>) -> Result<bool, Error> {
-        shape.find(&self.row, &self.visibility, cells)
-    }
-
-    /// The value of a cell that was found in the row.
-    #[inline(always)]
-    pub(crate) fn value(&self, cell: FoundCell) -> Result<FoundValue<'a>, Error> {
-        cell.value(&self.row)
+    pub(crate) fn read_by<E: From<Error>>(
+        &self,
+        shape: &mut RowShape,
+        take: impl FnMut(usize, FoundValue<'a>) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        shape.read(&self.row, &self.visibility, take)
     }
 }
 

@@ -120,6 +120,29 @@ impl ColumnBuilder {
         Placed::Taken(bytes)
     }
 
+    /// Forgets what was placed in a row, the last one.
+    pub(crate) fn take_back(&mut self, row: usize) {
+        if self.filled <= row {
+            return;
+        }
+        self.filled = row;
+        if let Some(validity) = &mut self.validity {
+            validity.truncate(row);
+        }
+        match &mut self.cells {
+            Cells::Bool(cells) => cells.truncate(row),
+            Cells::Int32(cells) => cells.truncate(row),
+            Cells::Int64(cells) => cells.truncate(row),
+            Cells::Float(cells) => cells.truncate(row),
+            Cells::Double(cells) => cells.truncate(row),
+            Cells::Decimal(cells) => cells.truncate(row),
+            Cells::Bytes { offsets, data } => {
+                offsets.truncate(row + 1);
+                data.truncate(offsets.last().map_or(0, |end| usize::try_from(*end).unwrap_or(0)));
+            }
+        }
+    }
+
     /// The array of so many rows. The builder begins anew.
     ///
     /// # Errors

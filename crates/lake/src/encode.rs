@@ -115,6 +115,10 @@ pub struct ObjectEncoder {
     /// Rows in finished batches.
     written_rows: u64,
     dirty_columns: Vec<usize>,
+    /// Numbers of cells of the row under way that no column takes.
+    row_undelivered: Vec<usize>,
+    /// What `batch_bytes` was before the row under way.
+    bytes_before_row: usize,
     undelivered_others: u64,
 }
 
@@ -173,6 +177,8 @@ impl ObjectEncoder {
             batch_bytes: 0,
             written_rows: 0,
             dirty_columns: Vec::new(),
+            row_undelivered: Vec::new(),
+            bytes_before_row: 0,
             undelivered_others: 0,
         })
     }
@@ -214,6 +220,8 @@ impl ObjectEncoder {
     #[inline]
     pub fn begin_row(&mut self, meta: RowMeta) {
         self.dirty_columns.clear();
+        self.row_undelivered.clear();
+        self.bytes_before_row = self.batch_bytes;
         for at in 0..self.routes.reserved.len() {
             let (reserved, column) = self.routes.reserved[at];
             self.place(column, reserved.value(meta));
@@ -236,6 +244,7 @@ impl ObjectEncoder {
         let first = self.routes.first_column[number];
         if first == NONE {
             self.routes.undelivered[number] += 1;
+            self.row_undelivered.push(number);
         }
         self.place_all(first, value);
     }
@@ -266,6 +275,21 @@ impl ObjectEncoder {
     fn set_unusual_text(&mut self, number: usize, text: &[u8]) -> Result<(), Utf8Error> {
         self.set_cell(number, ValueRef::String(std::str::from_utf8(text)?));
         Ok(())
+    }
+
+    /// Forgets the row that was begun.
+    #[cold]
+    pub fn take_row_back(&mut self) {
+        for column in &mut self.columns {
+            column.take_back(self.batch_rows);
+        }
+        for column in self.dirty_columns.drain(..) {
+            self.dirty[column] -= 1;
+        }
+        for number in self.row_undelivered.drain(..) {
+            self.routes.undelivered[number] -= 1;
+        }
+        self.batch_bytes = self.bytes_before_row;
     }
 
     /// Adds the row that was begun.

@@ -255,3 +255,40 @@ fn bytes_that_are_no_text_end_the_object() {
         assert!(unchecked(&plain("a", other), &[b"\xff"]).is_err(), "{other:?}");
     }
 }
+
+#[test]
+fn a_row_that_is_taken_back_leaves_nothing() {
+    let kinds = [FieldKind::Int64, FieldKind::Utf8, FieldKind::Bool, FieldKind::Double, FieldKind::Date];
+    let fields: Vec<Field> =
+        ["a", "b", "c", "d", "e"].into_iter().zip(kinds).map(|(n, k)| plain(n, k)).collect();
+    let all = |taken_back: bool| {
+        let mut encoder = encoder(&manual(&fields));
+        encoder.push(META, &[ValueRef::String("k")], [("lost", ValueRef::Integer(1))]).unwrap();
+        let number = |encoder: &ObjectEncoder, name: &str| encoder.names().position(|n| n == name).unwrap();
+        for row in 0..3_i64 {
+            if taken_back {
+                encoder.begin_row(META);
+                encoder.set_cell(number(&encoder, "a"), ValueRef::Integer(-1));
+                encoder.set_text(number(&encoder, "b"), b"taken back").unwrap();
+                encoder.set_cell(number(&encoder, "c"), ValueRef::Boolean(true));
+                encoder.set_cell(number(&encoder, "d"), ValueRef::String("dirty"));
+                encoder.set_cell(number(&encoder, "e"), ValueRef::Integer(7));
+                encoder.set_cell(number(&encoder, "lost"), ValueRef::Integer(2));
+                encoder.take_row_back();
+            }
+            encoder.begin_row(META);
+            encoder.set_cell(number(&encoder, "a"), ValueRef::Integer(row));
+            encoder.set_text(number(&encoder, "b"), b"kept").unwrap();
+            if row == 1 {
+                encoder.set_cell(number(&encoder, "c"), ValueRef::Boolean(false));
+            }
+            encoder.end_row().unwrap();
+        }
+        encoder.finish().unwrap()
+    };
+    let (without, with) = (all(false), all(true));
+    assert_eq!(decode(&with).rows, decode(&without).rows);
+    assert_eq!(with.bytes, without.bytes);
+    assert_eq!((with.dirty, with.undelivered), (without.dirty, without.undelivered));
+    assert_eq!(with.rows, 4);
+}

@@ -41,7 +41,7 @@ pub use index::{IndexInfo, IndexPhase, IndexReport};
 pub use partition::head::{LogHead, LogKeeper};
 pub use partition::{LogBlock, Partition, PartitionId, RowBlock, RowVisitor, VisitedRow, Written};
 pub use record::{Action, Changed, RecordView, Told};
-pub use shape::{FoundCell, FoundValue, RowShape};
+pub use shape::{FoundValue, RowShape};
 pub use split_points::SplitPoints;
 pub use store::{Settings, Store, TableSpec, TableUpdate};
 pub use table::{RangeLimits, RangePage, RowBuf, StreamInfo, Table, TableId, TableInfo};

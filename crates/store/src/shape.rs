@@ -12,27 +12,6 @@ use lakeferry_model::ValueRef;
 use crate::entry::{Reader, RowView, Visibility, damaged, put_prefixed, unzigzag};
 use crate::error::Error;
 
-/// A cell that was found in a row: eight bytes, which cost less to keep than its value does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FoundCell {
-    /// The number of its column.
-    pub number: u32,
-    /// Where its value lies among the bytes of the row's columns.
-    at: u32,
-}
-
-impl FoundCell {
-    /// The cell's value. The row must be the one in which the cell was found.
-    ///
-    /// # Errors
-    /// If the entry is damaged.
-    #[inline(always)]
-    pub fn value<'a>(self, row: &RowView<'a>) -> Result<FoundValue<'a>, Error> {
-        let from = row.columns().get(self.at as usize..).ok_or_else(damaged)?;
-        Reader(from).found_value().ok_or_else(damaged)
-    }
-}
-
 /// The value of a cell that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FoundValue<'a> {
@@ -80,56 +59,44 @@ impl RowShape {
         self.columns.is_empty()
     }
 
-    /// Finds the newest cell of each column, where it is visible, in the order of the row. Answers false if the row
-    /// has a column that is not known; then `cells` holds a part of the row at most.
+    /// Hands over the newest cell of each column, where it is visible, with the number of the column, in the order of
+    /// the row. Answers false at a column that is not known: what was handed over of the row before is to be forgotten.
     ///
     /// # Errors
-    /// If the entry is damaged.
+    /// If the entry is damaged, and what `take` says; then the row is to be forgotten, too.
     #[inline]
-    pub fn find(
+    pub fn read<'a, E: From<Error>>(
         &mut self,
-        row: &RowView<'_>,
+        row: &RowView<'a>,
         visibility: &Visibility,
-        cells: &mut Vec<FoundCell>,
-    ) -> Result<bool, Error> {
-        self.step(row, visibility, cells).ok_or_else(damaged)
-    }
-
-    #[inline]
-    fn step(
-        &mut self,
-        row: &RowView<'_>,
-        visibility: &Visibility,
-        cells: &mut Vec<FoundCell>,
-    ) -> Option<bool> {
-        cells.clear();
-        let all = row.columns().len();
+        mut take: impl FnMut(usize, FoundValue<'a>) -> Result<(), E>,
+    ) -> Result<bool, E> {
         let mut bytes = Reader(row.columns());
-        let base_ms = unzigzag(bytes.varint()?);
+        let base_ms = unzigzag(bytes.varint().ok_or_else(damaged)?);
         let mut previous = None;
-        for _ in 0..bytes.varint()? {
+        for _ in 0..bytes.varint().ok_or_else(damaged)? {
             let expected = previous.map_or(self.first, |number: usize| self.columns[number].follower);
             let number = match self.columns.get(expected) {
                 Some(known) if known.is_at_front(bytes.0) => {
                     bytes.0 = &bytes.0[known.prefixed.len()..];
                     expected
                 }
-                _ => match self.look_up(bytes.prefixed()?, previous) {
+                _ => match self.look_up(bytes.prefixed().ok_or_else(damaged)?, previous) {
                     Some(number) => number,
-                    None => return Some(false),
+                    None => return Ok(false),
                 },
             };
             previous = Some(number);
-            for version in 0..bytes.varint()? {
-                let timestamp_ms = base_ms.wrapping_add(unzigzag(bytes.varint()?));
+            for version in 0..bytes.varint().ok_or_else(damaged)? {
+                let timestamp_ms = base_ms.wrapping_add(unzigzag(bytes.varint().ok_or_else(damaged)?));
                 if version == 0 && visibility.shows_version(0, timestamp_ms) {
-                    let at = u32::try_from(all - bytes.0.len()).ok()?;
-                    cells.push(FoundCell { number: u32::try_from(number).ok()?, at });
+                    take(number, bytes.found_value().ok_or_else(damaged)?)?;
+                } else {
+                    bytes.skip_value().ok_or_else(damaged)?;
                 }
-                bytes.skip_value()?;
             }
         }
-        Some(true)
+        Ok(true)
     }
 
     /// The number of a name, which from now on is expected behind the column before it.
@@ -197,6 +164,22 @@ mod tests {
         entry
     }
 
+    type Cells<'a> = Vec<(usize, ValueRef<'a>)>;
+
+    /// Whether all columns are known, and what was handed over.
+    fn read<'a>(
+        shape: &mut RowShape,
+        row: &RowView<'a>,
+        visibility: &Visibility,
+    ) -> Result<(bool, Cells<'a>), Error> {
+        let mut cells = Vec::new();
+        let is_known = shape.read(row, visibility, |number, value| {
+            cells.push((number, plain(value)));
+            Ok::<_, Error>(())
+        })?;
+        Ok((is_known, cells))
+    }
+
     fn plain(value: FoundValue<'_>) -> ValueRef<'_> {
         match value {
             FoundValue::Text(text) => ValueRef::String(std::str::from_utf8(text).unwrap()),
@@ -228,21 +211,19 @@ mod tests {
                 }).collect();
                 let entry = entry(&columns);
                 let row = RowView::new(&entry).unwrap();
-                let mut cells = Vec::new();
                 let all: Vec<&str> = row.cells().map(|cell| cell.unwrap().name).collect();
                 let is_known = all.iter().all(|name| names.iter().any(|known| known == name));
-                prop_assert_eq!(shape.find(&row, &visibility, &mut cells).unwrap(), is_known);
+                prop_assert_eq!(read(&mut shape, &row, &visibility).unwrap().0, is_known);
                 for name in all {
                     shape.learn(name);
                     if names.len() < shape.len() {
                         names.push(name.to_owned());
                     }
                 }
-                prop_assert!(shape.find(&row, &visibility, &mut cells).unwrap());
-                let named: Vec<_> = cells
-                    .iter()
-                    .map(|cell| (names[cell.number as usize].as_str(), plain(cell.value(&row).unwrap())))
-                    .collect();
+                let (is_known, cells) = read(&mut shape, &row, &visibility).unwrap();
+                prop_assert!(is_known);
+                let named: Vec<_> =
+                    cells.iter().map(|(number, value)| (names[*number].as_str(), *value)).collect();
                 prop_assert_eq!(named, expected(&row, &visibility));
             }
         }
@@ -257,13 +238,8 @@ mod tests {
             for name in ["axxx", "c", "b"] {
                 shape.learn(name);
             }
-            let mut cells = vec![];
-            if let Ok(row) = RowView::new(&entry)
-                && shape.find(&row, &Visibility::ALL, &mut cells).is_ok()
-            {
-                for cell in cells {
-                    let _ = cell.value(&row);
-                }
+            if let Ok(row) = RowView::new(&entry) {
+                let _ = shape.read(&row, &Visibility::ALL, |_, _| Ok::<_, Error>(()));
             }
         }
     }
@@ -274,11 +250,9 @@ mod tests {
         shape.learn("a");
         let entry = entry(&[('a', 1, 1, 0)]);
         let row = RowView::new(&entry).unwrap();
-        assert!(!shape.find(&row, &Visibility::ALL, &mut vec![]).unwrap());
+        assert_eq!(read(&mut shape, &row, &Visibility::ALL).unwrap(), (false, vec![]));
         shape.learn("ax");
-        let mut cells = vec![];
-        assert!(shape.find(&row, &Visibility::ALL, &mut cells).unwrap());
-        assert_eq!((cells.len(), cells[0].number), (1, 1));
-        assert_eq!(plain(cells[0].value(&row).unwrap()), ValueRef::Integer(-7));
+        let cells = vec![(1, ValueRef::Integer(-7))];
+        assert_eq!(read(&mut shape, &row, &Visibility::ALL).unwrap(), (true, cells));
     }
 }
