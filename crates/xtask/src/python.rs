@@ -76,7 +76,8 @@ fn java() -> Result<(), String> {
     let java =
         home.or_else(|| find("java")).ok_or("Java is missing: no `java` on the path, and no JAVA_HOME")?;
     // One before 9 does not know the option, and ends with an error.
-    match java_version(&program(&java).arguments(["--version"]).quiet()?) {
+    let said = program(&java).arguments(["--version"]).quiet();
+    match java_version(&said.map_err(|why| format!("Java cannot be used: {why}"))?) {
         Some(version) if version < SPARK_JAVA_MIN => {
             Err(format!("Spark needs Java {SPARK_JAVA_MIN} or newer; `{}` is {version}", java.display()))
         }
