@@ -1,7 +1,8 @@
 """What the tests share: clients, tables, delivery tasks and the objects they leave.
 
 The environment names the server: LAKEFERRY_ENDPOINT is its address, LAKEFERRY_LAKE the folder of its local
-buckets. It runs with `--dev`: the key is dev/dev, instances and buckets are made when first named.
+buckets. Where it names a program instead, the tests have a server of their own, which they may restart. It runs
+with `--dev`: the key is dev/dev, instances and buckets are made when first named.
 """
 
 import base64
@@ -28,8 +29,11 @@ from tablestore import (
     TableOptions,
 )
 
-ENDPOINT = os.environ["LAKEFERRY_ENDPOINT"]
-LAKE = pathlib.Path(os.environ["LAKEFERRY_LAKE"])
+import server
+
+SERVER = server.Server() if "LAKEFERRY_PROGRAM" in os.environ else None
+ENDPOINT = SERVER.address if SERVER else os.environ["LAKEFERRY_ENDPOINT"]
+LAKE = SERVER.lake if SERVER else pathlib.Path(os.environ["LAKEFERRY_LAKE"])
 INSTANCE = "python-tests"
 KEY_ID, KEY_SECRET = "dev", "dev"
 
@@ -114,18 +118,22 @@ def field(name, kind):
     return {"source": name, "target": name, "kind": "UTF8" if extend else kind} | extend
 
 
+def as_field(column):
+    return column if isinstance(column, dict) else field(*column)
+
+
 class Task:
     """A delivery task, made through the JSON API, into a bucket of its own.
 
-    `columns` are the manual schema, as (name, kind); None asks for the automatic one.
+    `columns` are the manual schema, as (name, kind) or as the API names them; None asks for the automatic one.
     """
 
-    def __init__(self, table, mode, columns, prefix="data", **tuning):
-        self.table, self.name = table, "task"
+    def __init__(self, table, mode, columns, prefix="data", name="task", **tuning):
+        self.table, self.name = table, name
         self.bucket = f"b-{uuid.uuid4().hex[:12]}"
         self.prefix = prefix
         automatic = {"automatic": {"reserved": False}}
-        manual = {"manual": [field(name, kind) for name, kind in columns or []]}
+        manual = {"manual": [as_field(column) for column in columns or []]}
         spec = {
             "name": self.name,
             "mode": mode,
@@ -142,8 +150,19 @@ class Task:
             spec["tuning"] = tuning
         call("POST", f"instances/{INSTANCE}/tables/{table}/tasks", spec)
 
+    def path(self):
+        return f"instances/{INSTANCE}/tables/{self.table}/tasks/{self.name}"
+
     def status(self):
-        return call("GET", f"instances/{INSTANCE}/tables/{self.table}/tasks/{self.name}")["status"]
+        return call("GET", self.path())["status"]
+
+    def change(self, patch):
+        """Changes what the task was made with, while it runs."""
+        return call("PATCH", self.path(), patch)
+
+    def steer(self, what):
+        """`pause`, `resume` and the like."""
+        return call("POST", f"{self.path()}/{what}", {})
 
     def wait_for_phase(self, phase):
         return wait_until(lambda: self.status()["phase"] == phase, f"phase {phase}; {self.status()}")
@@ -162,7 +181,18 @@ class Task:
         return sorted(path for path in top.rglob("*") if path.is_file())
 
     def delete(self):
-        call("DELETE", f"instances/{INSTANCE}/tables/{self.table}/tasks/{self.name}")
+        call("DELETE", self.path())
+
+    def manifests(self):
+        """What the task says of its cuts, in their order."""
+        top = LAKE / self.bucket / "_lakeferry" / "manifests"
+        return [json.loads(path.read_text()) for path in sorted(top.rglob("*.json"))]
+
+    def dirty_lines(self):
+        """The fields that were left out, as they are kept."""
+        top = LAKE / self.bucket / "_lakeferry" / "dirty"
+        lines = [line for path in sorted(top.rglob("*.jsonl")) for line in path.read_text().splitlines()]
+        return [json.loads(line) for line in lines]
 
 
 class Observer:

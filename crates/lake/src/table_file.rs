@@ -28,7 +28,7 @@ use parquet::file::properties::WriterProperties;
 use crate::column::{ColumnBuilder, Placed};
 use crate::decode::{DecodeError, key_values, read_value};
 use crate::encode::EncodeError;
-use crate::schema::ColumnKind;
+use crate::schema::{CREATED_BY, ColumnKind};
 
 /// Rows of a batch at most, and bytes of text and binaries after which a batch ends.
 const BATCH_ROWS_MAX: usize = 1024;
@@ -77,7 +77,7 @@ impl<W: Write + Send> TableFileWriter<W> {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let metadata = metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
         let properties = WriterProperties::builder()
-            .set_created_by("lakeferry".to_owned())
+            .set_created_by(CREATED_BY.to_owned())
             .set_compression(Compression::SNAPPY)
             .set_key_value_metadata(Some(metadata.collect()))
             .build();

@@ -5,6 +5,7 @@ use lakeferry_lake::ColumnKind;
 use lakeferry_model::Value;
 use lakeferry_model::delivery::{Encoding, Field, FieldKind};
 use parquet::basic::{Encoding as ParquetEncoding, LogicalType, Type};
+use parquet::column::page::Page;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
 
@@ -18,7 +19,7 @@ const ENCODINGS: [Encoding; 5] = [
     Encoding::DeltaLengthByteArray,
 ];
 
-const KINDS: [(FieldKind, Option<&str>); 13] = [
+const KINDS: [(FieldKind, Option<&str>); 14] = [
     (FieldKind::Bool, None),
     (FieldKind::Int64, None),
     (FieldKind::Double, None),
@@ -32,6 +33,7 @@ const KINDS: [(FieldKind, Option<&str>); 13] = [
     (FieldKind::Float, None),
     (FieldKind::Int32, None),
     (FieldKind::Decimal, Some("18,2")),
+    (FieldKind::Decimal, Some("38,2")),
 ];
 
 fn text(text: &str) -> Value {
@@ -62,6 +64,9 @@ fn samples(kind: FieldKind, type_extend: Option<&str>) -> Vec<Value> {
         }
         (FieldKind::TimeMillis, _) => [0, 86_399_999].map(Value::Integer).to_vec(),
         (FieldKind::TimeMicros, _) => [0, 86_399_999_999].map(Value::Integer).to_vec(),
+        (FieldKind::Decimal, Some("38,2")) => {
+            vec![text("0.00"), text("-0.01"), text(&format!("-{}.99", "9".repeat(36)))]
+        }
         (FieldKind::Decimal, _) => vec![text("12.50"), text("-0.01"), text("9999999999999999.99")],
         (kind, _) => panic!("{kind:?} is never delivered"),
     }
@@ -149,6 +154,35 @@ fn parquet_sees_the_types_that_the_documentation_names() {
     assert!(matches!(logical(FieldKind::TimestampMillis, None).1, Some(LogicalType::Timestamp { .. })));
     assert!(matches!(logical(FieldKind::TimeMicros, None).1, Some(LogicalType::Time { .. })));
     assert!(matches!(logical(FieldKind::Decimal, Some("18,2")).1, Some(LogicalType::Decimal { .. })));
+}
+
+#[test]
+fn pages_are_of_the_first_version_unless_a_dictionary_of_fixed_lengths_needs_the_second() {
+    for (type_extend, encoding, is_second) in [
+        ("18,2", Encoding::PlainDictionary, false),
+        ("19,2", Encoding::PlainDictionary, true),
+        ("19,2", Encoding::Plain, false),
+        ("19,2", Encoding::DeltaByteArray, false),
+    ] {
+        let field = field("v", FieldKind::Decimal, encoding, Some(type_extend));
+        let (object, _) = through_one_column(&field, &[Some(text("1.50")), None]);
+        let file = SerializedFileReader::new(object.bytes).unwrap();
+        let pages = file.get_row_group(0).unwrap().get_column_page_reader(0).unwrap();
+        let of_the_second = pages.filter(|page| matches!(page, Ok(Page::DataPageV2 { .. }))).count();
+        assert_eq!(of_the_second, usize::from(is_second), "{field:?}");
+    }
+}
+
+/// Spark's reader by row refused objects with DELTA_BYTE_ARRAY: it could not tell who had written them.
+#[test]
+fn an_object_says_who_wrote_it_in_the_form_that_readers_take_apart() {
+    let (object, _) = through_one_column(&field("v", FieldKind::Utf8, Encoding::DeltaByteArray, None), &[]);
+    let file = SerializedFileReader::new(object.bytes).unwrap();
+    let writer = file.metadata().file_metadata().created_by().unwrap();
+    let (name, version) = writer.split_once(" version ").unwrap();
+    assert_eq!(name, "lakeferry");
+    let numbers: Vec<u32> = version.split('.').map(|number| number.parse().unwrap()).collect();
+    assert_eq!(numbers.len(), 3, "{version}");
 }
 
 fn check_encoding(field: &Field, bytes: &Bytes) {

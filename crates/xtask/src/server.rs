@@ -64,6 +64,41 @@ impl Development {
     }
 }
 
+/// What tests need that start `lakeferry serve` themselves, and end it and start it again.
+pub struct Restartable {
+    program: PathBuf,
+    data: TempDir,
+    log: PathBuf,
+}
+
+impl Restartable {
+    /// Builds the program; what it says is to be kept below the target directory, under `name`.
+    ///
+    /// # Errors
+    /// If it does not build.
+    pub fn new(name: &str) -> Result<Self, String> {
+        let program = build("lakeferry")?;
+        let data = tempfile::tempdir().map_err(|error| format!("make a folder: {error}"))?;
+        Ok(Self { program, data, log: prepared("logs")?.join(format!("{name}.log")) })
+    }
+
+    /// Runs tests with the program in `LAKEFERRY_PROGRAM`, an empty folder for its data in `LAKEFERRY_DATA`, and in
+    /// `LAKEFERRY_LOG` the file for what it says.
+    ///
+    /// # Errors
+    /// How they ended, if not well, and where the servers' log lies.
+    pub fn test(&self, tests: Run) -> Result<(), String> {
+        // Tests append to it, so that each start's words are kept.
+        File::create(&self.log).map_err(|error| format!("make `{}`: {error}", self.log.display()))?;
+        tests
+            .variable("LAKEFERRY_PROGRAM", &self.program)
+            .variable("LAKEFERRY_DATA", self.data.path())
+            .variable("LAKEFERRY_LOG", &self.log)
+            .show()
+            .map_err(|why| format!("{why}; the servers' log is `{}`", self.log.display()))
+    }
+}
+
 impl Server {
     /// Starts `program` and waits for its line `ready: ADDRESS`. What else it says goes to `log`.
     ///

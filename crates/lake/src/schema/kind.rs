@@ -113,12 +113,8 @@ impl ColumnKind {
     pub fn can_have(self, encoding: Encoding) -> bool {
         match encoding {
             Encoding::Plain => true,
-            Encoding::PlainDictionary => match self {
-                Self::Bool => false,
-                // In pages of the first version, which every reader knows, there is none for a fixed length.
-                Self::Decimal { precision, .. } => precision <= DECIMAL_INTEGER_DIGITS_MAX,
-                _ => true,
-            },
+            // Of two values a dictionary saves nothing; no writer has one.
+            Encoding::PlainDictionary => self != Self::Bool,
             Encoding::DeltaBinaryPacked => match self {
                 Self::Int64
                 | Self::Int32
@@ -127,16 +123,17 @@ impl ColumnKind {
                 | Self::TimeMicros
                 | Self::TimestampMillis
                 | Self::TimestampMicros => true,
-                Self::Decimal { precision, .. } => precision <= DECIMAL_INTEGER_DIGITS_MAX,
+                Self::Decimal { .. } => !self.has_fixed_length(),
                 _ => false,
             },
-            Encoding::DeltaByteArray => match self {
-                Self::Utf8 | Self::Binary => true,
-                Self::Decimal { precision, .. } => precision > DECIMAL_INTEGER_DIGITS_MAX,
-                _ => false,
-            },
+            Encoding::DeltaByteArray => matches!(self, Self::Utf8 | Self::Binary) || self.has_fixed_length(),
             Encoding::DeltaLengthByteArray => matches!(self, Self::Utf8 | Self::Binary),
         }
+    }
+
+    /// Whether it is written as a byte array of fixed length.
+    pub(crate) fn has_fixed_length(self) -> bool {
+        matches!(self, Self::Decimal { precision, .. } if precision > DECIMAL_INTEGER_DIGITS_MAX)
     }
 
     /// Why a column of this type has left the value out.
@@ -297,7 +294,7 @@ mod tests {
                 .map(|encoding| kind.can_have(encoding))
         };
         assert_eq!(can_have(18), [true, true, false]);
-        assert_eq!(can_have(19), [false, false, true]);
+        assert_eq!(can_have(19), [true, false, true]);
     }
 
     #[test]

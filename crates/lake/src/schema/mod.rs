@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::prefix::Prefix;
 pub use kind::ColumnKind;
+pub(crate) use parquet_schema::CREATED_BY;
 pub use parquet_schema::{arrow_schema, writer_properties};
 
 /// Columns of an automatic schema at most, unless asked otherwise; fields of a manual one at most.

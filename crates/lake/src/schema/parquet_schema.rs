@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
 use lakeferry_model::delivery::{Compression, Encoding};
 use parquet::basic::{Compression as ParquetCompression, Encoding as ParquetEncoding};
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
 use super::{ColumnKind, ObjectSchema};
@@ -18,6 +18,10 @@ const ROW_GROUP_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Bytes of a page before compression, about. The writer copies each page a few times: what stays in a core's cache
 /// and with the allocator costs a fraction of what is fetched from the system for each page.
 const PAGE_BYTES_MAX: usize = 128 * 1024;
+
+/// Who wrote an object, in the form that Parquet's own reader takes apart. What it cannot, it holds for one of its
+/// early versions: it then leaves out statistics of bytes (PARQUET-251), and refuses DELTA_BYTE_ARRAY (PARQUET-246).
+pub(crate) const CREATED_BY: &str = concat!("lakeferry version ", env!("CARGO_PKG_VERSION"));
 
 /// The Arrow schema of the batches that become an object.
 pub fn arrow_schema(schema: &ObjectSchema) -> SchemaRef {
@@ -38,7 +42,8 @@ pub fn writer_properties(
 ) -> WriterProperties {
     let metadata = metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
     let mut properties = WriterProperties::builder()
-        .set_created_by("lakeferry".to_owned())
+        .set_created_by(CREATED_BY.to_owned())
+        .set_writer_version(writer_version(schema))
         .set_compression(match compression {
             Compression::Snappy => ParquetCompression::SNAPPY,
             Compression::None => ParquetCompression::UNCOMPRESSED,
@@ -69,6 +74,16 @@ pub fn writer_properties(
         };
     }
     properties.build()
+}
+
+/// Pages of the first version, which every reader knows, unless a column needs the second: only there a value of
+/// fixed length can have a dictionary. The version is one for all columns of an object.
+fn writer_version(schema: &ObjectSchema) -> WriterVersion {
+    let needs_second = schema
+        .columns()
+        .iter()
+        .any(|column| column.encoding == Encoding::PlainDictionary && column.kind.has_fixed_length());
+    if needs_second { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 }
 }
 
 impl ColumnKind {
