@@ -281,3 +281,15 @@ fn a_tasks_history_tells_what_it_has_been_through_and_survives_a_restart() {
     assert!(kinds(&process).starts_with(&expected));
     assert!(process.status(&process.table(), "first").last_error.unwrap().contains("lake"));
 }
+
+#[test]
+fn delivering_now_waits_neither_for_age_nor_for_size() {
+    let world = World::default();
+    let (process, table) = following(&world);
+    process.write(&table, [(2, 2)]);
+    process.reaches("a cut to wait for", || process.status(&table, "first").next_cut_in_ms == Some(120_000));
+    assert_eq!(world.names().len(), 1);
+    process.deliver_now(&table, "first");
+    process.wait_for_rows(&table, "first", 2);
+    assert_eq!(world.names(), ["p/first_0_p__1", "p/first_0_p__2"]);
+}
