@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lakeferry_delivery::Freshness;
-use lakeferry_model::delivery::Mode;
+use lakeferry_model::delivery::{Mode, TaskError};
 use lakeferry_store::Table;
 
 use crate::harness::*;
@@ -23,7 +23,7 @@ fn the_promises_of_freshness_are_broken_while_rows_wait_and_kept_again_once_late
     let process = world.start();
     let table = process.table();
     process.create(&table, spec("first", Mode::Inc));
-    process.reaches("the beginning", || process.is_idle());
+    process.reaches("a sync point", || process.status(&table, "first").sync_point > 0);
     assert_eq!(kept(&process, &table), (true, true));
     process.pause(&table, "first");
     world.clock.advance(Duration::from_secs(3600));
@@ -43,4 +43,20 @@ fn the_promises_of_freshness_are_broken_while_rows_wait_and_kept_again_once_late
     world.clock.advance(Duration::from_secs(11));
     assert_eq!(kept(&process, &table), (true, true));
     assert_eq!(freshness(&process, &table).latencies.count(), 1);
+}
+
+#[test]
+fn a_task_that_never_could_deliver_breaks_the_promises_as_soon_as_its_rows_have_waited() {
+    let world = World::default();
+    world.lake.remove("lake");
+    let process = world.start();
+    let table = process.table();
+    process.create(&table, spec("first", Mode::Inc));
+    process.write(&table, [(1, 1)]);
+    process.reaches("the error", || process.status(&table, "first").error == TaskError::InvalidOssBucket);
+    assert_eq!(process.status(&table, "first").lag_s, None);
+    for (seconds, expected) in [(180, (true, true)), (1, (false, true)), (420, (false, false))] {
+        world.clock.advance(Duration::from_secs(seconds));
+        assert_eq!(kept(&process, &table), expected);
+    }
 }

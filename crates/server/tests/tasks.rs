@@ -207,7 +207,7 @@ async fn a_task_into_a_bucket_that_there_is_not_says_what_to_do() {
 #[tokio::test]
 async fn a_task_that_is_being_initialized_is_not_deleted() {
     let server = server().await;
-    // A store that takes calls and never answers keeps a task in INIT for two seconds.
+    // A store that takes calls and never answers keeps a task in INIT for as long as it may stay there.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let bucket = serde_json::json!({
