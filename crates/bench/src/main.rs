@@ -11,6 +11,7 @@
 //! - `range`: GetRange in pages of 5,000 rows, against a bare scan, a bare encoding and the MD5 of the same rows,
 //!   in rows per second of CPU; and what four versions and a time to live cost it.
 //! - `get`, `put`: the server's CPU for a row read or written alone; writes to 64 partitions against one.
+//! - `init`: how long a new task stays in INIT, whatever its bucket is like.
 //! - `start`: the time from `exec` to the first answer on a large table, after a stop and after a kill.
 //! - `memory`: the most memory that any of the servers took; measured in passing.
 //!
@@ -24,6 +25,7 @@ mod cores;
 mod folders;
 mod get;
 mod inc;
+mod init;
 mod page;
 mod put;
 mod range;
@@ -70,6 +72,7 @@ enum Name {
     Range,
     Get,
     Put,
+    Init,
     Start,
 }
 
@@ -129,6 +132,9 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
     }
     if wanted(Name::Put) {
         put::run(&setting, report).await?;
+    }
+    if wanted(Name::Init) {
+        init::run(&setting, report).await?;
     }
     if wanted(Name::Start) {
         start::run(&setting, report).await?;

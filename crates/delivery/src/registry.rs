@@ -300,8 +300,17 @@ impl Registry {
     pub(crate) fn freshness(&self, table: &Table, name: &TaskName) -> Result<Freshness, Error> {
         let task = self.find(table, name)?.task;
         let status = task.board.status(&*task.source, &*self.env.clock);
-        let waiting = status.lag_s.filter(|_| status.rows_waiting > 0).map(Duration::from_secs);
+        let behind = status.lag_s.or_else(|| self.seconds_since_made(&task));
+        let waiting = behind.filter(|_| status.rows_waiting > 0).map(Duration::from_secs);
         Ok(task.latencies.freshness(task.now(), waiting))
+    }
+
+    /// How long a task has followed the log without a sync point, at the longest: it was made then. What waits in
+    /// the full phase does not count as late.
+    fn seconds_since_made(&self, task: &Task) -> Option<u64> {
+        let entry = task.board.entry();
+        let since_made = (self.env.clock.now_micros() - entry.created_at) / 1_000_000;
+        (entry.follows_log() && entry.phase == Phase::Incr).then(|| u64::try_from(since_made).unwrap_or(0))
     }
 
     pub(crate) fn failures(

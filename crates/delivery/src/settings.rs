@@ -39,7 +39,8 @@ pub struct Settings {
     pub look_every: Duration,
     /// A task whose upload takes longer than this may not borrow memory.
     pub slow_after: Duration,
-    /// How long a new task may stay in INIT.
+    /// How long a new task may sample its table and try its destination. It is out of INIT within two seconds, with
+    /// what is written down before and behind that.
     pub init_max: Duration,
     /// How long deleting a task waits for its uploads to end.
     pub delete_wait: Duration,
@@ -65,7 +66,7 @@ impl Settings {
             retry_max: Duration::from_secs(10),
             look_every: Duration::from_secs(4),
             slow_after: Duration::from_secs(10),
-            init_max: Duration::from_secs(2),
+            init_max: Duration::from_millis(1500),
             delete_wait: Duration::from_secs(8),
             abandoned_for: Duration::from_secs(600),
         }

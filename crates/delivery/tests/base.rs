@@ -1,7 +1,7 @@
 //! The full phase.
 
 use lakeferry_model::Value;
-use lakeferry_model::delivery::{Mode, Phase, TaskError};
+use lakeferry_model::delivery::{Compression, Mode, Phase, TaskError};
 
 use crate::harness::*;
 
@@ -123,4 +123,26 @@ fn columns_that_were_never_sampled_join_when_they_are_met() {
     process.wait_for_rows(&table, "first", 451);
     assert_eq!(world.rows().last(), Some(&(9999, 7)));
     assert!(process.status(&table, "first").undelivered_columns.is_empty());
+}
+
+#[test]
+fn a_tasks_suffix_and_compression_are_those_of_its_objects() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    let text = "again and again ".repeat(500);
+    process.try_write(&table, vec![put(1, vec![("f", Value::String(text.as_str().into()))])]).unwrap();
+    let compressions = [(Compression::Snappy, "packed", ".snappy.parquet"), (Compression::None, "plain", "")];
+    let mut bytes = Vec::new();
+    for (compression, name, suffix) in compressions {
+        let mut asked = spec(name, Mode::Base);
+        asked.destination.suffix = suffix.to_owned();
+        asked.tuning.compression = compression;
+        process.create(&table, asked);
+        process.wait_for_rows(&table, name, 1);
+        let object = format!("p/{name}_0_p__1{suffix}");
+        assert_eq!(world.objects()[&object].rows.len(), 1);
+        bytes.push(world.lake.buckets.lock()["lake"][&object].len());
+    }
+    assert!(bytes[0] < bytes[1] && bytes[1] > text.len(), "{bytes:?}");
 }

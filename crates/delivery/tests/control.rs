@@ -91,9 +91,11 @@ fn a_pause_gives_up_a_cut_that_waits_for_its_store_and_resuming_does_it_again() 
     process.deliver_now(&table, "first");
     process.reaches("the error", || process.status(&table, "first").error == TaskError::InvalidOssBucket);
     process.pause(&table, "first");
-    rests(&process, &table);
-    assert_eq!(process.status(&table, "first").error, TaskError::Ok, "nobody tries any more");
+    // Looks at the bucket go on, and would show that it is missing.
     world.lake.buckets.lock().insert("lake".to_owned(), objects);
+    rests(&process, &table);
+    let status = process.status(&table, "first");
+    assert_eq!((status.error, status.rows_delivered), (TaskError::Ok, 1), "nobody tries any more");
     process.resume(&table, "first");
     process.wait_for_rows(&table, "first", 2);
     assert_eq!(world.names(), ["p/first_0_p__1", "p/first_0_p__2"], "under the name that was prepared");
@@ -280,4 +282,16 @@ fn a_tasks_history_tells_what_it_has_been_through_and_survives_a_restart() {
     let process = world.start();
     assert!(kinds(&process).starts_with(&expected));
     assert!(process.status(&process.table(), "first").last_error.unwrap().contains("lake"));
+}
+
+#[test]
+fn delivering_now_waits_neither_for_age_nor_for_size() {
+    let world = World::default();
+    let (process, table) = following(&world);
+    process.write(&table, [(2, 2)]);
+    process.reaches("a cut to wait for", || process.status(&table, "first").next_cut_in_ms == Some(120_000));
+    assert_eq!(world.names().len(), 1);
+    process.deliver_now(&table, "first");
+    process.wait_for_rows(&table, "first", 2);
+    assert_eq!(world.names(), ["p/first_0_p__1", "p/first_0_p__2"]);
 }

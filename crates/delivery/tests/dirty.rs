@@ -367,3 +367,30 @@ fn a_delete_that_is_delivered_has_no_dirty_fields() {
     process.wait_for_rows(&table, "first", 1);
     assert_eq!(process.status(&table, "first").dirty_fields, 0);
 }
+
+#[test]
+fn dirty_fields_are_counted_by_each_of_the_four_reasons() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    let mut asked = asked(Mode::Inc);
+    asked.destination.event_time =
+        Some(EventTimeColumn { column: "at".to_owned(), format: EventTimeFormat::Unix });
+    let fields = [("id", FieldKind::Int64), ("n", FieldKind::Int32), ("d", FieldKind::Date)];
+    asked.schema = SchemaSpec::Manual(fields.map(|(name, kind)| field(name, kind)).to_vec());
+    process.create(&table, asked);
+    let at = || ("at", Value::Integer(1_598_889_780));
+    let rows = vec![
+        put(1, vec![at(), ("n", Value::Integer(i64::MAX))]),
+        put(2, vec![at(), ("n", Value::Integer(i64::MIN)), ("d", Value::String("someday".into()))]),
+        put(3, vec![at(), ("n", Value::Boolean(true)), ("d", Value::String("2020-08-31".into()))]),
+        put(4, vec![]),
+    ];
+    process.try_write(&table, rows).unwrap();
+    process.deliver_now(&table, "first");
+    process.wait_for_rows(&table, "first", 4);
+    use DirtyReason::*;
+    let expected = BTreeMap::from([(Type, 1), (Range, 2), (Format, 1), (EventTime, 1)]);
+    let status = process.status(&table, "first");
+    assert_eq!((status.dirty_reasons, status.dirty_fields), (expected, 5));
+}

@@ -123,3 +123,48 @@ fn late_and_early_rows_in_turn_make_one_object_per_folder_and_age() {
     process.wait_for_rows(&table, "first", 200);
     assert_eq!(world.names().len(), 10, "{:?}", world.names());
 }
+
+#[test]
+fn each_folder_is_cut_by_its_own_age() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.create(&table, by_event("at", EventTimeFormat::Unix));
+    let day = |number: i64| vec![("at", Value::Integer(1_598_889_780 + number * 86_400))];
+    process.try_write(&table, vec![put(1, day(0))]).unwrap();
+    process.reaches("the first folder", || process.status(&table, "first").next_cut_in_ms == Some(120_000));
+    world.clock.advance(Duration::from_secs(70));
+    // A further row does not make its folder younger, nor another folder older.
+    let before = process.delivery().memory_bytes();
+    process.try_write(&table, vec![put(2, day(0)), put(3, day(1))]).unwrap();
+    process.reaches("both folders", || process.delivery().memory_bytes() > before);
+    world.clock.advance(Duration::from_secs(50));
+    process.wait_for_rows(&table, "first", 2);
+    process.reaches("the other's turn", || process.status(&table, "first").next_cut_in_ms == Some(70_000));
+    assert_eq!(world.names(), ["p/2020-08-31/first_0_p_2020-08-31__1"]);
+    world.clock.advance(Duration::from_secs(70));
+    process.wait_for_rows(&table, "first", 3);
+    assert_eq!(world.names()[1], "p/2020-09-01/first_0_p_2020-09-01__2");
+}
+
+#[test]
+fn a_folder_is_cut_once_no_row_came_for_its_inactivity_limit() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    let mut asked = by_event("at", EventTimeFormat::Unix);
+    asked.tuning.inactivity_ms_max = Some(10_000);
+    process.create(&table, asked);
+    let day = |number: i64| vec![("at", Value::Integer(1_598_889_780 + number * 86_400))];
+    process.try_write(&table, vec![put(1, day(0)), put(2, day(1))]).unwrap();
+    process.reaches("two rows", || process.status(&table, "first").next_cut_in_ms == Some(10_000));
+    world.clock.advance(Duration::from_secs(6));
+    let before = process.delivery().memory_bytes();
+    process.try_write(&table, vec![put(3, day(0)), put(4, day(2))]).unwrap();
+    process.reaches("a third folder", || process.delivery().memory_bytes() > before);
+    world.clock.advance(Duration::from_secs(4));
+    process.wait_for_rows(&table, "first", 1);
+    assert_eq!(world.names(), ["p/2020-09-01/first_0_p_2020-09-01__1"], "the other folders got rows");
+    world.clock.advance(Duration::from_secs(6));
+    process.wait_for_rows(&table, "first", 4);
+}

@@ -6,6 +6,7 @@ mod control;
 mod crash;
 mod dirty;
 mod folders;
+mod freshness;
 mod harness;
 mod incremental;
 mod life;

@@ -88,7 +88,7 @@ pub enum EventTimeFormat {
     Rfc1123,
     /// `2006-01-02T15:04:05Z`, with a fraction or an offset.
     Rfc3339,
-    /// An integer: seconds since the epoch.
+    /// An integer: seconds since the epoch, or milliseconds from 10^11 on, or microseconds from 10^14 on.
     Unix,
 }
 

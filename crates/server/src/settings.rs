@@ -59,6 +59,9 @@ pub struct DeliverySettings {
     pub lanes_min: u32,
     /// A new task's default: lanes at most. Absent: the number of cores.
     pub lanes_max: Option<u32>,
+    /// A new task's default: dirty fields above which it stands still until it is updated; SDKs have no word for it.
+    /// Absent: no limit, and delivery never waits for a person.
+    pub dirty_fields_max: Option<u64>,
 }
 
 /// One source of settings: a file, the environment, or flags.
@@ -99,6 +102,7 @@ pub struct DeliveryLayer {
     pub object_mib: Option<u64>,
     pub lanes_min: Option<u32>,
     pub lanes_max: Option<u32>,
+    pub dirty_fields_max: Option<u64>,
 }
 
 /// Settings that cannot be used, and why.
@@ -190,6 +194,7 @@ impl Layer {
                 object_mib: parsed(&lookup, "LAKEFERRY_DELIVERY_OBJECT_MIB", NUMBER)?,
                 lanes_min: parsed(&lookup, "LAKEFERRY_DELIVERY_LANES_MIN", NUMBER)?,
                 lanes_max: parsed(&lookup, "LAKEFERRY_DELIVERY_LANES_MAX", NUMBER)?,
+                dirty_fields_max: parsed(&lookup, "LAKEFERRY_DELIVERY_DIRTY_FIELDS_MAX", NUMBER)?,
             },
         })
     }
@@ -216,6 +221,7 @@ impl Layer {
                 object_mib: self.delivery.object_mib.or(below.delivery.object_mib),
                 lanes_min: self.delivery.lanes_min.or(below.delivery.lanes_min),
                 lanes_max: self.delivery.lanes_max.or(below.delivery.lanes_max),
+                dirty_fields_max: self.delivery.dirty_fields_max.or(below.delivery.dirty_fields_max),
             },
         }
     }
@@ -251,6 +257,7 @@ impl Settings {
                 object_mib: layer.delivery.object_mib.unwrap_or(tuning.object_bytes_max >> 20),
                 lanes_min: layer.delivery.lanes_min.unwrap_or(tuning.lanes_min),
                 lanes_max: layer.delivery.lanes_max,
+                dirty_fields_max: layer.delivery.dirty_fields_max,
             },
         };
         settings.check()?;
@@ -267,7 +274,7 @@ impl Settings {
         let default = Tuning::default();
         let age = Duration::from_secs_f64(self.delivery.object_age_s);
         Tuning {
-            dirty_fields_max: None,
+            dirty_fields_max: self.delivery.dirty_fields_max,
             object_age_ms_max: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             object_bytes_max: self.delivery.object_mib << 20,
             lanes_min: self.delivery.lanes_min,
@@ -330,6 +337,22 @@ mod tests {
         let flags = Layer { stop_s_max: Some(3), ..Layer::default() };
         let settings = Settings::from_layers([flags, environment, file]).unwrap();
         assert_eq!((settings.stop_s_max, settings.request_s_max, settings.engine.cache_mib), (3, 2, 9));
+    }
+
+    #[test]
+    fn new_tasks_are_tuned_as_the_settings_say() {
+        let file = "[delivery]\nobject_age_s = 0.5\nobject_mib = 2\nlanes_min = 3\nlanes_max = 4\ndirty_fields_max = 0";
+        let tuning = Settings::from_layers([toml::from_str(file).unwrap()]).unwrap().tuning();
+        let expected = Tuning {
+            object_age_ms_max: 500,
+            object_bytes_max: 2 << 20,
+            lanes_min: 3,
+            lanes_max: 4,
+            dirty_fields_max: Some(0),
+            ..Tuning::default()
+        };
+        assert_eq!(tuning, expected);
+        assert_eq!(Settings::from_layers([]).unwrap().tuning(), Tuning::default());
     }
 
     #[test]

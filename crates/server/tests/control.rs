@@ -121,6 +121,25 @@ async fn all_tasks_of_an_instance_are_listed_in_full() {
         .collect();
     assert_eq!(names, [("t", "to-lake"), ("u", "other")]);
     assert!(told["tasks"][0]["status"]["lag_s"].is_number(), "{told}");
+    let status = told["tasks"][0]["status"].as_object().unwrap();
+    for part in [
+        "phase",
+        "sync_point",
+        "lag_s",
+        "rows_delivered",
+        "bytes_delivered",
+        "rows_waiting",
+        "objects",
+        "dirty_fields",
+        "dirty_reasons",
+        "error",
+        "detail",
+        "last_error",
+        "next_try_at",
+        "last_object_at",
+    ] {
+        assert!(status.contains_key(part), "{part} in {status:?}");
+    }
 }
 
 #[tokio::test]

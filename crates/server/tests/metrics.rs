@@ -137,3 +137,36 @@ async fn the_originals_two_promises_are_told_of_each_task() {
     assert!(text.contains(counted), "{text}");
     assert!(text.contains("lakeferry_engine_commit_seconds_count "), "{text}");
 }
+
+#[tokio::test]
+async fn the_gauges_of_a_task_say_what_its_status_says() {
+    let server = busy_server().await;
+    let path = "instances/test/tables/t/tasks/to-lake";
+    until(&server, r#"lakeferry_task_rows_delivered{instance="test",table="t",task="to-lake"} 3"#).await;
+    server.json(Method::POST, &format!("{path}/pause"), "").await.ok_json();
+    server.call("PutRow", &put("t", 9, &[])).await.ok::<proto::PutRowResponse>();
+    let label = r#"instance="test",table="t",task="to-lake""#;
+    let text = until(&server, &format!("lakeferry_task_rows_waiting{{{label}}} 1")).await;
+    let gauge = |name: &str, more: &str| -> f64 {
+        let begin = format!("lakeferry_task_{name}{{{label}{more}}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&begin));
+        line.unwrap_or_else(|| panic!("{begin} in {text}")).parse().unwrap()
+    };
+    let status = server.json(Method::GET, path, "").await.ok_json()["status"].clone();
+    for (name, field) in [
+        ("rows_waiting", "rows_waiting"),
+        ("rows_delivered", "rows_delivered"),
+        ("bytes_delivered", "bytes_delivered"),
+        ("objects", "objects"),
+    ] {
+        assert_eq!(Some(gauge(name, "")), status[field].as_f64(), "{name} and {status}");
+    }
+    assert_eq!((gauge("phase", ""), gauge("paused", "")), (2.0, 1.0));
+    assert_eq!((&status["phase"], &status["is_paused"]), (&json!("INCR"), &json!(true)));
+    let dirty = gauge("dirty_fields", r#",reason="event_time""#);
+    assert_eq!((Some(dirty), dirty), (status["dirty_reasons"]["event_time"].as_f64(), 3.0));
+    let sync_point = status["sync_point"].as_i64().unwrap() / 1_000_000;
+    assert_eq!(gauge("sync_point_seconds", ""), sync_point as f64);
+    let lag_s = status["lag_s"].as_f64().unwrap();
+    assert!((0.0..=lag_s).contains(&gauge("lag_seconds", "")), "{status}");
+}

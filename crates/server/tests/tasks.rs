@@ -10,15 +10,19 @@ use lakeferry_wire::proto;
 use crate::harness::TestServer;
 use crate::rows::put;
 
-/// A request for a task as an SDK sends it.
-pub fn task(table: &str, name: &str) -> proto::CreateDeliveryTaskRequest {
-    let column = |name: &str, target: &str, kind: proto::DataType| proto::ParquetSchema {
+/// A column of a task as an SDK sends it.
+pub fn column(name: &str, target: &str, kind: proto::DataType) -> proto::ParquetSchema {
+    proto::ParquetSchema {
         column_name: Some(name.into()),
         oss_column_name: Some(target.into()),
         r#type: Some(kind.into()),
         encode: Some(proto::Encoding::Plain.into()),
         type_extend: None,
-    };
+    }
+}
+
+/// A request for a task as an SDK sends it.
+pub fn task(table: &str, name: &str) -> proto::CreateDeliveryTaskRequest {
     proto::CreateDeliveryTaskRequest {
         table_name: Some(table.into()),
         task_name: Some(name.into()),
@@ -38,20 +42,20 @@ pub fn task(table: &str, name: &str) -> proto::CreateDeliveryTaskRequest {
     }
 }
 
-fn named(table: &str, name: &str) -> proto::DescribeDeliveryTaskRequest {
+pub fn named(table: &str, name: &str) -> proto::DescribeDeliveryTaskRequest {
     proto::DescribeDeliveryTaskRequest { table_name: Some(table.into()), task_name: Some(name.into()) }
 }
 
-async fn describe(server: &TestServer, name: &str) -> proto::DescribeDeliveryTaskResponse {
+pub async fn describe(server: &TestServer, name: &str) -> proto::DescribeDeliveryTaskResponse {
     server.call("DescribeDeliveryTask", &named("t", name)).await.ok()
 }
 
-async fn phase(server: &TestServer, name: &str) -> proto::TaskSyncPhase {
+pub async fn phase(server: &TestServer, name: &str) -> proto::TaskSyncPhase {
     describe(server, name).await.task_sync_stat.unwrap().task_sync_phase()
 }
 
 /// Waits until `holds`; the test's own time limit is what fails it.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let all = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -203,7 +207,7 @@ async fn a_task_into_a_bucket_that_there_is_not_says_what_to_do() {
 #[tokio::test]
 async fn a_task_that_is_being_initialized_is_not_deleted() {
     let server = server().await;
-    // A store that takes calls and never answers keeps a task in INIT for two seconds.
+    // A store that takes calls and never answers keeps a task in INIT for as long as it may stay there.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let bucket = serde_json::json!({

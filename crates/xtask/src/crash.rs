@@ -1,4 +1,4 @@
-//! Kills, power cuts, faults and the soak: calls of the harness in `tests/system`.
+//! Kills, power cuts, faults, the soak and the promises of freshness: calls of the harness in `tests/system`.
 
 use std::path::PathBuf;
 
@@ -56,6 +56,16 @@ pub fn soak(minutes: u64, seed: u64) -> Vec<Suite> {
     let about = "writers, three tasks, restarts and a bucket that goes away; then table and lake are equal";
     let arguments = ["soak".to_owned(), format!("--minutes={minutes}"), format!("--seed={seed}")];
     vec![Suite::new("soak", about, move || {
+        released().and_then(|lakeferry| run(lakeferry, &arguments)).into()
+    })]
+}
+
+/// `cargo xtask promises`.
+pub fn promises(minutes: u64) -> Vec<Suite> {
+    let about =
+        "at the default settings every write is in its object within 125 s, and the original's promises hold";
+    let arguments = ["promises".to_owned(), format!("--minutes={minutes}")];
+    vec![Suite::new("promises", about, move || {
         released().and_then(|lakeferry| run(lakeferry, &arguments)).into()
     })]
 }

@@ -7,6 +7,7 @@
 //! - `kill`, `powercut`: these two alone, longer, with a seed that brings a failure back.
 //! - `faults`: a store, a disk and a clock that fail, with kills among them.
 //! - `soak`: twenty minutes of writing and delivering on a release build, with restarts; draws how it went.
+//! - `promises`: fifteen minutes of steady writing at the default settings; every write is in its object in time.
 //! - `fuzz`: decoders, or a running server, under random and mutated bytes, as long as asked for.
 //!
 //! A test that needs a language prepares what it needs below `tests/` in the target directory. Nothing is
@@ -96,6 +97,13 @@ enum Command {
         #[command(flatten)]
         seed: Seed,
     },
+    /// Write at a steady rate with all settings left alone, and check that every write is in its object within 125 s
+    /// and that the original's promises of freshness hold, by objects and by metrics
+    Promises {
+        /// For how long
+        #[arg(long, default_value_t = 15)]
+        minutes: u64,
+    },
     /// Give decoders, or a running server, random and mutated bytes
     Fuzz {
         /// The decoder, or `server` [default: every decoder]
@@ -145,6 +153,7 @@ fn main() -> ExitCode {
         Command::Kill { rounds, seed } => crash::kill(rounds, seed.or_random()),
         Command::Faults { rounds, seed } => crash::faults(rounds, seed.or_random()),
         Command::Soak { minutes, seed } => crash::soak(minutes, seed.or_random()),
+        Command::Promises { minutes } => crash::promises(minutes),
         Command::Powercut { rounds, seed } => crash::powercut(rounds, seed.or_random()),
     };
     suite::run(suites)

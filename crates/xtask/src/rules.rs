@@ -12,7 +12,7 @@ use crate::suite::{Outcome, Suite};
 /// A rule's name, what it says, and how it is checked.
 type Rule = (&'static str, &'static str, fn(&Tree) -> Vec<String>);
 
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 5] = [
     ("rule: syncs", "every sync of our own code has a name in `durable::Sync`", syncs_are_named),
     ("rule: clock", "time comes in by the constructor; only `clock.rs` asks the system", time_is_taken),
     ("rule: stories", "every file opens with its story", files_open_with_their_story),
@@ -21,6 +21,7 @@ const RULES: [Rule; 4] = [
         "crates depend on one another in the direction of ARCHITECTURE.md",
         arrows_point_one_way,
     ),
+    ("rule: promises", "what docs/promises.md names as shown by a test is", promises_have_tests),
 ];
 
 /// What stands outside the program: it may point at anything, and nothing points at it.
@@ -45,21 +46,28 @@ pub fn suites() -> Vec<Suite> {
 }
 
 /// The files that rules look at.
+#[derive(Default)]
 struct Tree {
     /// Rust files, by their path from the root.
     sources: BTreeMap<PathBuf, String>,
     /// The members' manifests, by their folder from the root.
     manifests: BTreeMap<PathBuf, String>,
+    /// Python files, by their path from the root.
+    scripts: BTreeMap<PathBuf, String>,
     /// ARCHITECTURE.md.
     architecture: String,
+    /// docs/promises.md.
+    promises: String,
 }
 
 impl Tree {
     fn read(root: &Path) -> Result<Self, String> {
-        let page = root.join("ARCHITECTURE.md");
-        let architecture =
-            std::fs::read_to_string(&page).map_err(|error| format!("read `{}`: {error}", page.display()))?;
-        let mut tree = Self { sources: BTreeMap::new(), manifests: BTreeMap::new(), architecture };
+        let page = |name: &str| {
+            let page = root.join(name);
+            std::fs::read_to_string(&page).map_err(|error| format!("read `{}`: {error}", page.display()))
+        };
+        let (architecture, promises) = (page("ARCHITECTURE.md")?, page("docs/promises.md")?);
+        let mut tree = Self { architecture, promises, ..Self::default() };
         for folder in ["crates", "tests"] {
             tree.add(root, &root.join(folder))?;
         }
@@ -75,6 +83,8 @@ impl Tree {
                 self.add(root, &path)?;
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 self.sources.insert(name, std::fs::read_to_string(&path).map_err(told)?);
+            } else if path.extension().is_some_and(|extension| extension == "py") {
+                self.scripts.insert(name, std::fs::read_to_string(&path).map_err(told)?);
             } else if path.file_name().is_some_and(|file| file == "Cargo.toml") {
                 let folder = name.parent().expect("a manifest lies in a folder").to_owned();
                 self.manifests.insert(folder, std::fs::read_to_string(&path).map_err(told)?);
@@ -142,6 +152,39 @@ fn arrows_point_one_way(tree: &Tree) -> Vec<String> {
     found
 }
 
+/// Each row of a table of docs/promises.md names what shows its promise, in backticks in its last cell: a test by the
+/// name of its function, a figure as `bench/case`, or a command as `cargo xtask …`.
+fn promises_have_tests(tree: &Tree) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, line) in tree.promises.lines().enumerate() {
+        let Some(row) = line.strip_prefix("| ").and_then(|row| row.strip_suffix(" |")) else { continue };
+        let cell = row.rsplit(" | ").next().unwrap_or_default();
+        let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        let is_heading = tree.promises.lines().nth(at + 1).is_some_and(|next| next.starts_with("|---"));
+        if names.is_empty() && !is_heading {
+            found.push(format!("docs/promises.md:{}: nothing shows it", at + 1));
+        }
+        let missing = names.into_iter().filter(|name| !is_shown_by(tree, name));
+        found.extend(missing.map(|name| format!("docs/promises.md:{}: there is no `{name}`", at + 1)));
+    }
+    found
+}
+
+fn is_shown_by(tree: &Tree, name: &str) -> bool {
+    let in_sources = |folder: &str, text: &str| {
+        tree.sources.iter().any(|(path, source)| path.starts_with(folder) && source.contains(text))
+    };
+    if let Some(command) = name.strip_prefix("cargo xtask ") {
+        let command = command.split(' ').next().unwrap_or_default();
+        return in_sources("crates/xtask/src/main.rs", &format!("`{command}`"));
+    }
+    if let Some((_, case)) = name.split_once('/') {
+        return in_sources("crates/bench", &format!("\"{case}\""));
+    }
+    let script = format!("def {name}(");
+    in_sources("", &format!("fn {name}(")) || tree.scripts.values().any(|text| text.contains(&script))
+}
+
 /// The lines `from → to, to` of ARCHITECTURE.md.
 fn arrows(architecture: &str) -> BTreeMap<&str, Vec<&str>> {
     let lines = architecture.lines().filter_map(|line| line.split_once('→'));
@@ -202,8 +245,8 @@ mod tests {
         let entry = BTreeMap::from([(PathBuf::from(path), text.to_owned())]);
         let architecture = "store → engine, model\nlake → model\ndelivery → store, lake\n".to_owned();
         match path.ends_with(".rs") {
-            true => Tree { sources: entry, manifests: BTreeMap::new(), architecture },
-            false => Tree { sources: BTreeMap::new(), manifests: entry, architecture },
+            true => Tree { sources: entry, architecture, ..Tree::default() },
+            false => Tree { manifests: entry, architecture, ..Tree::default() },
         }
     }
 
@@ -260,5 +303,20 @@ mod tests {
         check("rule: arrows", "crates/lake", &asks("xtask"), 1);
         check("rule: arrows", "tests/system", &asks("delivery"), 0);
         check("rule: arrows", "crates/store", "[dev-dependencies]\nlakeferry-wire.workspace = true", 0);
+    }
+
+    #[test]
+    fn a_promise_that_nothing_shows_is_found() {
+        let shows = |cell: &str| {
+            let text = "#[test]\nfn rows_arrive() {}\nreport.figure(\"inc\", \"p99\");".to_owned();
+            let mut tree = tree("crates/bench/src/inc.rs", &text);
+            tree.sources.insert("crates/xtask/src/main.rs".into(), "//! - `soak`: long".to_owned());
+            tree.scripts.insert("tests/python/test_inc.py".into(), "def test_it_is_read(self):".to_owned());
+            tree.promises = format!("# Promises\n\n| Promise | Shown by |\n|---|---|\n| a row | {cell} |\n");
+            promises_have_tests(&tree).len()
+        };
+        assert_eq!(shows("`rows_arrive`, `test_it_is_read`, `inc/p99`, `cargo xtask soak --minutes 3`"), 0);
+        assert_eq!(shows("`rows_leave`, `inc/p50`, `cargo xtask rest`"), 3);
+        assert_eq!(shows("nothing yet"), 1);
     }
 }

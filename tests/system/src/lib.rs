@@ -4,10 +4,13 @@
 //! kills the program and starts it again, over a data directory whose power a [`powercut::PowerCut`] may cut.
 //! In the end [`trial`] compares ledger, table and lake.
 //!
+//! [`promises`] measures how late rows come while nothing goes wrong.
+//!
 //! The [`gate`] is an S3 endpoint that other tests hold while they look at a task.
 
 #![expect(clippy::print_stdout, reason = "what trials say is read by people")]
 
+pub mod arrivals;
 pub mod failure;
 pub mod files;
 pub mod full_disk;
@@ -20,9 +23,11 @@ pub mod observer;
 pub mod place;
 pub mod powercut;
 pub mod preload;
+pub mod promises;
 pub mod rounds;
 pub mod row;
 pub mod samples;
+pub mod scrape;
 pub mod server;
 pub mod session;
 pub mod soak;

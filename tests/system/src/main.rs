@@ -12,7 +12,7 @@ use lakeferry_durable::{Place, Sync};
 use lakeferry_system::failure::Failure;
 use lakeferry_system::server::Faults;
 use lakeferry_system::trial::Setup;
-use lakeferry_system::{gate, kill, place, rounds, soak};
+use lakeferry_system::{gate, kill, place, promises, rounds, soak};
 
 #[derive(Parser)]
 #[command(name = "system", about = "Trials of the program from outside")]
@@ -71,6 +71,14 @@ enum Command {
         /// What the writers' choices are drawn from
         #[arg(long)]
         seed: Option<u64>,
+    },
+    /// Write at a steady rate with all settings left alone, and check that every write is delivered in time
+    Promises {
+        #[command(flatten)]
+        place: Where,
+        /// For how long
+        #[arg(long, default_value_t = 15)]
+        minutes: u64,
     },
     /// Serve an S3 endpoint that can be held
     S3 {
@@ -156,6 +164,9 @@ async fn main() -> ExitCode {
         }
         Command::Soak { place, minutes, seed } => {
             soak::run(&place.soaking(seed.unwrap_or_else(rand::random)), minutes).await
+        }
+        Command::Promises { place, minutes } => {
+            promises::run(&place.program, &place.folder.join("promises"), minutes).await
         }
         Command::S3 { root, buckets, listen } => gate::serve(&root, &buckets, listen).await,
     };

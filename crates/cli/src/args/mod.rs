@@ -24,7 +24,7 @@ pub use table::{
 };
 pub use task::{
     CompressionArg, CreateTask, DirtyLimit, ListTasks, ModeArg, OneTask, SetTask, ShowTask, TaskColumns,
-    TaskCommand, UpdateTask, WatchTask,
+    TaskCommand, TuningArgs, UpdateTask, WatchTask,
 };
 
 /// A self-hosted table service that speaks the Tablestore protocol, and delivers its tables into a data lake

@@ -151,8 +151,9 @@ pub struct CreateTask {
     pub at: InInstanceArgs,
 }
 
-/// Settings of a task to change. They take effect at once, but for lanes, which are spread with the next run. What
-/// names or encodes objects is changed with `lakeferry task update`.
+/// Settings of a task to change. They take effect at once, also for what is gathered already, but for lanes, which
+/// are spread with the next run. `lakeferry task update` takes the same flags, beside what it changes of names, columns
+/// and dirty fields.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -162,6 +163,13 @@ Examples:
 pub struct SetTask {
     #[command(flatten)]
     pub task: OneTask,
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+/// What may be changed without a new configuration.
+#[derive(Debug, Args)]
+pub struct TuningArgs {
     /// Cut an object at the latest this long after its first row, such as 30s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub object_age: Option<Duration>,
@@ -191,8 +199,8 @@ pub struct SetTask {
     pub success_objects: Option<bool>,
 }
 
-/// What to change about a task, as a new configuration. What is not named stays as it is. Limits, lanes and lateness
-/// are changed with `lakeferry task set`.
+/// What to change about a task, as a new configuration. What is not named stays as it is. For sizes, ages, limits, lanes
+/// and lateness alone, `lakeferry task set` does without a new configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -235,15 +243,8 @@ pub struct UpdateTask {
     /// Deliver every column that the rows have, and $operation, $commit_time and $sequence
     #[arg(long, conflicts_with = "add_columns")]
     pub all_columns: bool,
-    /// Cut an object at the latest this long after its first row
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub object_age: Option<Duration>,
-    /// Cut an object also when its folder got no row for this long
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub inactivity: Option<Duration>,
-    /// Cut an object when its rows reach this size
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub object_size: Option<u64>,
+    #[command(flatten)]
+    pub tuning: TuningArgs,
     /// How objects are compressed
     #[arg(long, value_enum)]
     pub compression: Option<CompressionArg>,

@@ -6,14 +6,14 @@ use lakeferry_model::delivery::TuningChange;
 
 use super::super::api;
 use super::{Named, describe};
-use crate::args::SetTask;
+use crate::args::{SetTask, TuningArgs};
 use crate::console;
 use crate::failure::Failure;
 use crate::text::Limit;
 
 /// Changes the settings that are typed.
 pub async fn run(args: SetTask) -> Result<(), Failure> {
-    let change = change(&args);
+    let change = change(&args.tuning);
     if change == TuningChange::default() {
         return Err(Failure::usage("no setting is named")
             .hint("name one, such as --object-age 30s; `lakeferry task set --help` shows all"));
@@ -30,7 +30,8 @@ pub async fn run(args: SetTask) -> Result<(), Failure> {
     ))
 }
 
-fn change(args: &SetTask) -> TuningChange {
+/// The change that is typed.
+pub(super) fn change(args: &TuningArgs) -> TuningChange {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let limit = |limit: Option<Limit>| limit.map(|Limit(limit)| limit);
     TuningChange {
@@ -65,6 +66,6 @@ mod tests {
             rows_per_s_max: Some(Some(5)),
             ..TuningChange::default()
         };
-        assert_eq!(change(&args), expected);
+        assert_eq!(change(&args.tuning), expected);
     }
 }

@@ -1,11 +1,9 @@
 //! `lakeferry task update`: flags into a merge patch of a task's specification.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
-use super::Named;
 use super::create::fields;
+use super::{Named, set};
 use crate::args::{CompressionArg, DirtyLimit, UpdateTask};
 use crate::connection::name;
 use crate::console;
@@ -59,7 +57,6 @@ fn patch(args: &UpdateTask) -> Map<String, Value> {
             ),
         ),
     ];
-    let ms = |time: Duration| json!(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     let compression = args.compression.map(|compression| match compression {
         CompressionArg::Snappy => json!("snappy"),
         CompressionArg::None => json!("none"),
@@ -68,17 +65,16 @@ fn patch(args: &UpdateTask) -> Map<String, Value> {
         DirtyLimit::AtMost(fields) => json!(fields),
         DirtyLimit::None => Value::Null,
     });
-    let tuning = [
-        ("object_age_ms_max", args.object_age.map(ms)),
-        ("inactivity_ms_max", args.inactivity.map(ms)),
-        ("object_bytes_max", args.object_size.map(Value::from)),
-        ("compression", compression),
-        ("dirty_fields_max", dirty_max),
-    ];
+    let named = |all: Vec<(&str, Option<Value>)>| -> Map<_, _> {
+        all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    };
+    let mut tuning = named(vec![("compression", compression), ("dirty_fields_max", dirty_max)]);
+    match serde_json::to_value(set::change(&args.tuning)) {
+        Ok(Value::Object(change)) => tuning.extend(change),
+        _ => unreachable!("a change can always be written, as an object"),
+    }
     let mut patch = Map::new();
-    for (part, named) in [("destination", destination.to_vec()), ("tuning", tuning.to_vec())] {
-        let named: Map<_, _> =
-            named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    for (part, named) in [("destination", named(destination.to_vec())), ("tuning", tuning)] {
         if !named.is_empty() {
             patch.insert(part.to_owned(), Value::Object(named));
         }
@@ -113,6 +109,18 @@ mod tests {
             "tuning": { "object_age_ms_max": 5000, "dirty_fields_max": 0 },
         });
         assert_eq!(typed("--prefix q --event-time at:unix --object-age 5s --dirty-max 0"), expected);
+    }
+
+    #[test]
+    fn an_update_takes_every_setting_that_set_takes() {
+        let expected = json!({ "tuning": {
+            "object_age_ms_max": 5000, "inactivity_ms_max": null, "object_bytes_max": 1_048_576,
+            "lanes_min": 2, "lanes_max": 3, "bytes_per_s_max": 1024, "rows_per_s_max": null,
+            "lateness_ms": 60_000, "has_success_objects": true,
+        } });
+        let flags = "--object-age 5s --inactivity off --object-size 1MiB --lanes-min 2 --lanes-max 3 \
+                     --bytes-per-second 1KiB --rows-per-second off --lateness 1m --success-objects true";
+        assert_eq!(typed(flags), expected);
     }
 
     #[test]
