@@ -195,7 +195,7 @@ impl Upload {
             name: object.name.clone(),
             folder: object.folder.clone(),
             folder_ends_at: self.setup.folder_end(&object.folder),
-            encoded: encoded.clone(),
+            encoded: encoded.without_lines(),
         });
         Ok(Delivered { cut: Some(self.cut.number), objects: objects.collect(), since: Some(self.since) })
     }
@@ -326,7 +326,7 @@ impl Upload {
         let found = || self.landed.iter().flatten().map(|encoded| &encoded.dirty);
         let fields = found().map(|found| found.fields).sum();
         let Some(name) = self.cut.dirty.clone().filter(|_| fields > 0) else { return Ok(None) };
-        let lines: Vec<u8> = found().flat_map(|found| &found.lines).copied().collect();
+        let lines = found().map(|found| found.lines.as_slice()).collect::<Vec<_>>().concat();
         let kept = found().map(|found| found.kept).sum();
         let dirty = ManifestDirty::of(name, &lines, fields, kept);
         bucket.replace(&dirty.name, lines.into()).await.map_err(|error| self.missed(&error))?;
