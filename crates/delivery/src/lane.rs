@@ -363,7 +363,7 @@ impl Lane {
             .collect();
         let kind = CutKind::Log { upto: upto.iter().map(|(partition, to)| (partition.0, *to)).collect() };
         let cut = self.setup.cut(self.ticket, self.counters.take_cut(), kind, schema, objects);
-        self.task.prepare(&self.ticket, &cut, self.counters, &self.stop).await?;
+        self.task.prepare(&self.ticket, &cut, self.counters).await?;
         Place::CutPrepared.pass();
         let folders: Vec<SealedFolder> = folders.into_iter().map(Arc::new).collect();
         self.send(cut, upto, folders, lease);
@@ -425,7 +425,7 @@ impl Lane {
                     let name = self.setup.object_name(&flight.folders[at].path, self.ticket.lane, sequence);
                     upload.rename(at, name, sequence);
                 }
-                self.task.prepare(&self.ticket, upload.cut(), self.counters, &self.stop).await?;
+                self.task.prepare(&self.ticket, upload.cut(), self.counters).await?;
                 flight.upload = tokio::spawn(upload.run());
                 self.in_flight = Some(flight);
                 Ok(())
@@ -448,7 +448,7 @@ impl Lane {
 
     async fn advance(&mut self) -> Result<(), Stopped> {
         let change = self.progress.change(&[], &BTreeMap::new(), &self.lows());
-        self.task.advance(&self.ticket, &change, &self.stop).await?;
+        self.task.advance(&self.ticket, &change).await?;
         self.progress.apply(&change);
         self.advance_after = Instant::now() + ADVANCE_PAUSE.min(self.task.env.settings.tick);
         Ok(())

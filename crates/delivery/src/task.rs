@@ -21,10 +21,10 @@ mod runs;
 mod update;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lakeferry_durable::Timings;
+use lakeferry_durable::{Place, Timings};
 use lakeferry_lake::Prefix;
 use lakeferry_model::delivery::{Destination, Phase, TaskError, TaskEventKind, TaskSpec};
 use lakeferry_model::{Clock, Micros};
@@ -233,6 +233,7 @@ impl Task {
         }
         if self.has_next() {
             self.level(run, stop).await?;
+            Place::UpdateLevel.pass();
             self.take_next(run, stop).await?;
             // The next run of the lanes settles the names of the new destination first.
             return Ok(());

@@ -249,7 +249,7 @@ impl ScanLane {
             return Ok(self.task.commit_scan(&self.ticket, &moved, &nothing, &self.stop).await?);
         }
         let cut = self.prepared(&pieces);
-        self.task.prepare(&self.ticket, &cut, self.counters, &self.stop).await?;
+        self.task.prepare(&self.ticket, &cut, self.counters).await?;
         Place::CutPrepared.pass();
         self.send(cut, pieces, moved, &moved_from);
         Ok(())

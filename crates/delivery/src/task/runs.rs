@@ -24,7 +24,6 @@ pub(crate) enum RunReason {
 impl Task {
     /// Begins a new run, if `run` is the present one: prepared cuts are given up, and all lanes start anew.
     pub(crate) async fn begin_run(&self, run: u32, reason: RunReason) {
-        let closing = self.env.closing.handle();
         let begun = async {
             let mut book = self.book_for(&LaneTicket { lane: 0, run }).await?;
             if matches!(reason, RunReason::Refounded(configuration) if configuration != book.entry.configuration)
@@ -69,7 +68,8 @@ impl Task {
                 entry.note = None;
             }
             writes.put_entry(entry);
-            self.space.write_surely(writes, &closing).await?;
+            self.write_book(writes).await?;
+            self.asked_before.store(asked_before, Ordering::SeqCst);
             self.show(&book, None);
             self.show_pins(&book);
             Ok::<(), Stopped>(())
@@ -125,7 +125,7 @@ impl Task {
         abandon(&mut book, &mut writes, self.abandoned_until(), |_| true);
         writes.remove_task(&book);
         self.history.remove(self.id, &mut writes);
-        self.space.write_surely(writes, &self.env.closing.handle()).await?;
+        self.write_book(writes).await?;
         self.env.janitor.wake();
         Ok(())
     }

@@ -16,7 +16,8 @@
 
 use std::sync::Arc;
 
-use lakeferry_lake::ObjectSchema;
+use lakeferry_durable::Place;
+use lakeferry_lake::{ObjectSchema, Prefix, check_dirty_prefix};
 use lakeferry_model::delivery::{Destination, Phase, SchemaSpec, TaskEventKind, TaskSpec};
 
 use super::Task;
@@ -42,7 +43,6 @@ impl Task {
 
     /// Brings a specification into force that has passed all checks. When this answers, it is written down.
     pub(crate) async fn update(&self, spec: TaskSpec, warnings: Vec<String>) -> Result<(), Error> {
-        let closing = self.env.closing.handle();
         let mut book = self.book.lock().await;
         match (book.entry.stage, book.entry.phase) {
             (Stage::Deleted, _) => {
@@ -84,7 +84,8 @@ impl Task {
         adopt(&mut book.entry, now, warnings);
         book.entry.next = next;
         writes.put_entry(&book.entry);
-        self.space.write_surely(writes, &closing).await.map_err(|Stopped| Error::Closed)?;
+        self.write_book(writes).await.map_err(|Stopped| Error::Closed)?;
+        Place::UpdatePrepared.pass();
         tracing::info!(task = %self.id, configuration = book.entry.configuration, "the task was updated");
         self.note(TaskEventKind::Updated, told(&book.entry));
         self.come_into_force(&book, schema);
@@ -115,7 +116,8 @@ impl Task {
             abandon(&mut book, &mut writes, self.abandoned_until(), |_| true);
             adopt(&mut book.entry, next.spec, next.warnings);
             writes.put_entry(&book.entry);
-            self.space.write_surely(writes, stop).await?;
+            self.write_book(writes).await?;
+            Place::UpdateInForce.pass();
             self.show(&book, None);
             self.note(
                 TaskEventKind::Updated,
@@ -135,7 +137,6 @@ impl Task {
         if wants_to(&self.board.entry()).is_none() {
             return false;
         }
-        let closing = self.env.closing.handle();
         let mut book = self.book.lock().await;
         let Some(to) = wants_to(&book.entry).filter(|_| book.entry.stage == Stage::Live) else {
             return false;
@@ -153,7 +154,7 @@ impl Task {
         adopt(&mut book.entry, spec, warnings);
         book.entry.next = next;
         writes.put_entry(&book.entry);
-        if self.space.write_surely(writes, &closing).await.is_err() {
+        if self.write_book(writes).await.is_err() {
             return true;
         }
         let left = "a bucket that fails is left for the one that the task was updated to";
@@ -183,6 +184,13 @@ impl Task {
         *self.setup.lock() = Arc::new(setup);
         self.board.set_totals(&book.totals);
         self.board.set_entry(&book.entry);
+    }
+
+    /// Tells no more of columns as undelivered that the schema has by now.
+    pub(crate) fn forget_delivered(&self, book: &mut StoredTask) {
+        if !book.totals.undelivered.is_empty() {
+            forget_delivered(book, &self.columns.current());
+        }
     }
 
     /// The schema that another specification asks for; nothing if it asks for the same.
