@@ -103,10 +103,9 @@ pub(crate) struct Task {
     is_over: AtomicBool,
     /// How often everything gathered was asked for.
     asked: watch::Sender<u64>,
-    /// How often that was when the run began.
+    /// How often that was when the run began: lanes that begin again in the same run have heard nothing of what
+    /// was asked for meanwhile.
     asked_before: AtomicU64,
-    /// The number of the run that the lanes were begun for last.
-    lanes_run: AtomicU32,
     /// Whether the pins are written.
     is_live: watch::Sender<bool>,
 }
@@ -142,7 +141,6 @@ impl Task {
             is_over: AtomicBool::new(false),
             asked: watch::channel(0).0,
             asked_before: AtomicU64::new(0),
-            lanes_run: AtomicU32::new(0),
             is_live: watch::channel(stored.entry.stage != Stage::Entered).0,
             book: tokio::sync::Mutex::new(stored),
             env,
@@ -183,11 +181,6 @@ impl Task {
         let mut run = self.run.lock();
         if self.is_over.load(Ordering::SeqCst) {
             return None;
-        }
-        // Lanes that begin again in the same run have heard nothing of what was asked for meanwhile.
-        let number = self.board.entry().run;
-        if self.lanes_run.swap(number, Ordering::SeqCst) != number {
-            self.asked_before.store(*self.asked.borrow(), Ordering::SeqCst);
         }
         *run = Stopper::new();
         Some(run.handle())

@@ -281,3 +281,30 @@ fn a_tasks_history_tells_what_it_has_been_through_and_survives_a_restart() {
     assert!(kinds(&process).starts_with(&expected));
     assert!(process.status(&process.table(), "first").last_error.unwrap().contains("lake"));
 }
+
+#[test]
+fn what_is_asked_for_right_behind_a_new_run_is_delivered_in_it() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.create(&table, spec("first", Mode::Inc));
+    process.write(&table, [(1, 1)]);
+    process.deliver_now(&table, "first");
+    process.wait_for_rows(&table, "first", 1);
+    process.fuse.hold_entries();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let (delivery, table, name) = (process.delivery().clone(), table.clone(), task_name("first"));
+            process.run(async move {
+                delivery.deliver_again(&table, &name).await.unwrap();
+                delivery.deliver_now(&table, &name).unwrap();
+            });
+        });
+        process.reaches("a run that begins", || process.fuse.entries_held.load(Ordering::SeqCst) > 0);
+        // Behind where the run begins: no scan finds it.
+        process.write(&table, [(2, 2)]);
+        process.fuse.release_entries();
+    });
+    process.wait_for_rows(&table, "first", 2);
+    assert_eq!(process.status(&table, "first").run, 2);
+}

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lakeferry_delivery::{CreateVia, Delivery, OpenBucket, Settings};
 use lakeferry_engine::{
-    Area, Batch, Block, Engine, Error, MemoryEngine, Room, Scan, Space, SpaceId, Visitor, WriteError,
+    Area, Batch, Block, Engine, Error, MemoryEngine, Operation, Room, Scan, Space, SpaceId, Visitor,
+    WriteError,
 };
 use lakeferry_lake::bucket::{Part, PutMode, ReadObject, Store as ObjectStore};
 use lakeferry_lake::{
@@ -113,6 +114,10 @@ pub struct Fuse {
     does_step: bool,
     is_blown: AtomicBool,
     blown: Notify,
+    /// Writes of a task's entry wait while this is set.
+    is_entry_held: AtomicBool,
+    pub entries_held: AtomicU64,
+    released: Notify,
     /// So many visits from now on fail once they have handed over three entries.
     pub visit_faults: AtomicU64,
 }
@@ -129,12 +134,40 @@ impl Fuse {
             does_step,
             is_blown: AtomicBool::new(false),
             blown: Notify::new(),
+            is_entry_held: AtomicBool::new(false),
+            entries_held: AtomicU64::new(0),
+            released: Notify::new(),
             visit_faults: AtomicU64::new(0),
         })
     }
 
     pub fn has_blown(&self) -> bool {
         self.is_blown.load(Ordering::SeqCst)
+    }
+
+    /// Holds what changes a task's entry: an update, a new run, a pause.
+    pub fn hold_entries(&self) {
+        self.is_entry_held.store(true, Ordering::SeqCst);
+    }
+
+    pub fn release_entries(&self) {
+        self.is_entry_held.store(false, Ordering::SeqCst);
+        self.released.notify_waiters();
+    }
+
+    async fn wait_with(&self, batch: &Batch) {
+        let is_entry = |operation: Operation| matches!(operation, Operation::Put(key, _) if key[0] == b'e');
+        if !self.is_entry_held.load(Ordering::SeqCst) || !batch.clone().into_operations().into_iter().any(is_entry) {
+            return;
+        }
+        let released = self.released.notified();
+        tokio::pin!(released);
+        released.as_mut().enable();
+        if self.is_entry_held.load(Ordering::SeqCst) {
+            self.entries_held.fetch_add(1, Ordering::SeqCst);
+            released.await;
+            self.entries_held.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 
     /// Does a step, unless the process has ended or ends here: then this never returns.
@@ -217,6 +250,9 @@ impl Space for FusedSpace {
 
     async fn write(&self, batch: Batch, deadline: Instant) -> Result<(), WriteError> {
         let counts = self.0.id().as_str().starts_with("tasks-");
+        if counts {
+            self.1.wait_with(&batch).await;
+        }
         self.1.step(counts, self.0.write(batch, deadline)).await
     }
 

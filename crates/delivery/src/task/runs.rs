@@ -1,5 +1,7 @@
 //! New runs, and the end: whatever lanes are doing, they write nothing more for a run that is over.
 
+use std::sync::atomic::Ordering;
+
 use lakeferry_durable::Place;
 use lakeferry_model::delivery::{Phase, TaskEventKind};
 use lakeferry_store::PartitionId;
@@ -48,6 +50,8 @@ impl Task {
             book.totals = Totals::default();
             writes.put_totals(self.id, &book.totals);
             let lost = self.changes_lost(&book);
+            // Before the pins: what is asked for from now on may be of changes behind them.
+            let asked_before = *self.asked.borrow();
             if book.entry.follows_log() {
                 let head = |partition| (partition, self.source.head(partition));
                 let heads: Vec<_> = self.source.partitions().into_iter().map(head).collect();
