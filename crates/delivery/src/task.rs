@@ -356,10 +356,15 @@ impl Task {
         Ok(())
     }
 
-    /// Claims the names of the destination that waits to come into force, as far as its place is known.
+    /// Claims the names of the destination that waits to come into force, as far as its place is known, in place of
+    /// those that waited before.
     pub(crate) fn reserve_names(&self) {
         let entry = self.board.entry();
-        let Some(next) = entry.next.as_ref().map(|next| &next.spec.destination) else { return };
+        let Some(next) = entry.next.as_ref().map(|next| &next.spec.destination) else {
+            // It may have waited for something before.
+            self.env.claims.unreserve(self.id);
+            return;
+        };
         if let Some(identity) = self.env.claims.identity_of(&next.bucket)
             && let Err(trouble) = self.env.claims.reserve(self.id, self.claim(next, identity))
         {
