@@ -414,6 +414,11 @@ impl Lane {
                 self.task.begin_run(self.ticket.run, RunReason::Refounded(configuration)).await;
                 Err(Stopped)
             }
+            Err(Ended::TooDirty(_)) if upload.cut().configuration < self.setup.version => {
+                // What was wrong may have been changed since: its rows are cut again, as the task is now.
+                self.task.give_up(&self.ticket, upload.cut()).await?;
+                Err(Stopped)
+            }
             Err(Ended::TooDirty(text)) => {
                 let stopped = self.task.stand_still(Who::Lane(self.ticket.lane), text, &self.stop).await;
                 self.show_rest();
