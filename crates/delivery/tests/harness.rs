@@ -157,7 +157,9 @@ impl Fuse {
 
     async fn wait_with(&self, batch: &Batch) {
         let is_entry = |operation: Operation| matches!(operation, Operation::Put(key, _) if key[0] == b'e');
-        if !self.is_entry_held.load(Ordering::SeqCst) || !batch.clone().into_operations().into_iter().any(is_entry) {
+        if !self.is_entry_held.load(Ordering::SeqCst)
+            || !batch.clone().into_operations().into_iter().any(is_entry)
+        {
             return;
         }
         let released = self.released.notified();
