@@ -56,6 +56,13 @@ impl Claims {
         Ok(())
     }
 
+    /// Lets the names go that the task has beside those in force.
+    pub(crate) fn unreserve(&self, task: TaskId) {
+        if let Some(own) = self.0.lock().get_mut(&task) {
+            own.truncate(1);
+        }
+    }
+
     /// The identity of the place that an entry of the bucket table means, as far as it is known.
     pub(crate) fn identity_of(&self, bucket: &BucketName) -> Option<Uuid> {
         let claims = self.0.lock();
@@ -154,5 +161,9 @@ mod tests {
         let newer = Prefix::parse("newer").unwrap();
         assert!(claims.find(None, &name, &newer, &lake).is_some());
         assert!(claims.find(Some(moving), &name, &newer, &lake).is_none());
+        claims.reserve(moving, claim("lake", "one", "newest", 1)).unwrap();
+        claims.unreserve(moving);
+        claims.claim(other, claim("alias", "one", "newest", 1)).unwrap();
+        assert!(claims.claim(other, claim("alias", "one", "newer", 1)).is_err());
     }
 }

@@ -1,8 +1,10 @@
 //! The writes of a cut's life: prepared, committed, or given up.
 //!
 //! The task's book mirrors what lies in its space. Every change is made in the book first and then written,
-//! under the book's lock, so writes of one task have one order. A lane shows its ticket: once a newer run has
-//! begun, or the task is deleted, the lane can write nothing more, whatever it was doing.
+//! under the book's lock, so writes of one task have one order. What the book says is written in any case, also
+//! if its lane is told to stop meanwhile: lanes that begin again go by the book ([`Task::write_book`]). A lane
+//! shows its ticket: once a newer run has begun, or the task is deleted, the lane can write nothing more,
+//! whatever it was doing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +38,12 @@ impl Task {
         if is_valid { Ok(book) } else { Err(Stopped) }
     }
 
+    /// Writes down what was changed in the book, which the caller holds. Only the end of all delivery ends this
+    /// early: the book of a task that lives on never says what is not written.
+    pub(crate) async fn write_book(&self, writes: Writes) -> Result<(), Stopped> {
+        self.space.write_surely(writes, &self.env.closing.handle()).await
+    }
+
     /// Writes a cut down as prepared, with the counters behind it and the schema that it widened. From now
     /// on its names are never used for anything else.
     pub(crate) async fn prepare(
@@ -43,7 +51,6 @@ impl Task {
         ticket: &LaneTicket,
         cut: &PreparedCut,
         counters: LaneCounters,
-        stop: &Stop,
     ) -> Result<(), Stopped> {
         let mut book = self.book_for(ticket).await?;
         if cut.configuration != book.entry.configuration {
@@ -61,7 +68,7 @@ impl Task {
         lane.prepared = Some(cut.clone());
         writes.put_counters(self.id, ticket.lane, counters);
         writes.put_prepared(self.id, ticket.lane, cut);
-        self.space.write_surely(writes, stop).await
+        self.write_book(writes).await
     }
 
     /// Commits a cut of the log: progress and totals move, and the prepared cut goes, in one write.
@@ -74,10 +81,10 @@ impl Task {
     ) -> Result<(), Stopped> {
         let mut book = self.book_for(ticket).await?;
         delivered.check_prepared(&book, ticket)?;
-        let mut writes = Writes::default();
+        let mut writes = self.tallied(ticket.run, delivered, stop).await?;
         writes.move_progress(self.id, ticket.lane, change);
         book.lanes.entry(ticket.lane).or_default().progress.apply(change);
-        self.commit(&mut book, writes, ticket, delivered, stop).await
+        self.commit(&mut book, writes, ticket, delivered).await
     }
 
     /// Commits a cut of a scan: the ranges move on, instead of progress in a log.
@@ -90,12 +97,12 @@ impl Task {
     ) -> Result<(), Stopped> {
         let mut book = self.book_for(ticket).await?;
         delivered.check_prepared(&book, ticket)?;
-        let mut writes = Writes::default();
+        let mut writes = self.tallied(ticket.run, delivered, stop).await?;
         for (number, range) in ranges {
             writes.put_range(self.id, *number, range);
             book.ranges.insert(*number, range.clone());
         }
-        self.commit(&mut book, writes, ticket, delivered, stop).await
+        self.commit(&mut book, writes, ticket, delivered).await
     }
 
     async fn commit(
@@ -104,14 +111,14 @@ impl Task {
         mut writes: Writes,
         ticket: &LaneTicket,
         delivered: &Delivered,
-        stop: &Stop,
     ) -> Result<(), Stopped> {
         book.lanes.entry(ticket.lane).or_default().prepared = None;
         writes.remove_prepared(self.id, ticket.lane);
         delivered.add_to(&mut book.totals, self.env.clock.now_micros());
+        // A cut that was prepared before a column joined lacks it for the last time.
+        self.forget_delivered(book);
         writes.put_totals(self.id, &book.totals);
-        self.tally(ticket.run, delivered, &mut writes, stop).await?;
-        self.space.write_surely(writes, stop).await?;
+        self.write_book(writes).await?;
         self.board.set_totals(&book.totals);
         if let Some(since) = delivered.since {
             self.env.cut_times.record(since.elapsed());
@@ -120,17 +127,12 @@ impl Task {
     }
 
     /// Moves progress over rows that produced nothing.
-    pub(crate) async fn advance(
-        &self,
-        ticket: &LaneTicket,
-        change: &ProgressChange,
-        stop: &Stop,
-    ) -> Result<(), Stopped> {
+    pub(crate) async fn advance(&self, ticket: &LaneTicket, change: &ProgressChange) -> Result<(), Stopped> {
         let mut book = self.book_for(ticket).await?;
         let mut writes = Writes::default();
         writes.move_progress(self.id, ticket.lane, change);
         book.lanes.entry(ticket.lane).or_default().progress.apply(change);
-        self.space.write_surely(writes, stop).await
+        self.write_book(writes).await
     }
 
     /// Gives up the prepared cuts of scans: their names are abandoned, in one write. What they held is
@@ -143,7 +145,7 @@ impl Task {
         if !abandon(&mut book, &mut writes, until, is_scan) {
             return Ok(());
         }
-        self.space.write_surely(writes, stop).await?;
+        self.write_book(writes).await?;
         drop(book);
         self.env.janitor.wake();
         // A first sweep before the scan goes on, so that readers do not see rows twice for longer than they must.
@@ -152,6 +154,17 @@ impl Task {
             Ok(Err(Stopped)) => Err(Stopped),
             Ok(Ok(_)) | Err(_) => Ok(()),
         }
+    }
+
+    /// Gives up a prepared cut, if it is still the lane's: what it held is cut again into new names.
+    pub(crate) async fn give_up(&self, ticket: &LaneTicket, cut: &PreparedCut) -> Result<(), Stopped> {
+        let mut book = self.book_for(ticket).await?;
+        let mut writes = Writes::default();
+        if abandon(&mut book, &mut writes, self.abandoned_until(), |prepared| prepared == cut) {
+            self.write_book(writes).await?;
+            self.env.janitor.wake();
+        }
+        Ok(())
     }
 
     /// Until when names that are abandoned now are looked after.

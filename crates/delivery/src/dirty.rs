@@ -207,6 +207,11 @@ impl DirtyNotes {
 }
 
 impl DirtyFound {
+    /// The same without its lines, which may be many.
+    pub(crate) fn without_lines(&self) -> Self {
+        Self { lines: Vec::new(), counts: self.counts.clone(), ..*self }
+    }
+
     /// Adds what was found to a task's totals.
     pub(crate) fn add_to(&self, totals: &mut Totals) {
         totals.event_time_dirty += self.event_times;

@@ -283,6 +283,17 @@ impl Encoded {
         self
     }
 
+    /// What is told of the object once its dirty fields are in the bucket, too.
+    pub(crate) fn without_lines(&self) -> Self {
+        Self {
+            bytes: Bytes::new(),
+            dirty: self.dirty.without_lines(),
+            undelivered: self.undelivered.clone(),
+            undelivered_kinds: self.undelivered_kinds.clone(),
+            ..*self
+        }
+    }
+
     /// Adds what the object holds and lacks to a task's totals.
     pub(crate) fn add_to(&self, totals: &mut Totals) {
         totals.rows += self.rows;

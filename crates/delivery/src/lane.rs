@@ -363,7 +363,7 @@ impl Lane {
             .collect();
         let kind = CutKind::Log { upto: upto.iter().map(|(partition, to)| (partition.0, *to)).collect() };
         let cut = self.setup.cut(self.ticket, self.counters.take_cut(), kind, schema, objects);
-        self.task.prepare(&self.ticket, &cut, self.counters, &self.stop).await?;
+        self.task.prepare(&self.ticket, &cut, self.counters).await?;
         Place::CutPrepared.pass();
         let folders: Vec<SealedFolder> = folders.into_iter().map(Arc::new).collect();
         self.send(cut, upto, folders, lease);
@@ -414,6 +414,11 @@ impl Lane {
                 self.task.begin_run(self.ticket.run, RunReason::Refounded(configuration)).await;
                 Err(Stopped)
             }
+            Err(Ended::TooDirty(_)) if upload.cut().configuration < self.setup.version => {
+                // What was wrong may have been changed since: its rows are cut again, as the task is now.
+                self.task.give_up(&self.ticket, upload.cut()).await?;
+                Err(Stopped)
+            }
             Err(Ended::TooDirty(text)) => {
                 let stopped = self.task.stand_still(Who::Lane(self.ticket.lane), text, &self.stop).await;
                 self.show_rest();
@@ -425,7 +430,7 @@ impl Lane {
                     let name = self.setup.object_name(&flight.folders[at].path, self.ticket.lane, sequence);
                     upload.rename(at, name, sequence);
                 }
-                self.task.prepare(&self.ticket, upload.cut(), self.counters, &self.stop).await?;
+                self.task.prepare(&self.ticket, upload.cut(), self.counters).await?;
                 flight.upload = tokio::spawn(upload.run());
                 self.in_flight = Some(flight);
                 Ok(())
@@ -448,7 +453,7 @@ impl Lane {
 
     async fn advance(&mut self) -> Result<(), Stopped> {
         let change = self.progress.change(&[], &BTreeMap::new(), &self.lows());
-        self.task.advance(&self.ticket, &change, &self.stop).await?;
+        self.task.advance(&self.ticket, &change).await?;
         self.progress.apply(&change);
         self.advance_after = Instant::now() + ADVANCE_PAUSE.min(self.task.env.settings.tick);
         Ok(())

@@ -71,8 +71,9 @@ pub(crate) async fn run(task: &Arc<Task>, run: u32, stop: &Stop) -> Result<(), S
                 })
             })
             .collect();
-        for worker in workers {
-            match worker.await {
+        // All of them, whatever the first says: none may still write when the lanes begin again.
+        for ended in futures::future::join_all(workers).await {
+            match ended {
                 Ok(Ok(()) | Err(Early::Again)) => {}
                 Ok(Err(Early::Stopped)) => stop.check()?,
                 Err(error) => {
@@ -85,7 +86,7 @@ pub(crate) async fn run(task: &Arc<Task>, run: u32, stop: &Stop) -> Result<(), S
         task.board.forget_lanes();
     }
     Place::FullScanned.pass();
-    finish(task, run, stop).await
+    finish(task, run).await
 }
 
 /// Splits the table into ranges and writes them down, if that is not done yet.
@@ -125,7 +126,7 @@ async fn split(task: &Arc<Task>, run: u32, stop: &Stop) -> Result<(), Stopped> {
         writes.put_entry(&book.entry);
         task.board.set_entry(&book.entry);
     }
-    task.space.write_surely(writes, stop).await
+    task.write_book(writes).await
 }
 
 /// The time up to which the scan is going to find everything. Partitions answer with a little delay, which is
@@ -166,7 +167,7 @@ async fn undone(task: &Arc<Task>, run: u32) -> Result<VecDeque<u32>, Stopped> {
 }
 
 /// Moves the phase on. The ranges are needed no more.
-async fn finish(task: &Arc<Task>, run: u32, stop: &Stop) -> Result<(), Stopped> {
+async fn finish(task: &Arc<Task>, run: u32) -> Result<(), Stopped> {
     let mut book = task.book_for(&LaneTicket { lane: 0, run }).await?;
     let mut writes = Writes::default();
     for number in std::mem::take(&mut book.ranges).into_keys() {
@@ -174,7 +175,7 @@ async fn finish(task: &Arc<Task>, run: u32, stop: &Stop) -> Result<(), Stopped> 
     }
     book.entry.phase = Phase::Incr;
     writes.put_entry(&book.entry);
-    task.space.write_surely(writes, stop).await?;
+    task.write_book(writes).await?;
     task.board.set_entry(&book.entry);
     task.note(TaskEventKind::Phase, "the table is delivered as it was; phase INCR begins".to_owned());
     Ok(())

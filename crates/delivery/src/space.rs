@@ -448,6 +448,61 @@ mod tests {
         assert_eq!(space.entries(Bytes::new(), None).await.unwrap(), []);
     }
 
+    /// Takes fields away that programs before this one did not know.
+    fn without(value: impl Serialize, fields: &[&str]) -> serde_json::Value {
+        let mut value = serde_json::to_value(value).unwrap();
+        for &field in fields {
+            let (path, name) = field.rsplit_once('/').unwrap_or(("", field));
+            let path = if path.is_empty() { String::new() } else { format!("/{path}") };
+            value.pointer_mut(&path).unwrap().as_object_mut().unwrap().remove(name).unwrap();
+        }
+        value
+    }
+
+    #[tokio::test]
+    async fn entries_of_older_programs_open() {
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let space = TaskSpace::open(&engine, 7).await.unwrap();
+        let id = TaskId::of_number(1);
+        let entry = TaskEntry::new(id, spec(), 5, vec![]);
+        let tuning = ["inactivity_ms_max", "bytes_per_s_max", "rows_per_s_max", "lateness_ms"];
+        let tuning = tuning.into_iter().chain(["has_success_objects", "compression", "dirty_fields_max"]);
+        let tuning = tuning.map(|name| format!("spec/tuning/{name}")).collect::<Vec<_>>();
+        let fields = ["configuration", "next", "is_paused"].into_iter();
+        let fields: Vec<&str> = fields.chain(tuning.iter().map(String::as_str)).collect();
+        let cut = PreparedCut {
+            number: 4,
+            run: 1,
+            kind: CutKind::Log { upto: BTreeMap::from([(3, 12)]) },
+            configuration: 1,
+            compression: None,
+            dirty: None,
+            schema: Arc::new(schema()),
+            objects: vec![],
+        };
+        let totals = Totals { rows: 2, ..Totals::default() };
+        let abandoned = Abandoned {
+            task: id,
+            bucket: spec().destination.bucket,
+            name: "p/x".to_owned(),
+            is_own_name: false,
+            until: 7,
+        };
+        let mut writes = Writes::default();
+        writes.put(Key::new(b'e', id), &without(&entry, &fields));
+        writes.put(Key::new(b'c', id).u32(0), &without(&cut, &["configuration", "compression", "dirty"]));
+        writes.put(Key::new(b't', id), &without(&totals, &["undelivered_kinds", "dirty"]));
+        writes.put(abandoned_key(&abandoned), &without(&abandoned, &["is_own_name"]));
+        space.write(writes).await.unwrap();
+
+        let stored = space.load().await.unwrap();
+        assert_eq!(stored.abandoned, [abandoned]);
+        let task = &stored.tasks[0];
+        assert_eq!((&task.entry.spec, task.entry.configuration, &task.entry.next), (&spec(), 1, &None));
+        assert!(!task.entry.is_paused);
+        assert_eq!((task.totals.clone(), task.lanes[&0].prepared.clone()), (totals, Some(cut)));
+    }
+
     #[tokio::test]
     async fn an_entry_of_a_newer_program_is_refused() {
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());

@@ -21,10 +21,10 @@ mod runs;
 mod update;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lakeferry_durable::Timings;
+use lakeferry_durable::{Place, Timings};
 use lakeferry_lake::Prefix;
 use lakeferry_model::delivery::{Destination, Phase, TaskError, TaskEventKind, TaskSpec};
 use lakeferry_model::{Clock, Micros};
@@ -103,10 +103,9 @@ pub(crate) struct Task {
     is_over: AtomicBool,
     /// How often everything gathered was asked for.
     asked: watch::Sender<u64>,
-    /// How often that was when the run began.
+    /// How often that was when the run began: lanes that begin again in the same run have heard nothing of what
+    /// was asked for meanwhile.
     asked_before: AtomicU64,
-    /// The number of the run that the lanes were begun for last.
-    lanes_run: AtomicU32,
     /// Whether the pins are written.
     is_live: watch::Sender<bool>,
 }
@@ -142,7 +141,6 @@ impl Task {
             is_over: AtomicBool::new(false),
             asked: watch::channel(0).0,
             asked_before: AtomicU64::new(0),
-            lanes_run: AtomicU32::new(0),
             is_live: watch::channel(stored.entry.stage != Stage::Entered).0,
             book: tokio::sync::Mutex::new(stored),
             env,
@@ -183,11 +181,6 @@ impl Task {
         let mut run = self.run.lock();
         if self.is_over.load(Ordering::SeqCst) {
             return None;
-        }
-        // Lanes that begin again in the same run have heard nothing of what was asked for meanwhile.
-        let number = self.board.entry().run;
-        if self.lanes_run.swap(number, Ordering::SeqCst) != number {
-            self.asked_before.store(*self.asked.borrow(), Ordering::SeqCst);
         }
         *run = Stopper::new();
         Some(run.handle())
@@ -233,6 +226,7 @@ impl Task {
         }
         if self.has_next() {
             self.level(run, stop).await?;
+            Place::UpdateLevel.pass();
             self.take_next(run, stop).await?;
             // The next run of the lanes settles the names of the new destination first.
             return Ok(());
@@ -362,10 +356,15 @@ impl Task {
         Ok(())
     }
 
-    /// Claims the names of the destination that waits to come into force, as far as its place is known.
+    /// Claims the names of the destination that waits to come into force, as far as its place is known, in place of
+    /// those that waited before.
     pub(crate) fn reserve_names(&self) {
         let entry = self.board.entry();
-        let Some(next) = entry.next.as_ref().map(|next| &next.spec.destination) else { return };
+        let Some(next) = entry.next.as_ref().map(|next| &next.spec.destination) else {
+            // It may have waited for something before.
+            self.env.claims.unreserve(self.id);
+            return;
+        };
         if let Some(identity) = self.env.claims.identity_of(&next.bucket)
             && let Err(trouble) = self.env.claims.reserve(self.id, self.claim(next, identity))
         {

@@ -25,7 +25,7 @@ use crate::dirty::{DirtyFound, room_of_one};
 use crate::encode::{Encoded, Failure, Form, ObjectId, encode_folder};
 use crate::gather::SealedFolder;
 use crate::setup::Setup;
-use crate::space::{LaneCounters, PreparedCut, PreparedObject, StoredTask, Totals};
+use crate::space::{PreparedCut, PreparedObject, StoredTask, Totals};
 use crate::status::Who;
 use crate::stop::{Stop, Stopped};
 use crate::task::{Paused, Task};
@@ -141,11 +141,6 @@ impl Upload {
         self.cut.objects[at] = PreparedObject { folder, name, sequence };
     }
 
-    /// Writes down that the cut is prepared.
-    pub(crate) async fn prepare(&self, counters: LaneCounters) -> Result<(), Stopped> {
-        self.task.prepare(&self.ticket, &self.cut, counters, &self.stop).await
-    }
-
     /// Uploads everything, and gives itself back for another try under other names.
     pub(crate) async fn run(mut self) -> (Self, Result<Delivered, Ended>) {
         let mut failures = 0;
@@ -200,7 +195,7 @@ impl Upload {
             name: object.name.clone(),
             folder: object.folder.clone(),
             folder_ends_at: self.setup.folder_end(&object.folder),
-            encoded: encoded.clone(),
+            encoded: encoded.without_lines(),
         });
         Ok(Delivered { cut: Some(self.cut.number), objects: objects.collect(), since: Some(self.since) })
     }
@@ -331,7 +326,7 @@ impl Upload {
         let found = || self.landed.iter().flatten().map(|encoded| &encoded.dirty);
         let fields = found().map(|found| found.fields).sum();
         let Some(name) = self.cut.dirty.clone().filter(|_| fields > 0) else { return Ok(None) };
-        let lines: Vec<u8> = found().flat_map(|found| &found.lines).copied().collect();
+        let lines = found().map(|found| found.lines.as_slice()).collect::<Vec<_>>().concat();
         let kept = found().map(|found| found.kept).sum();
         let dirty = ManifestDirty::of(name, &lines, fields, kept);
         bucket.replace(&dirty.name, lines.into()).await.map_err(|error| self.missed(&error))?;

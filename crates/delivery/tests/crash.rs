@@ -28,6 +28,8 @@ fn check_every_crash(asked: &TaskSpec, expected: &[(i64, i64)]) {
             let table = process.table_in(2).unwrap();
             finish(&process, &table, asked);
             let case = format!("{:?}, step {step}, done: {does_step}", asked.mode);
+            // One that ended in the sweep of a scan's cut has left it to the janitor.
+            process.reaches("what was given up to be gone", || world.rows().len() <= expected.len());
             assert_eq!(world.rows(), expected, "{case}");
             assert!(world.lake.rewritten.lock().is_empty(), "{case}: {:?}", world.lake.rewritten.lock());
             if !blown {

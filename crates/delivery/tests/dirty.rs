@@ -210,6 +210,37 @@ fn a_task_that_stands_still_can_be_paused_updated_and_resumed() {
 }
 
 #[test]
+fn a_task_that_was_changed_while_it_was_paused_does_not_stand_still_again_for_what_it_was() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    let mut asked = asked(Mode::Inc);
+    asked.tuning.dirty_fields_max = Some(0);
+    process.create(&table, asked);
+    process.try_write(&table, vec![text(2, "x")]).unwrap();
+    process.deliver_now(&table, "first");
+    let stopped = || process.status(&table, "first").error == TaskError::TooManyDirtyFields;
+    process.reaches("standing still", stopped);
+    process.pause(&table, "first");
+    drop(process);
+
+    // The process that takes over has not seen that it stood still.
+    let process = world.start();
+    let table = process.table();
+    let wide = SchemaSpec::Manual(vec![field("id", FieldKind::Int64), field("v", FieldKind::Utf8)]);
+    process.update(&table, "first", |spec| spec.schema = wide).unwrap();
+    process.resume(&table, "first");
+    process.reaches("the row", || {
+        process.deliver_now(&table, "first");
+        process.status(&table, "first").rows_delivered == 1
+    });
+    let object = world.objects().into_values().next().unwrap();
+    assert_eq!(object.column("v").unwrap(), [Some(&Value::String("x".into()))]);
+    assert_eq!(process.status(&table, "first").dirty_fields, 0);
+    assert_eq!(manifests(&world).len(), 1);
+}
+
+#[test]
 fn a_task_that_stands_still_goes_on_with_a_schema_that_takes_the_values() {
     for mode in [Mode::Inc, Mode::BaseInc] {
         let world = World::default();

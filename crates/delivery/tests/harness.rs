@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lakeferry_delivery::{CreateVia, Delivery, OpenBucket, Settings};
 use lakeferry_engine::{
-    Area, Batch, Block, Engine, Error, MemoryEngine, Room, Scan, Space, SpaceId, Visitor, WriteError,
+    Area, Batch, Block, Engine, Error, MemoryEngine, Operation, Room, Scan, Space, SpaceId, Visitor,
+    WriteError,
 };
 use lakeferry_lake::bucket::{Part, PutMode, ReadObject, Store as ObjectStore};
 use lakeferry_lake::{
@@ -28,9 +29,15 @@ use tokio::sync::Notify;
 /// 2020-08-31 16:03:00 UTC, the official example's time.
 pub const START: Micros = 1_598_889_780_000_000;
 
+/// The deadline of a call. Tests may stand still for minutes, when somebody else measures; no call is to fail of it.
 pub fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
+    Instant::now() + Duration::from_secs(600)
 }
+
+/// How long is waited for something, in time that the test runs.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+/// A pause longer than this between two looks is no wait: the test was stopped, or had no core.
+const LOOK_MAX: Duration = Duration::from_millis(100);
 
 /// What outlives a process.
 #[derive(Debug, Clone)]
@@ -107,6 +114,10 @@ pub struct Fuse {
     does_step: bool,
     is_blown: AtomicBool,
     blown: Notify,
+    /// Writes of a task's entry wait while this is set.
+    is_entry_held: AtomicBool,
+    pub entries_held: AtomicU64,
+    released: Notify,
     /// So many visits from now on fail once they have handed over three entries.
     pub visit_faults: AtomicU64,
 }
@@ -123,12 +134,42 @@ impl Fuse {
             does_step,
             is_blown: AtomicBool::new(false),
             blown: Notify::new(),
+            is_entry_held: AtomicBool::new(false),
+            entries_held: AtomicU64::new(0),
+            released: Notify::new(),
             visit_faults: AtomicU64::new(0),
         })
     }
 
     pub fn has_blown(&self) -> bool {
         self.is_blown.load(Ordering::SeqCst)
+    }
+
+    /// Holds what changes a task's entry: an update, a new run, a pause.
+    pub fn hold_entries(&self) {
+        self.is_entry_held.store(true, Ordering::SeqCst);
+    }
+
+    pub fn release_entries(&self) {
+        self.is_entry_held.store(false, Ordering::SeqCst);
+        self.released.notify_waiters();
+    }
+
+    async fn wait_with(&self, batch: &Batch) {
+        let is_entry = |operation: Operation| matches!(operation, Operation::Put(key, _) if key[0] == b'e');
+        if !self.is_entry_held.load(Ordering::SeqCst)
+            || !batch.clone().into_operations().into_iter().any(is_entry)
+        {
+            return;
+        }
+        let released = self.released.notified();
+        tokio::pin!(released);
+        released.as_mut().enable();
+        if self.is_entry_held.load(Ordering::SeqCst) {
+            self.entries_held.fetch_add(1, Ordering::SeqCst);
+            released.await;
+            self.entries_held.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 
     /// Does a step, unless the process has ended or ends here: then this never returns.
@@ -211,6 +252,9 @@ impl Space for FusedSpace {
 
     async fn write(&self, batch: Batch, deadline: Instant) -> Result<(), WriteError> {
         let counts = self.0.id().as_str().starts_with("tasks-");
+        if counts {
+            self.1.wait_with(&batch).await;
+        }
         self.1.step(counts, self.0.write(batch, deadline)).await
     }
 
@@ -477,7 +521,7 @@ impl Process {
 
     /// Waits until something holds; false if the process ends before.
     pub fn reaches(&self, what: &str, mut holds: impl FnMut() -> bool) -> bool {
-        let deadline = soon();
+        let (mut waited, mut looked_at) = (Duration::ZERO, Instant::now());
         loop {
             if self.fuse.has_blown() {
                 return false;
@@ -485,8 +529,10 @@ impl Process {
             if holds() {
                 return true;
             }
-            assert!(Instant::now() < deadline, "{what} was not reached: {:?}", self.statuses());
+            assert!(waited < WAIT_MAX, "{what} was not reached: {:?}", self.statuses());
             std::thread::sleep(Duration::from_millis(1));
+            waited += looked_at.elapsed().min(LOOK_MAX);
+            looked_at = Instant::now();
         }
     }
 

@@ -1,6 +1,7 @@
 //! A running task is changed between two cuts: each object is of one schema and one configuration, and each
 //! change arrives once.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lakeferry_delivery::{CreateVia, ErrorKind};
@@ -153,7 +154,8 @@ fn the_names_of_a_prefix_that_was_left_are_never_used_again() {
     // Somebody empties the folder, and a task of another table takes the prefix over.
     world.lake.buckets.lock().get_mut("lake").unwrap().retain(|name, _| !name.starts_with("p/"));
     let other = process.table_named("u", 1).unwrap();
-    process.create(&other, spec("first", Mode::Inc));
+    // The prefix is free once the lanes have the names of the other one.
+    process.reaches("a free prefix", || process.try_create(&other, spec("first", Mode::Inc)).unwrap().is_ok());
     process.write(&other, [(7, 7)]);
     process.reaches("the row", || {
         process.deliver_now(&other, "first");
@@ -178,7 +180,7 @@ fn a_prefix_that_another_task_of_the_name_uses_or_waits_for_is_refused() {
     world.lake.hold("p/first");
     process.write(&table, [(1, 1)]);
     process.deliver_now(&table, "first");
-    process.reaches("a cut on its way", || world.lake.held_now.load(std::sync::atomic::Ordering::SeqCst) > 0);
+    process.reaches("a cut on its way", || world.lake.held_now.load(Ordering::SeqCst) > 0);
     process.update(&table, "first", to("r")).unwrap();
     for taken in ["p", "r"] {
         assert_eq!(
@@ -243,7 +245,7 @@ fn a_task_in_the_full_phase_is_changed_and_each_row_still_arrives_once() {
     let mut asked = spec("first", Mode::BaseInc);
     asked.tuning.object_bytes_max = 4000;
     process.create(&table, asked);
-    process.reaches("an upload", || world.lake.held_now.load(std::sync::atomic::Ordering::SeqCst) > 0);
+    process.reaches("an upload", || world.lake.held_now.load(Ordering::SeqCst) > 0);
     let change = |spec: &mut TaskSpec| {
         spec.destination.prefix = "q/$yyyy".to_owned();
         spec.schema = ids_and(&[("v", "v", FieldKind::Int64)]);
@@ -457,7 +459,7 @@ fn settings_that_are_changed_while_an_update_waits_stay_changed() {
     world.lake.hold("p/first");
     process.write(&table, [(1, 1)]);
     process.deliver_now(&table, "first");
-    process.reaches("a cut on its way", || world.lake.held_now.load(std::sync::atomic::Ordering::SeqCst) > 0);
+    process.reaches("a cut on its way", || world.lake.held_now.load(Ordering::SeqCst) > 0);
     process.update(&table, "first", |spec| spec.destination.prefix = "q".to_owned()).unwrap();
     assert_eq!(process.status(&table, "first").next_configuration, Some(2));
     let change = TuningChange { object_age_ms_max: Some(7777), ..TuningChange::default() };
@@ -488,4 +490,186 @@ fn an_update_that_waits_comes_into_force_once_a_paused_task_is_resumed() {
     assert_eq!(world.rows(), [(1, 1), (2, 2)]);
     let told: Vec<_> = process.history(&table, "first").into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(told.iter().filter(|kind| **kind == TaskEventKind::Updated).count(), 2, "{told:?}");
+}
+
+/// Has `change` be written down while a cut of the task waits to be committed, which it then does in the changed task.
+fn changed_before_a_commit(process: &Process, table: &Table, change: fn(&mut TaskSpec)) {
+    let world = process.world();
+    world.lake.hold("/first_");
+    process.deliver_now(table, "first");
+    process.reaches("a cut on its way", || world.lake.held_now.load(Ordering::SeqCst) > 0);
+    process.fuse.hold_entries();
+    std::thread::scope(|threads| {
+        let update = threads.spawn(|| process.update(table, "first", change));
+        process.reaches("a change on its way", || process.fuse.entries_held.load(Ordering::SeqCst) > 0);
+        world.lake.release();
+        process.reaches("all of the cut", || manifests(world).len() == 1);
+        // Nothing tells that the lane waits behind the change, so that it is told to stop in the commit itself.
+        std::thread::sleep(Duration::from_millis(100));
+        process.fuse.release_entries();
+        update.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_commit_that_meets_an_update_is_written_or_done_again() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table_in(2).unwrap();
+    let mut asked = spec("first", Mode::Inc);
+    asked.destination.prefix = "p/$yyyy".to_owned();
+    process.create(&table, asked);
+    process.write(&table, [(1, 1)]);
+    changed_before_a_commit(&process, &table, |spec| spec.tuning.object_age_ms_max = 60_000);
+    delivered(&process, &table, 1);
+    // Only the other partition moves on from here.
+    process.write(&table, [(101, 101)]);
+    delivered(&process, &table, 2);
+    drop(process);
+    let process = world.start();
+    let table = process.table_in(2).unwrap();
+    process.reaches("nothing left to do", || {
+        process.deliver_now(&table, "first");
+        process.status(&table, "first").rows_waiting == 0
+    });
+    assert_eq!(world.rows(), [(1, 1), (101, 101)]);
+    assert_eq!(process.status(&table, "first").rows_delivered, 2);
+}
+
+#[test]
+fn a_change_of_prefix_right_behind_one_of_the_dirty_prefix_waits_for_what_is_prepared() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.create(&table, spec("first", Mode::Inc));
+    process.write(&table, [(1, 1)]);
+    delivered(&process, &table, 1);
+    world.lake.hold("p/first");
+    process.write(&table, [(2, 2)]);
+    process.deliver_now(&table, "first");
+    process.reaches("a cut on its way", || world.lake.held_now.load(Ordering::SeqCst) > 0);
+    // Nor can the lanes begin between the two.
+    world.lake.is_probe_held.store(true, Ordering::SeqCst);
+    process.update(&table, "first", |spec| spec.destination.dirty_prefix = Some("unfit".to_owned())).unwrap();
+    process.update(&table, "first", |spec| spec.destination.prefix = "q".to_owned()).unwrap();
+    assert_eq!(process.status(&table, "first").next_configuration, Some(3));
+    world.lake.release();
+    process.reaches("the other prefix", || process.status(&table, "first").configuration == 3);
+    process.write(&table, [(3, 3)]);
+    delivered(&process, &table, 3);
+    assert_eq!(world.rows(), [(1, 1), (2, 2), (3, 3)]);
+}
+
+#[test]
+fn a_prefix_that_a_paused_task_waits_for_no_more_is_free() {
+    let world = World::default();
+    let process = world.start();
+    let (table, other) = (process.table(), process.table_named("u", 1).unwrap());
+    process.create(&table, spec("first", Mode::Inc));
+    process.write(&table, [(1, 1)]);
+    delivered(&process, &table, 1);
+    process.pause(&table, "first");
+    let to = |prefix: &'static str| move |spec: &mut TaskSpec| spec.destination.prefix = prefix.to_owned();
+    process.update(&table, "first", to("q")).unwrap();
+    let mut asked = spec("first", Mode::Inc);
+    asked.destination.prefix = "q".to_owned();
+    assert_eq!(process.try_create(&other, asked.clone()).unwrap().unwrap_err().kind(), ErrorKind::Exists);
+    process.update(&table, "first", to("p")).unwrap();
+    process.create(&other, asked);
+}
+
+#[test]
+fn a_column_that_joins_while_a_cut_is_on_its_way_is_undelivered_no_more() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.create(&table, TaskSpec { schema: ids_and(&[]), ..spec("first", Mode::Inc) });
+    world.lake.hold("p/first");
+    process.try_write(&table, vec![put(1, vec![("name", Value::String("a".into()))])]).unwrap();
+    process.deliver_now(&table, "first");
+    process.reaches("a cut on its way", || world.lake.held_now.load(Ordering::SeqCst) > 0);
+    process
+        .update(&table, "first", |spec| spec.schema = ids_and(&[("name", "name", FieldKind::Utf8)]))
+        .unwrap();
+    world.lake.release();
+    process.wait_for_rows(&table, "first", 1);
+    assert_eq!(world.objects().into_values().next().unwrap().columns, ["id"], "as it was prepared");
+    assert!(process.status(&table, "first").undelivered_columns.is_empty());
+}
+
+#[test]
+fn a_bucket_that_is_gone_is_not_left_for_names_of_another_task() {
+    let world = World::default();
+    world.lake.make("other");
+    let process = world.start();
+    let (table, besides) = (process.table(), process.table_named("u", 1).unwrap());
+    crate::bucket::add_bucket(&process, "other", lakeferry_model::BucketLocation::Local);
+    let to_other = |spec: &mut TaskSpec| {
+        spec.destination.bucket = lakeferry_model::BucketName::parse("other").unwrap();
+    };
+    let mut asked = spec("first", Mode::Inc);
+    to_other(&mut asked);
+    process.create(&besides, asked);
+    process.write(&besides, [(7, 7)]);
+    delivered(&process, &besides, 1);
+    process.create(&table, spec("first", Mode::Inc));
+    process.write(&table, [(1, 1)]);
+    delivered(&process, &table, 1);
+    // A cut is prepared for the bucket: it cannot be left before that is in it.
+    world.lake.hold("p/first");
+    process.write(&table, [(2, 2)]);
+    process.deliver_now(&table, "first");
+    process.reaches("a cut on its way", || world.lake.held_now.load(Ordering::SeqCst) > 0);
+    let lake = world.lake.remove("lake").unwrap();
+    world.lake.release();
+    process.reaches("trouble", || process.status(&table, "first").error == TaskError::InvalidOssBucket);
+    let change = move |spec: &mut TaskSpec| {
+        to_other(spec);
+        spec.destination.prefix = "q".to_owned();
+    };
+    process.update(&table, "first", change).unwrap();
+    // What is still to be levelled would go under `p` there, where the other task is.
+    let failures = || process.delivery().failures(&table, &task_name("first")).unwrap()["INVALID_OSS_BUCKET"];
+    let before = failures();
+    process.reaches("more tries", || failures() > before + 3);
+    assert_eq!(process.status(&table, "first").configuration, 1);
+    world.lake.buckets.lock().insert("lake".to_owned(), lake);
+    process.reaches("the other bucket", || process.status(&table, "first").configuration == 2);
+    process.write(&table, [(3, 3)]);
+    delivered(&process, &table, 3);
+    assert_eq!(world.rows(), [(1, 1), (2, 2)]);
+    let names: Vec<_> = world.objects_in("other").into_keys().collect();
+    assert_eq!(names, ["p/first_0_p__1", "q/first_0_q__3"]);
+}
+
+#[test]
+fn a_dirty_prefix_that_lies_among_the_present_data_waits_for_the_other_prefix() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    let mut asked = spec("first", Mode::Inc);
+    asked.schema = ids_and(&[("v", "v", FieldKind::Int64)]);
+    asked.destination.prefix = "p/$mm".to_owned();
+    asked.tuning.object_bytes_max = 2000;
+    process.create(&table, asked);
+    // The first folder stays open, with a dirty field; the second is full and runs ahead.
+    let dirty = |id| put(id, vec![("v", Value::String("x".into()))]);
+    process.try_write(&table, vec![dirty(0)]).unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    process.write(&table, (1..200).map(|id| (id, id)));
+    process.reaches("a folder that is ahead", || process.status(&table, "first").rows_delivered > 0);
+    let change = |spec: &mut TaskSpec| {
+        spec.destination.prefix = "q".to_owned();
+        spec.destination.dirty_prefix = Some("p/unfit".to_owned());
+    };
+    process.update(&table, "first", change).unwrap();
+    process.reaches("the other prefix", || {
+        let status = process.status(&table, "first");
+        status.configuration > 1 && status.next_configuration.is_none()
+    });
+    process.try_write(&table, vec![dirty(200)]).unwrap();
+    delivered(&process, &table, 201);
+    let kept: Vec<_> = manifests(&world).into_iter().filter_map(|manifest| manifest.dirty).collect();
+    let kept: Vec<_> = kept.iter().map(|dirty| dirty.name.split("/first-").next().unwrap()).collect();
+    assert_eq!(kept, ["_lakeferry/dirty", "p/unfit"]);
 }

@@ -25,6 +25,12 @@ pub enum Place {
     CutCommitted,
     /// The last scan of the full phase is committed, the phase has not moved.
     FullScanned,
+    /// An update is written down, its task's lanes have not heard of it.
+    UpdatePrepared,
+    /// No folder is ahead any more, the destination that waits for that is not in force.
+    UpdateLevel,
+    /// Another destination is in force, its names are not listed.
+    UpdateInForce,
     /// A run's prepared cuts are given up, its new lanes are not started.
     RunBegun,
     /// A deleted task's mark is written, its rest is not cleared away.
@@ -35,7 +41,7 @@ pub enum Place {
 
 impl Place {
     /// All places.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::EngineCommitted,
         Self::TaskEntered,
         Self::CutDecided,
@@ -47,6 +53,9 @@ impl Place {
         Self::CutManifested,
         Self::CutCommitted,
         Self::FullScanned,
+        Self::UpdatePrepared,
+        Self::UpdateLevel,
+        Self::UpdateInForce,
         Self::RunBegun,
         Self::TaskDeleted,
         Self::KeyFileWritten,
@@ -66,6 +75,9 @@ impl Place {
             Self::CutManifested => "cut.manifested",
             Self::CutCommitted => "cut.committed",
             Self::FullScanned => "full.scanned",
+            Self::UpdatePrepared => "update.prepared",
+            Self::UpdateLevel => "update.level",
+            Self::UpdateInForce => "update.in_force",
             Self::RunBegun => "run.begun",
             Self::TaskDeleted => "task.deleted",
             Self::KeyFileWritten => "key.file",

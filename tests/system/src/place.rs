@@ -62,6 +62,7 @@ fn passes(place: Place) -> u32 {
         Place::CutDecided | Place::CutPrepared | Place::CutUploaded | Place::CutManifested => 3,
         Place::ObjectWritten | Place::ObjectNamed | Place::ObjectDurable => 16,
         Place::CutCommitted => 3,
+        Place::UpdatePrepared | Place::UpdateLevel | Place::UpdateInForce => 1,
         Place::TaskEntered | Place::FullScanned | Place::RunBegun | Place::TaskDeleted => 1,
         Place::KeyFileWritten => 1,
     }
@@ -82,12 +83,29 @@ async fn rows_and_task(setup: &Setup, place: Place) -> Result<(), Failure> {
     let mut trial = Trial::begin(setup).await?;
     let life = setup.faults.life;
     match place {
+        Place::UpdatePrepared | Place::UpdateLevel | Place::UpdateInForce => {
+            second_prefix(&trial.keeper).await?;
+        }
         Place::RunBegun => second_run(&mut trial).await?,
         Place::TaskDeleted => second_task(&trial.keeper, setup).await?,
         _ => {}
     }
     died(&trial.keeper, life, place).await?;
     trial.end().await.map(drop)
+}
+
+/// The task is updated to another prefix, while rows are written and folders wait for their cuts.
+async fn second_prefix(keeper: &Keeper) -> Result<(), Failure> {
+    until_task(keeper, "the full phase ends", |state| state.phase == "INCR").await?;
+    until_done(keeper, "change the prefix", |target| async move {
+        target.change_prefix(TABLE, TASK, "data/moved/$yyyy/$MM/$dd/$HH/$mm").await
+    })
+    .await?;
+    until_task(keeper, "the other prefix", |state| {
+        state.all["configuration"] == 2 && state.all["next_configuration"].is_null()
+    })
+    .await
+    .map(drop)
 }
 
 /// The task delivers everything again.

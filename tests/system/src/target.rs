@@ -251,6 +251,15 @@ impl Target {
         exists_is_fine(self.client.json(Method::POST, &path, Some(&spec)).await.map(drop))
     }
 
+    /// Changes where a task delivers. Asking for what it does already changes nothing.
+    ///
+    /// # Errors
+    /// What the call says.
+    pub async fn change_prefix(&self, table: &str, task: &str, prefix: &str) -> Result<(), Error> {
+        let patch = json!({"destination": {"prefix": prefix}});
+        self.client.json(Method::PATCH, &task_path(table, task, ""), Some(&patch)).await.map(drop)
+    }
+
     /// What a task says of itself.
     ///
     /// # Errors

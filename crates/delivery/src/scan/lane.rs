@@ -251,6 +251,8 @@ impl ScanLane {
             return Ok(self.task.commit_scan(&self.ticket, &moved, &nothing, &self.stop).await?);
         }
         let cut = self.prepared(&pieces);
+        self.task.prepare(&self.ticket, &cut, self.counters).await?;
+        Place::CutPrepared.pass();
         self.send(cut, pieces, moved, &moved_from);
         Ok(())
     }
@@ -288,7 +290,7 @@ impl ScanLane {
         let who = Who::ScanLane(self.ticket.lane);
         let (task, setup, stop) = (Arc::clone(&self.task), Arc::clone(&self.setup), self.stop.clone());
         let upload = Upload::new(task, setup, (self.ticket, who), cut, ranges, contents, stop);
-        let upload = tokio::spawn(prepare_and_run(upload, self.counters));
+        let upload = tokio::spawn(upload.run());
         // What the cut holds is given back with it.
         self.lease.set(bytes);
         let lease = std::mem::replace(&mut self.lease, self.task.account.lease());
@@ -317,13 +319,4 @@ impl ScanLane {
             }
         }
     }
-}
-
-/// Writes the cut down, and only then has anything of it uploaded.
-async fn prepare_and_run(upload: Upload, counters: LaneCounters) -> (Upload, Result<Delivered, Ended>) {
-    if upload.prepare(counters).await.is_err() {
-        return (upload, Err(Ended::Stopped));
-    }
-    Place::CutPrepared.pass();
-    upload.run().await
 }

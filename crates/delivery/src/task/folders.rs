@@ -45,14 +45,15 @@ pub(crate) struct Tally {
 }
 
 impl Task {
-    /// Adds a cut's objects to the tallies of their folders, in the batch that commits the cut.
-    pub(crate) async fn tally(
+    /// Begins the batch that commits a cut: its objects are added to the tallies of their folders. The caller holds
+    /// the book, and changes nothing in it before this has answered, for it may be told to stop here.
+    pub(crate) async fn tallied(
         &self,
         run: u32,
         delivered: &Delivered,
-        writes: &mut Writes,
         stop: &Stop,
-    ) -> Result<(), Stopped> {
+    ) -> Result<Writes, Stopped> {
+        let mut writes = Writes::default();
         let mut added: BTreeMap<&str, Tally> = BTreeMap::new();
         for object in delivered.objects() {
             let Some(ends_at) = object.folder_ends_at else { continue };
@@ -62,7 +63,7 @@ impl Task {
             tally.bytes += object.encoded.byte_count;
         }
         if added.is_empty() {
-            return Ok(());
+            return Ok(writes);
         }
         let bucket = self.board.entry().bucket_identity;
         let folders: Vec<&str> = added.keys().copied().collect();
@@ -82,7 +83,7 @@ impl Task {
             writes.put_tally(self.id, run, folder, &tally);
             writes.put_due_folder(self.id, run, tally.ends_at, folder);
         }
-        Ok(())
+        Ok(writes)
     }
 
     /// Marks the folders whose time is over by the sync point. Answers whether there may be more.

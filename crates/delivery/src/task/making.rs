@@ -30,7 +30,7 @@ impl Task {
         self.pin(&mut book, &mut writes, &heads);
         book.entry.stage = Stage::Live;
         writes.put_entry(&book.entry);
-        self.space.write_surely(writes, stop).await?;
+        self.write_book(writes).await?;
         self.board.set_entry(&book.entry);
         self.show_pins(&book);
         self.is_live.send_replace(true);
@@ -131,7 +131,7 @@ impl Task {
         writes.put_schema(self.id, &schema);
         writes.put_entry(&book.entry);
         book.schema = Some(schema);
-        self.space.write_surely(writes, stop).await?;
+        self.write_book(writes).await?;
         self.board.set_entry(&book.entry);
         let phase = phase_name(book.entry.phase);
         self.note(TaskEventKind::Phase, format!("initialized; phase {phase} begins"));

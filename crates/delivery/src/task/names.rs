@@ -98,7 +98,7 @@ impl Task {
         book.entry.are_names_listed = true;
         book.entry.bucket_identity = identity;
         writes.put_entry(&book.entry);
-        self.space.write_surely(writes, stop).await?;
+        self.write_book(writes).await?;
         self.board.set_entry(&book.entry);
         drop(book);
         self.space.remove_tallies(self.id, run, stop).await?;

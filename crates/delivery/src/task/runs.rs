@@ -1,5 +1,7 @@
 //! New runs, and the end: whatever lanes are doing, they write nothing more for a run that is over.
 
+use std::sync::atomic::Ordering;
+
 use lakeferry_durable::Place;
 use lakeferry_model::delivery::{Phase, TaskEventKind};
 use lakeferry_store::PartitionId;
@@ -24,7 +26,6 @@ pub(crate) enum RunReason {
 impl Task {
     /// Begins a new run, if `run` is the present one: prepared cuts are given up, and all lanes start anew.
     pub(crate) async fn begin_run(&self, run: u32, reason: RunReason) {
-        let closing = self.env.closing.handle();
         let begun = async {
             let mut book = self.book_for(&LaneTicket { lane: 0, run }).await?;
             if matches!(reason, RunReason::Refounded(configuration) if configuration != book.entry.configuration)
@@ -49,6 +50,8 @@ impl Task {
             book.totals = Totals::default();
             writes.put_totals(self.id, &book.totals);
             let lost = self.changes_lost(&book);
+            // Before the pins: what is asked for from now on may be of changes behind them.
+            let asked_before = *self.asked.borrow();
             if book.entry.follows_log() {
                 let head = |partition| (partition, self.source.head(partition));
                 let heads: Vec<_> = self.source.partitions().into_iter().map(head).collect();
@@ -69,7 +72,8 @@ impl Task {
                 entry.note = None;
             }
             writes.put_entry(entry);
-            self.space.write_surely(writes, &closing).await?;
+            self.write_book(writes).await?;
+            self.asked_before.store(asked_before, Ordering::SeqCst);
             self.show(&book, None);
             self.show_pins(&book);
             Ok::<(), Stopped>(())
@@ -125,7 +129,7 @@ impl Task {
         abandon(&mut book, &mut writes, self.abandoned_until(), |_| true);
         writes.remove_task(&book);
         self.history.remove(self.id, &mut writes);
-        self.space.write_surely(writes, &self.env.closing.handle()).await?;
+        self.write_book(writes).await?;
         self.env.janitor.wake();
         Ok(())
     }

@@ -16,7 +16,8 @@
 
 use std::sync::Arc;
 
-use lakeferry_lake::ObjectSchema;
+use lakeferry_durable::Place;
+use lakeferry_lake::{ObjectSchema, Prefix, check_dirty_prefix};
 use lakeferry_model::delivery::{Destination, Phase, SchemaSpec, TaskEventKind, TaskSpec};
 
 use super::Task;
@@ -24,7 +25,7 @@ use super::making::first_schema;
 use crate::cut::abandon;
 use crate::error::Error;
 use crate::setup::Setup;
-use crate::space::{CutKind, Next, PreparedCut, Stage, StoredTask, TaskEntry, Writes};
+use crate::space::{CutKind, Next, PreparedCut, Stage, StoredLane, StoredTask, TaskEntry, Writes};
 use crate::status::Who;
 use crate::stop::{Stop, Stopped};
 use crate::trouble::Trouble;
@@ -42,7 +43,6 @@ impl Task {
 
     /// Brings a specification into force that has passed all checks. When this answers, it is written down.
     pub(crate) async fn update(&self, spec: TaskSpec, warnings: Vec<String>) -> Result<(), Error> {
-        let closing = self.env.closing.handle();
         let mut book = self.book.lock().await;
         match (book.entry.stage, book.entry.phase) {
             (Stage::Deleted, _) => {
@@ -60,12 +60,15 @@ impl Task {
         }
         let schema = self.changed_schema(&book.entry, &spec)?;
         let mut now = spec.clone();
-        let dirty_prefix = spec.destination.dirty_prefix.clone();
         let must_wait = book.entry.phase == Phase::Incr && book.entry.follows_log() && is_under_way(&book);
-        let stays = Destination { dirty_prefix, ..book.entry.spec.destination.clone() };
+        let stays = staying(&book.entry.spec.destination, &spec.destination);
         let has_moved = stays != spec.destination;
         if must_wait && has_moved {
             now.destination = stays;
+            if keeps_dirty_among_data(&now.destination) {
+                // What is asked for lies beside the data where that goes, not where it still is.
+                now.destination = book.entry.spec.destination.clone();
+            }
         }
         // Names are burned before anybody else can use them.
         if has_moved && !must_wait {
@@ -84,7 +87,8 @@ impl Task {
         adopt(&mut book.entry, now, warnings);
         book.entry.next = next;
         writes.put_entry(&book.entry);
-        self.space.write_surely(writes, &closing).await.map_err(|Stopped| Error::Closed)?;
+        self.write_book(writes).await.map_err(|Stopped| Error::Closed)?;
+        Place::UpdatePrepared.pass();
         tracing::info!(task = %self.id, configuration = book.entry.configuration, "the task was updated");
         self.note(TaskEventKind::Updated, told(&book.entry));
         self.come_into_force(&book, schema);
@@ -115,7 +119,8 @@ impl Task {
             abandon(&mut book, &mut writes, self.abandoned_until(), |_| true);
             adopt(&mut book.entry, next.spec, next.warnings);
             writes.put_entry(&book.entry);
-            self.space.write_surely(writes, stop).await?;
+            self.write_book(writes).await?;
+            Place::UpdateInForce.pass();
             self.show(&book, None);
             self.note(
                 TaskEventKind::Updated,
@@ -129,13 +134,16 @@ impl Task {
     /// Leaves a bucket that fails, if the task waits to leave it anyway. Whether it did: lanes are to begin again.
     pub(super) async fn leave_bucket(&self) -> bool {
         let wants_to = |entry: &TaskEntry| {
-            let next = entry.next.as_ref().map(|next| &next.spec.destination);
-            next.filter(|next| !is_same_bucket(next, &entry.spec.destination)).cloned()
+            let (present, next) = (&entry.spec.destination, entry.next.as_ref()?);
+            let to = Some(&next.spec.destination).filter(|to| !is_same_bucket(to, present))?;
+            // Under the old prefix it may meet another task there, which it would have to wait for for good.
+            let prefix = Prefix::parse(&present.prefix).ok()?;
+            let other = self.env.claims.find(Some(self.id), entry.name(), &prefix, &to.bucket);
+            other.is_none().then(|| to.clone())
         };
         if wants_to(&self.board.entry()).is_none() {
             return false;
         }
-        let closing = self.env.closing.handle();
         let mut book = self.book.lock().await;
         let Some(to) = wants_to(&book.entry).filter(|_| book.entry.stage == Stage::Live) else {
             return false;
@@ -153,7 +161,7 @@ impl Task {
         adopt(&mut book.entry, spec, warnings);
         book.entry.next = next;
         writes.put_entry(&book.entry);
-        if self.space.write_surely(writes, &closing).await.is_err() {
+        if self.write_book(writes).await.is_err() {
             return true;
         }
         let left = "a bucket that fails is left for the one that the task was updated to";
@@ -185,6 +193,13 @@ impl Task {
         self.board.set_entry(&book.entry);
     }
 
+    /// Tells no more of columns as undelivered that the schema has by now.
+    pub(crate) fn forget_delivered(&self, book: &mut StoredTask) {
+        if !book.totals.undelivered.is_empty() {
+            forget_delivered(book, &self.columns.current());
+        }
+    }
+
     /// The schema that another specification asks for; nothing if it asks for the same.
     fn changed_schema(&self, entry: &TaskEntry, spec: &TaskSpec) -> Result<Option<Arc<ObjectSchema>>, Error> {
         if entry.spec.schema == spec.schema {
@@ -194,16 +209,29 @@ impl Task {
     }
 }
 
-/// Whether something may have been delivered to the present destination that is ahead of the rest. Until its names
-/// are listed no lane begins, and those before it have left every folder level, unless their bucket was left.
+/// Whether something may have been delivered to the present destination that is ahead of the rest, or is prepared for
+/// it. Until its names are listed no lane begins, and those before it have left every folder level, unless their
+/// bucket was left.
 fn is_under_way(book: &StoredTask) -> bool {
-    book.entry.are_names_listed || book.lanes.values().any(|lane| !lane.progress.is_level())
+    let is_ahead = |lane: &StoredLane| lane.prepared.is_some() || !lane.progress.is_level();
+    book.entry.are_names_listed || book.lanes.values().any(is_ahead)
+}
+
+/// What of another destination can be had at once: where dirty fields go, for cuts name their dirty objects themselves.
+fn staying(present: &Destination, asked: &Destination) -> Destination {
+    Destination { dirty_prefix: asked.dirty_prefix.clone(), ..present.clone() }
+}
+
+/// Whether dirty fields would lie where data lies.
+fn keeps_dirty_among_data(destination: &Destination) -> bool {
+    let Some(dirty) = &destination.dirty_prefix else { return false };
+    Prefix::parse(&destination.prefix).is_ok_and(|data| check_dirty_prefix(dirty, &data).is_err())
 }
 
 /// Puts a specification in force. A version is numbered anew if cuts come out otherwise with it.
 pub(super) fn adopt(entry: &mut TaskEntry, spec: TaskSpec, warnings: Vec<String>) {
-    let is_moved = spec.destination != entry.spec.destination;
-    let is_changed = is_moved
+    let is_moved = staying(&entry.spec.destination, &spec.destination) != spec.destination;
+    let is_changed = spec.destination != entry.spec.destination
         || spec.schema != entry.spec.schema
         || spec.tuning.compression != entry.spec.tuning.compression;
     if is_changed {

@@ -1,25 +1,42 @@
 //! A change of a task's specification, as a JSON merge patch (RFC 7396): what is named is replaced, null stands
-//! for the default, the rest stays. A schema is replaced as a whole; `add_columns` are put behind its columns.
+//! for the default (of tuning: the server's, as for a new task), the rest stays. A schema is replaced as a whole;
+//! `add_columns` are put behind its columns.
 
 use lakeferry_model::Violation;
-use lakeferry_model::delivery::{Field, SchemaSpec, TaskSpec};
+use lakeferry_model::delivery::{Field, SchemaSpec, TaskSpec, Tuning};
 use serde_json::{Map, Value};
 
-/// The specification with the patch applied.
+/// The specification with the patch applied; `defaults` stand where the tuning is null.
 ///
 /// # Errors
 /// The patch is no object, names something that there is not, or gives it a value that it cannot have.
-pub fn patched(spec: &TaskSpec, patch: Value) -> Result<TaskSpec, Violation> {
+pub fn patched(spec: &TaskSpec, patch: Value, defaults: &Tuning) -> Result<TaskSpec, Violation> {
     let Value::Object(mut patch) = patch else {
         return Err(Violation::parameter("A change of a delivery task is a JSON object."));
     };
     let added = patch.remove("add_columns");
+    if let Some(tuning) = patch.get_mut("tuning") {
+        fill(tuning, serde_json::to_value(defaults).map_err(unreadable)?);
+    }
     let mut spec = merged(spec, patch)?;
     if let Some(added) = added.filter(|added| !added.is_null()) {
         let added: Vec<Field> = serde_json::from_value(added).map_err(unreadable)?;
         add_columns(&mut spec, added)?;
     }
     Ok(spec)
+}
+
+/// Puts defaults where there is null.
+fn fill(patch: &mut Value, defaults: Value) {
+    match (patch, defaults) {
+        (patch @ Value::Null, defaults) => *patch = defaults,
+        (Value::Object(patch), Value::Object(mut defaults)) => {
+            for (name, value) in patch.iter_mut().filter(|(_, value)| value.is_null()) {
+                *value = defaults.remove(name).unwrap_or_default();
+            }
+        }
+        _ => {}
+    }
 }
 
 fn merged(spec: &TaskSpec, mut patch: Map<String, Value>) -> Result<TaskSpec, Violation> {
@@ -85,6 +102,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn patched(spec: &TaskSpec, patch: Value) -> Result<TaskSpec, Violation> {
+        super::patched(spec, patch, &Tuning { object_age_ms_max: 7, ..Tuning::default() })
+    }
+
     fn spec() -> TaskSpec {
         serde_json::from_value(json!({
             "name": "orders-lake",
@@ -112,6 +133,16 @@ mod tests {
         assert_eq!(to.event_time.as_ref().unwrap().column, "at");
         assert_eq!((changed.tuning.dirty_fields_max, changed.tuning.object_age_ms_max), (None, 1));
         assert_eq!(changed.schema, spec().schema);
+    }
+
+    #[test]
+    fn tuning_that_is_null_is_the_servers_default() {
+        let quick = patched(&spec(), json!({ "tuning": { "object_age_ms_max": 1 } })).unwrap();
+        assert_eq!((quick.tuning.object_age_ms_max, quick.tuning.dirty_fields_max), (1, Some(5)));
+        let usual = patched(&quick, json!({ "tuning": { "object_age_ms_max": null } })).unwrap();
+        assert_eq!((usual.tuning.object_age_ms_max, usual.tuning.dirty_fields_max), (7, Some(5)));
+        let usual = patched(&quick, json!({ "tuning": null })).unwrap();
+        assert_eq!((usual.tuning.object_age_ms_max, usual.tuning.dirty_fields_max), (7, None));
     }
 
     #[test]

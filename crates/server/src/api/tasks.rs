@@ -79,7 +79,8 @@ pub async fn update(
     JsonBody(patch): JsonBody<Value>,
 ) -> Result<Json<Value>, ApiError> {
     let (table, task) = find_task(&shared, &caller, &path)?;
-    let change = |spec| patch::patched(&spec, patch.clone());
+    let defaults = shared.settings.tuning();
+    let change = |spec| patch::patched(&spec, patch.clone(), &defaults);
     shared.update_task(&table, &task, change, CreateVia::Own, caller.deadline).await?;
     described(&shared, &table, &task)
 }
