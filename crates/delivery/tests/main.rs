@@ -8,6 +8,7 @@ mod dirty;
 mod folders;
 mod harness;
 mod incremental;
+mod lanes;
 mod life;
 mod local;
 mod marks;

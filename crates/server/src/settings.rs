@@ -59,6 +59,9 @@ pub struct DeliverySettings {
     pub lanes_min: u32,
     /// A new task's default: lanes at most. Absent: the number of cores.
     pub lanes_max: Option<u32>,
+    /// MiB of changes per second that a task's lanes read on average, over 15 s, when it gets one more. Lower spreads
+    /// tasks over more lanes sooner, which makes more and smaller objects.
+    pub lane_mib_per_s: u64,
 }
 
 /// One source of settings: a file, the environment, or flags.
@@ -99,6 +102,7 @@ pub struct DeliveryLayer {
     pub object_mib: Option<u64>,
     pub lanes_min: Option<u32>,
     pub lanes_max: Option<u32>,
+    pub lane_mib_per_s: Option<u64>,
 }
 
 /// Settings that cannot be used, and why.
@@ -190,6 +194,7 @@ impl Layer {
                 object_mib: parsed(&lookup, "LAKEFERRY_DELIVERY_OBJECT_MIB", NUMBER)?,
                 lanes_min: parsed(&lookup, "LAKEFERRY_DELIVERY_LANES_MIN", NUMBER)?,
                 lanes_max: parsed(&lookup, "LAKEFERRY_DELIVERY_LANES_MAX", NUMBER)?,
+                lane_mib_per_s: parsed(&lookup, "LAKEFERRY_DELIVERY_LANE_MIB_PER_S", NUMBER)?,
             },
         })
     }
@@ -216,6 +221,7 @@ impl Layer {
                 object_mib: self.delivery.object_mib.or(below.delivery.object_mib),
                 lanes_min: self.delivery.lanes_min.or(below.delivery.lanes_min),
                 lanes_max: self.delivery.lanes_max.or(below.delivery.lanes_max),
+                lane_mib_per_s: self.delivery.lane_mib_per_s.or(below.delivery.lane_mib_per_s),
             },
         }
     }
@@ -251,6 +257,7 @@ impl Settings {
                 object_mib: layer.delivery.object_mib.unwrap_or(tuning.object_bytes_max >> 20),
                 lanes_min: layer.delivery.lanes_min.unwrap_or(tuning.lanes_min),
                 lanes_max: layer.delivery.lanes_max,
+                lane_mib_per_s: layer.delivery.lane_mib_per_s.unwrap_or(8),
             },
         };
         settings.check()?;
@@ -304,6 +311,7 @@ impl Settings {
                 "lanes_min to 64",
             )?;
         }
+        within("delivery.lane_mib_per_s", self.delivery.lane_mib_per_s, 1, 1 << 20, "1 to 2^20 MiB/s")?;
         let age = self.delivery.object_age_s;
         if !(0.05..=86_400.0).contains(&age) {
             let rule = "0.05 to 86400 seconds";

@@ -151,7 +151,7 @@ pub struct CreateTask {
     pub at: InInstanceArgs,
 }
 
-/// Settings of a task to change. They take effect at once, but for lanes, which are spread with the next run. What
+/// Settings of a task to change. They take effect at once, other bounds of lanes once all folders are cut. What
 /// names or encodes objects is changed with `lakeferry task update`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
