@@ -16,9 +16,13 @@ use crate::updates::ids_and;
 /// Keys of a partition that are written again and again.
 const KEYS: i64 = 5;
 
-/// A world whose lanes are busy with a kilobyte a second.
+/// A world whose lanes are busy with so many bytes a second.
+fn world_with(lane_bytes_per_s: u64) -> World {
+    World { lane_bytes_per_s, ..World::default() }
+}
+
 fn world() -> World {
-    World { lane_bytes_per_s: 1000, ..World::default() }
+    world_with(4000)
 }
 
 /// A task with three folders that are full after a few rows.
@@ -256,7 +260,7 @@ fn a_task_that_is_paused_while_lanes_are_to_grow_goes_on_when_it_is_resumed() {
 fn check_every_crash(prefix: Option<&'static str>) {
     for does_step in [false, true] {
         for step in 1.. {
-            let world = world();
+            let world = world_with(1000);
             let process = world.start_with(Fuse::at(step, does_step));
             let lived = live(&process, prefix);
             drop(process);
@@ -282,7 +286,7 @@ fn check_every_crash(prefix: Option<&'static str>) {
             let rewritten = world.lake.rewritten.lock();
             assert!(rewritten.is_empty(), "{case}: {rewritten:?}");
             if lived.is_some() {
-                assert!(step > 15, "{case}: too few steps to be worth it");
+                assert!(step > 30, "{case}: too few steps to be worth it");
                 break;
             }
         }
@@ -302,10 +306,10 @@ fn live(process: &Process, prefix: Option<&'static str>) -> Option<()> {
                 let id = partition * 100 + rounds;
                 [row(id, 1, 9, 10), row(id + 40, 1, rounds % 3, 2000)]
             });
+            let waiting = status().rows_waiting + 3;
             process.try_write(&table, rows.collect())?;
             rounds += 1;
             assert!(rounds < 40, "there are no more keys");
-            let waiting = 3 * u64::try_from(rounds).unwrap();
             if !process.reaches("the second ones", || status().rows_waiting <= waiting) {
                 return None;
             }
