@@ -6,6 +6,7 @@
 //!    it takes folders out of the gathering, names their objects, and is prepared.
 //! 4. The cut is uploaded by a task of its own, while the lane reads on. There is one at a time.
 //! 5. The cut is committed: progress moves to just before the first record that still waits.
+//! 6. A lane that is told to leave brings its folders to one position first ([`level`]).
 //!
 //! What to do next is chosen by [`choose`] from a [`View`] alone; the lane then does it.
 
@@ -103,13 +104,12 @@ type Uploaded = (Upload, Result<Delivered, Ended>);
 
 impl Lane {
     /// A lane that goes on from what is written down.
-    pub(crate) async fn begin(task: Arc<Task>, number: u32, run: u32, stop: Stop) -> Result<Self, Stopped> {
-        let ticket = LaneTicket { lane: number, run };
+    pub(crate) async fn begin(task: Arc<Task>, ticket: LaneTicket, stop: Stop) -> Result<Self, Stopped> {
         // Before the schema: of a version that is just being replaced, nothing is prepared any more.
         let setup = task.setup();
         let stored = {
             let book = task.book_for(&ticket).await?;
-            book.lanes.get(&number).cloned().unwrap_or_default()
+            book.lanes.get(&ticket.lane).cloned().unwrap_or_default()
         };
         let now = Instant::now();
         let input = |partition| Input {
@@ -147,15 +147,18 @@ impl Lane {
         Ok(lane)
     }
 
-    /// Delivers until told to stop.
-    pub(crate) async fn run(mut self) -> Stopped {
-        let stopped = loop {
-            if let Err(stopped) = self.step().await {
-                break stopped;
+    /// Delivers until told to stop, or to leave: then nothing is prepared and no folder is ahead when it answers.
+    pub(crate) async fn run(mut self, leave: Stop) -> Result<(), Stopped> {
+        let ended = loop {
+            if leave.check().is_err() {
+                break self.level().await;
+            }
+            if let Err(stopped) = self.step(&leave).await {
+                break Err(stopped);
             }
         };
         self.end_upload().await;
-        stopped
+        ended
     }
 
     /// Ends the upload under way, so that nothing lands any more when the lane has ended.
@@ -167,7 +170,7 @@ impl Lane {
         }
     }
 
-    async fn step(&mut self) -> Result<(), Stopped> {
+    async fn step(&mut self, leave: &Stop) -> Result<(), Stopped> {
         self.stop.check()?;
         self.rules = self.task.cut_rules();
         self.hear_request();
@@ -177,7 +180,7 @@ impl Lane {
             Step::Read(partition) => self.read(partition).await?,
             Step::Cut(reason) => self.cut(reason).await?,
             Step::Advance => self.advance().await?,
-            Step::Wait(time) => self.wait(time).await?,
+            Step::Wait(time) => self.wait(time, leave).await?,
             Step::Rest => {
                 self.show_rest();
                 return Err(Stopped);
@@ -247,6 +250,7 @@ impl Lane {
         self.latest = partition;
         let after = self.inputs[&partition].read;
         let block = self.read_block(partition, after).await?;
+        self.task.traffic.count(self.task.now(), partition, block.bytes());
         let (read, gathered) = self.gather_block(partition, &block, after);
         let input = self.inputs.get_mut(&partition).expect("only own partitions are read");
         input.read = read;
@@ -475,7 +479,7 @@ impl Lane {
         [first, self.gather.first_waiting(partition)].into_iter().flatten().min()
     }
 
-    async fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
+    async fn wait(&mut self, time: Duration, leave: &Stop) -> Result<(), Stopped> {
         let now = Instant::now();
         let mut sleep_until = now + time;
         let mut news = Vec::new();
@@ -506,6 +510,7 @@ impl Lane {
         tokio::select! {
             biased;
             () = self.stop.told() => return Err(Stopped),
+            () = leave.told() => {}
             () = landed => {}
             _ = self.asked.changed() => self.asked.mark_changed(),
             _ = self.wishes.changed() => {}

@@ -8,7 +8,7 @@
 //! - [`registry`]: all tasks: made, found, deleted. [`task`]: one task's life and its runs.
 //! - [`scan`] with [`builder`]: the full phase. [`lane`] with [`gather`]: the incremental phase.
 //! - [`cut`]: prepared, then committed or given up. [`upload`]: into the bucket. [`space`]: what is written.
-//! - [`limit`]: how fast it may be. [`freshness`]: how late rows come. [`history`]: what it has been through.
+//! - [`traffic`]: how many lanes it takes. [`limit`]: how fast it may be. [`freshness`]: how late rows come. [`history`]: what it has been through.
 //! - [`progress`], [`status`]: how far it is. [`memory`]: the one budget. [`janitor`]: what was abandoned.
 //!
 //! Every cut is written down with the names of its objects before anything is uploaded, and committed after
@@ -43,6 +43,7 @@ mod space;
 mod status;
 mod stop;
 mod task;
+mod traffic;
 mod trouble;
 mod upload;
 
@@ -151,8 +152,8 @@ impl Delivery {
     }
 
     /// Changes a task, given what was asked for last. When this answers, the change is written down. Columns,
-    /// compression and tuning come into force with the next cut, another destination where no folder is ahead;
-    /// all of it is described at once. Lanes of the incremental phase stay as many as they are in this run.
+    /// compression and tuning come into force with the next cut, another destination and other bounds of lanes
+    /// where no folder is ahead; all of it is described at once.
     ///
     /// # Errors
     /// `Initializing` in INIT; `Invalid` and `Exists` as for [`Delivery::create`], also for another name or mode;
@@ -238,7 +239,7 @@ impl Delivery {
     }
 
     /// Changes those settings of a task that need no new version of its configuration. They hold at once, also
-    /// for what is gathered already. Lanes are spread anew with the next run.
+    /// for what is gathered already; other bounds of lanes as soon as all folders are cut up to one position.
     ///
     /// # Errors
     /// `Invalid` for a value out of its range; else as [`Delivery::pause`].

@@ -55,6 +55,11 @@ impl Progress {
         self.partitions.keys().copied()
     }
 
+    /// Takes a partition away, and answers its low position.
+    pub(crate) fn give_up(&mut self, partition: PartitionId) -> u64 {
+        self.partitions.remove(&partition).map_or(0, |progress| progress.low)
+    }
+
     /// Every partition with its folders that are ahead.
     pub(crate) fn keys(&self) -> impl Iterator<Item = (PartitionId, impl Iterator<Item = &Folder>)> {
         self.partitions.iter().map(|(partition, progress)| (*partition, progress.ahead.keys()))

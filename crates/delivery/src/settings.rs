@@ -27,6 +27,13 @@ pub struct Settings {
     pub automatic_columns_max: usize,
     /// Bytes of change records that a lane reads at a time.
     pub read_bytes: usize,
+    /// Bytes of change records per second that the incremental lanes of a task read on average when it gets one
+    /// more, within its bounds.
+    ///
+    /// Lower spreads tasks over more lanes sooner, which makes more and smaller objects.
+    pub lane_bytes_per_s: u64,
+    /// How long they must have read so much.
+    pub lane_busy_for: Duration,
     /// The longest that a lane sleeps before it looks at the clock again.
     pub tick: Duration,
     /// The wait after a first failure; each further one doubles it.
@@ -61,6 +68,9 @@ impl Settings {
             defaults: Tuning::default(),
             automatic_columns_max: 1024,
             read_bytes: 512 * 1024,
+            // An object of the default size fills in 8 seconds, far below its age.
+            lane_bytes_per_s: 8 * 1024 * 1024,
+            lane_busy_for: Duration::from_secs(15),
             tick: Duration::from_secs(1),
             retry_min: Duration::from_millis(500),
             retry_max: Duration::from_secs(10),

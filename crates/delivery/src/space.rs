@@ -178,6 +178,18 @@ impl Writes {
         self.0.put(Key::new(b'p', task).u32(lane).u64(partition.0).0, low.to_be_bytes().to_vec());
     }
 
+    /// Moves a partition with no folder ahead from one lane to another.
+    pub(crate) fn move_partition(
+        &mut self,
+        task: TaskId,
+        partition: PartitionId,
+        (from, to): (u32, u32),
+        low: u64,
+    ) {
+        self.0.delete(Key::new(b'p', task).u32(from).u64(partition.0).0);
+        self.put_low(task, to, partition, low);
+    }
+
     pub(crate) fn move_progress(&mut self, task: TaskId, lane: u32, change: &ProgressChange) {
         for (partition, low) in &change.lows {
             self.put_low(task, lane, *partition, *low);

@@ -29,6 +29,8 @@ struct State {
     totals: Totals,
     troubles: BTreeMap<Who, Shown>,
     lanes: BTreeMap<u32, LaneView>,
+    /// Lanes of the incremental phase, at work or not.
+    lane_count: u32,
     positions: BTreeMap<PartitionId, Position>,
     sync_shown: Micros,
     /// What the bucket cannot do, though it can be used.
@@ -105,6 +107,7 @@ impl Board {
             totals: stored.totals.clone(),
             troubles: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            lane_count: stored.lane_count(),
             positions: BTreeMap::new(),
             sync_shown: 0,
             doubt: None,
@@ -158,6 +161,16 @@ impl Board {
 
     pub(crate) fn set_lane(&self, lane: u32, view: LaneView) {
         self.0.lock().lanes.insert(lane, view);
+    }
+
+    /// Shows how many lanes the incremental phase has.
+    pub(crate) fn set_lane_count(&self, book: &StoredTask) {
+        self.0.lock().lane_count = book.lane_count();
+    }
+
+    /// Whether anything keeps the task from going on.
+    pub(crate) fn has_trouble(&self) -> bool {
+        !self.0.lock().troubles.is_empty()
     }
 
     pub(crate) fn forget_lanes(&self) {
@@ -260,6 +273,7 @@ impl Board {
             error: shown.map_or(TaskError::Ok, |shown| shown.trouble.code()),
             detail: state.detail(shown, now_micros),
             run: state.entry.run,
+            lanes: state.lane_count,
             rows_waiting: state.rows_waiting(source),
             rows_delivered: totals.rows,
             bytes_delivered: totals.bytes,

@@ -5,7 +5,7 @@
 //! 2. INIT: its columns are sampled and its destination is tried once, for two seconds at most.
 //! 3. The names in its bucket are listed, so that its own go on above them.
 //! 4. FULL, unless it is INC: the table as it is ([`crate::scan`]).
-//! 5. INCR: lanes follow the log ([`crate::lane`]); a BASE task rests.
+//! 5. INCR: lanes follow the log ([`crate::lane`]), as many as it takes ([`lanes`]); a BASE task rests.
 //!
 //! An update has the lanes begin again, with another version of the configuration ([`update`]).
 //!
@@ -13,6 +13,7 @@
 
 mod control;
 mod folders;
+mod lanes;
 mod looks;
 mod making;
 mod marks;
@@ -41,10 +42,8 @@ use crate::freshness::Latencies;
 use crate::gather::CutRules;
 use crate::history::History;
 use crate::janitor::Janitor;
-use crate::lane::Lane;
 use crate::limit::Limiter;
 use crate::memory::{Account, Budget};
-use crate::progress::Progress;
 use crate::sample::Columns;
 use crate::scan;
 use crate::settings::Settings;
@@ -53,6 +52,7 @@ use crate::source::Source;
 use crate::space::{Stage, StoredTask, TaskId, TaskSpace};
 use crate::status::{Board, Who};
 use crate::stop::{Stop, Stopped, Stopper};
+use crate::traffic::{SLOTS, Traffic};
 use crate::trouble::{Trouble, code_name};
 pub(crate) use control::{Paused, Wish};
 pub(crate) use folders::Tally;
@@ -91,6 +91,8 @@ pub(crate) struct Task {
     pub(crate) history: History,
     pub(crate) limiter: Limiter,
     pub(crate) latencies: Latencies,
+    /// What its incremental lanes read.
+    pub(crate) traffic: Traffic,
     /// What was last asked of it.
     wishes: watch::Sender<Wish>,
     /// Ends with the task's life, over all its runs.
@@ -134,6 +136,7 @@ impl Task {
             history,
             limiter: Limiter::default(),
             latencies: Latencies::default(),
+            traffic: Traffic::new(env.settings.lane_busy_for / SLOTS),
             wishes: watch::channel(Wish::written(stored.entry.is_paused)).0,
             life: Stopper::new(),
             setup: Mutex::new(Arc::new(setup)),
@@ -239,29 +242,8 @@ impl Task {
         Err(Stopped)
     }
 
-    /// Has all incremental lanes cut their folders up to one position each.
-    async fn level(self: &Arc<Self>, run: u32, stop: &Stop) -> Result<(), Stopped> {
-        let lanes = self.incremental_lanes().await;
-        let lanes = lanes.into_iter().map(|lane| level_lane(Arc::clone(self), lane, run, stop.clone()));
-        futures::future::join_all(lanes).await.into_iter().collect()
-    }
-
-    /// The lanes that serve partitions.
-    async fn incremental_lanes(&self) -> Vec<u32> {
-        let book = self.book.lock().await;
-        let serves = |progress: &Progress| progress.partitions().next().is_some();
-        book.lanes.iter().filter(|(_, lane)| serves(&lane.progress)).map(|(lane, _)| *lane).collect()
-    }
-
     async fn phase(&self) -> Phase {
         self.book.lock().await.entry.phase
-    }
-
-    /// Follows the log with all incremental lanes, until told to stop.
-    async fn follow(self: &Arc<Self>, run: u32, stop: &Stop) {
-        let lanes = self.incremental_lanes().await;
-        let lanes = lanes.into_iter().map(|lane| keep_lane(Arc::clone(self), lane, run, stop.clone()));
-        tokio::join!(futures::future::join_all(lanes), self.publish_marks(run, stop));
     }
 
     /// A BASE task that has finished has nothing to do but to say so.
@@ -392,41 +374,6 @@ impl Task {
         entry.spec.name == spec.name
             && own.iter().any(|own| own.bucket == spec.destination.bucket)
             && own.iter().any(|own| Prefix::parse(&own.prefix).is_ok_and(|own| own.may_share_folder(prefix)))
-    }
-}
-
-/// Keeps a lane going: one that ends by a mistake of ours begins again from its progress.
-async fn keep_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) {
-    while task.wait_while_paused(&stop).await.is_ok() {
-        let (task_, stop_) = (Arc::clone(&task), stop.clone());
-        let worker = tokio::spawn(async move {
-            let lane = Lane::begin(task_, lane, run, stop_).await?;
-            Err::<(), Stopped>(lane.run().await)
-        });
-        if let Err(error) = worker.await {
-            tracing::error!(task = %task.id, lane, %error, "a lane ended without an answer");
-        }
-        // A lane of a paused task is begun again as soon as it is resumed.
-        if !task.is_paused() && stop.sleep(task.env.settings.retry_min).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Levels a lane. One that ends by a mistake of ours begins again.
-async fn level_lane(task: Arc<Task>, lane: u32, run: u32, stop: Stop) -> Result<(), Stopped> {
-    loop {
-        task.wait_while_paused(&stop).await?;
-        let (task_, stop_) = (Arc::clone(&task), stop.clone());
-        let worker = tokio::spawn(async move { Lane::begin(task_, lane, run, stop_).await?.level().await });
-        match worker.await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(Stopped)) => {}
-            Err(error) => tracing::error!(task = %task.id, lane, %error, "a lane ended without an answer"),
-        }
-        if !task.is_paused() {
-            stop.sleep(task.env.settings.retry_min).await?;
-        }
     }
 }
 

@@ -48,6 +48,8 @@ pub struct World {
     pub memory_bytes: u64,
     /// The wait after a first failure.
     pub retry_min: Duration,
+    /// Bytes of changes per second with which lanes are busy.
+    pub lane_bytes_per_s: u64,
 }
 
 /// Buckets in memory.
@@ -383,6 +385,7 @@ impl Default for World {
             clock: ManualClock::at(START),
             memory_bytes: 1 << 28,
             retry_min: Duration::from_millis(5),
+            lane_bytes_per_s: 8 << 20,
         }
     }
 }
@@ -424,6 +427,8 @@ impl World {
             retry_max: self.retry_min * 4,
             look_every: Duration::from_millis(20),
             slow_after: Duration::from_millis(50),
+            lane_bytes_per_s: self.lane_bytes_per_s,
+            lane_busy_for: Duration::from_secs(3),
             ..Settings::new("unused")
         };
         let buckets = Arc::new(FusedBuckets(Arc::clone(&self.lake), fuse));

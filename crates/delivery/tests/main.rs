@@ -9,6 +9,7 @@ mod folders;
 mod freshness;
 mod harness;
 mod incremental;
+mod lanes;
 mod life;
 mod local;
 mod marks;

@@ -19,7 +19,7 @@ fn field(source: &str, target: &str, kind: FieldKind) -> Field {
     Field { source, target, kind, encoding: Default::default(), type_extend: None }
 }
 
-fn ids_and(more: &[(&str, &str, FieldKind)]) -> SchemaSpec {
+pub fn ids_and(more: &[(&str, &str, FieldKind)]) -> SchemaSpec {
     let id = field("id", "id", FieldKind::Int64);
     let more = more.iter().map(|(source, target, kind)| field(source, target, *kind));
     SchemaSpec::Manual(std::iter::once(id).chain(more).collect())

@@ -180,7 +180,7 @@ pub struct Tuning {
     pub inactivity_ms_max: Option<u64>,
     /// A folder is cut when its gathered records reach this size.
     pub object_bytes_max: u64,
-    /// Lanes of the incremental phase to start with.
+    /// Lanes of the incremental phase at least, and to start a run with.
     pub lanes_min: u32,
     /// Lanes of the incremental phase at most.
     pub lanes_max: u32,
@@ -342,6 +342,8 @@ pub enum TaskEventKind {
     Recovered,
     /// A folder that was marked complete got late rows, and was marked again.
     Remarked,
+    /// It has another number of lanes.
+    Lanes,
 }
 
 /// How far a task's life has come. It never goes back within a run.
@@ -384,6 +386,9 @@ pub struct TaskStatus {
     pub detail: String,
     /// Its run, counted from 1; one more with each "deliver again".
     pub run: u32,
+    /// Lanes of the incremental phase, which number objects by themselves; 0 for a task that follows no changes.
+    #[serde(default)]
+    pub lanes: u32,
     /// Change records, or rows of the full phase, gathered or still to be read.
     pub rows_waiting: u64,
     /// Rows in committed objects of this run.

@@ -151,9 +151,9 @@ pub struct CreateTask {
     pub at: InInstanceArgs,
 }
 
-/// Settings of a task to change. They take effect at once, also for what is gathered already, but for lanes, which
-/// are spread with the next run. `lakeferry task update` takes the same flags, beside what it changes of names, columns
-/// and dirty fields.
+/// Settings of a task to change. They take effect at once, also for what is gathered already, other bounds of lanes
+/// once all folders are cut. `lakeferry task update` takes the same flags, beside what it changes of names, columns and
+/// dirty fields.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

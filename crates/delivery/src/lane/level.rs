@@ -1,20 +1,17 @@
 //! A lane cuts every folder up to one position, so that no folder is ahead: only there can a task's destination
-//! change, since how far a folder has come is known by its path alone.
+//! change, since how far a folder has come is known by its path alone; and only there can a partition change its
+//! lane, since whatever is prepared or ahead is its lane's.
 
 use super::Lane;
 use crate::gather::CutReason;
 use crate::stop::Stopped;
 
 impl Lane {
-    /// Delivers up to where its furthest folder has come, and nothing behind. When this answers, nothing is
-    /// prepared and no folder is ahead.
-    pub(crate) async fn level(mut self) -> Result<(), Stopped> {
-        let ended = self.cut_up_to_the_furthest().await;
-        self.end_upload().await;
-        ended
-    }
-
-    async fn cut_up_to_the_furthest(&mut self) -> Result<(), Stopped> {
+    /// Delivers what it has gathered and what it still has to read up to where its furthest folder has come, and
+    /// reads nothing behind that. When this answers, nothing is prepared and no folder is ahead.
+    pub(super) async fn level(&mut self) -> Result<(), Stopped> {
+        self.stop.check()?;
+        self.collect_under_way().await?;
         let partitions: Vec<_> = self.inputs.keys().copied().collect();
         for partition in partitions {
             while self.inputs[&partition].read < self.progress.furthest(partition) {
@@ -42,6 +39,7 @@ impl Lane {
             self.advance().await?;
         }
         self.show();
+        self.task.board.forget_lane(self.ticket.lane);
         Ok(())
     }
 
@@ -60,6 +58,11 @@ impl Lane {
             return Ok(());
         }
         self.cut(reason).await?;
+        self.collect_under_way().await
+    }
+
+    /// Sees the cut on its way committed, if there is one.
+    pub(super) async fn collect_under_way(&mut self) -> Result<(), Stopped> {
         while self.in_flight.is_some() {
             self.collect().await?;
         }

@@ -38,10 +38,7 @@ impl Lane {
         };
         self.placement = present;
         self.send(cut, upto, folders, lease);
-        while self.in_flight.is_some() {
-            self.collect().await?;
-        }
-        Ok(())
+        self.collect_under_way().await
     }
 
     /// Gathers the records of a prepared cut's folders once more.

@@ -1,6 +1,6 @@
 //! What is written down, as values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -256,6 +256,24 @@ pub(crate) struct StoredTask {
     pub(crate) totals: Totals,
     /// Read once, at the start; then the task's history has them.
     pub(crate) events: Vec<TaskEvent>,
+}
+
+impl StoredTask {
+    /// The lane of the incremental phase that serves each partition.
+    pub(crate) fn serving(&self) -> BTreeMap<PartitionId, u32> {
+        let lanes = self.lanes.iter();
+        lanes.flat_map(|(lane, stored)| stored.progress.partitions().map(|id| (id, *lane))).collect()
+    }
+
+    /// The lanes of the incremental phase: those that serve partitions.
+    pub(crate) fn serving_lanes(&self) -> BTreeSet<u32> {
+        self.serving().into_values().collect()
+    }
+
+    /// How many they are.
+    pub(crate) fn lane_count(&self) -> u32 {
+        u32::try_from(self.serving_lanes().len()).unwrap_or(u32::MAX)
+    }
 }
 
 /// Everything that is written down about one lane.

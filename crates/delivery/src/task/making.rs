@@ -69,6 +69,7 @@ impl Task {
         for (partition, pin) in &book.pins {
             self.board.set_position(*partition, Position::at(pin.sequence, pin.commit_time));
         }
+        self.board.set_lane_count(book);
     }
 
     /// Shows how far the task is, before any of its lanes is begun: the first record that waits tells.

@@ -84,9 +84,10 @@ pub fn register(registry: &mut Registry, tasks: Vec<TaskReading>) {
 
 fn register_status(registry: &mut Registry, tasks: &[TaskReading]) {
     type Value = fn(&TaskStatus) -> Option<i64>;
-    let gauges: [(&str, &str, Value); 8] = [
+    let gauges: [(&str, &str, Value); 9] = [
         ("task_phase", "0 INIT, 1 FULL, 2 INCR", |status| Some(status.phase as i64)),
         ("task_paused", "Whether it is paused", |status| Some(status.is_paused.into())),
+        ("task_lanes", "Lanes of the incremental phase", |status| Some(status.lanes.into())),
         ("task_sync_point_seconds", "Everything committed before is in the lake; 0 while absent", |status| {
             Some(status.sync_point / 1_000_000)
         }),

@@ -359,6 +359,7 @@ mod tests {
             error: TaskError::Ok,
             detail: "fine".to_owned(),
             run: 1,
+            lanes: 1,
             rows_waiting: 0,
             rows_delivered: 0,
             bytes_delivered: 0,

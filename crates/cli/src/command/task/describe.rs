@@ -109,6 +109,9 @@ fn columns(schema: &SchemaSpec) -> Vec<String> {
 
 fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
     facts.add("run", status.run.to_string());
+    if status.lanes > 0 {
+        facts.add("lanes now", status.lanes.to_string());
+    }
     let next = status.next_configuration.map(|next| format!(", {next} once all folders are cut"));
     facts.add("configuration", format!("{}{}", status.configuration, next.unwrap_or_default()));
     facts.add("phase", progress::standing(status));

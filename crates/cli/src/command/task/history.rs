@@ -36,5 +36,6 @@ fn kind_name(kind: TaskEventKind) -> &'static str {
         TaskEventKind::Trouble => "trouble",
         TaskEventKind::Recovered => "recovered",
         TaskEventKind::Remarked => "remarked",
+        TaskEventKind::Lanes => "lanes",
     }
 }

@@ -110,6 +110,7 @@ pub mod tests {
             error: TaskError::Ok,
             detail: String::new(),
             run: 1,
+            lanes: 1,
             rows_waiting: 0,
             rows_delivered: 0,
             bytes_delivered: 0,
