@@ -155,7 +155,8 @@ fn the_names_of_a_prefix_that_was_left_are_never_used_again() {
     world.lake.buckets.lock().get_mut("lake").unwrap().retain(|name, _| !name.starts_with("p/"));
     let other = process.table_named("u", 1).unwrap();
     // The prefix is free once the lanes have the names of the other one.
-    process.reaches("a free prefix", || process.try_create(&other, spec("first", Mode::Inc)).unwrap().is_ok());
+    process
+        .reaches("a free prefix", || process.try_create(&other, spec("first", Mode::Inc)).unwrap().is_ok());
     process.write(&other, [(7, 7)]);
     process.reaches("the row", || {
         process.deliver_now(&other, "first");
