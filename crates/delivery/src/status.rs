@@ -173,8 +173,13 @@ impl Board {
         !self.0.lock().troubles.is_empty()
     }
 
+    /// Shows that no lane is at work: whatever they had gathered is to be read again.
     pub(crate) fn forget_lanes(&self) {
-        self.0.lock().lanes.clear();
+        let mut state = self.0.lock();
+        state.lanes.clear();
+        for position in state.positions.values_mut() {
+            position.read = position.low;
+        }
     }
 
     /// Shows how far a partition is; what was certain before stays so.
