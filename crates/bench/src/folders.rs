@@ -16,8 +16,9 @@ use crate::{Failure, Setting};
 
 const TASK: &str = "folders";
 const OBJECT_ROWS: u64 = 10_000;
-/// Bytes of a row's change record, about, with the event time; an object's size is set by it.
-const RECORD_BYTES: u64 = 124;
+/// Bytes of a row's change record, with the event time, and a little more: an object's size is set by it, and a folder
+/// of 10,000 rows shall be one object.
+const RECORD_BYTES: u64 = 130;
 /// Folders are cut by size and memory while there is a backlog, and soon after it.
 const OBJECT_AGE_MS: u64 = 3_000;
 /// The first minute of the folders, in seconds since the epoch.

@@ -8,7 +8,8 @@
 //! - [`registry`]: all tasks: made, found, deleted. [`task`]: one task's life and its runs.
 //! - [`scan`] with [`builder`]: the full phase. [`lane`] with [`gather`]: the incremental phase.
 //! - [`cut`]: prepared, then committed or given up. [`upload`]: into the bucket. [`space`]: what is written.
-//! - [`traffic`]: how many lanes it takes. [`limit`]: how fast it may be. [`freshness`]: how late rows come. [`history`]: what it has been through.
+//! - [`traffic`]: how many lanes it takes. [`limit`]: how fast it may be. [`freshness`]: how late rows come.
+//!   [`history`]: what it has been through.
 //! - [`progress`], [`status`]: how far it is. [`memory`]: the one budget. [`janitor`]: what was abandoned.
 //!
 //! Every cut is written down with the names of its objects before anything is uploaded, and committed after

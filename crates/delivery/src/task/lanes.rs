@@ -114,8 +114,6 @@ impl Task {
 
     /// Divides the partitions among another number of lanes, in one write. None of the lanes is at work.
     async fn spread(&self, run: u32, spread: &Spread) -> Result<(), Stopped> {
-        // Where lanes begin must not be in doubt: the write is waited for whatever else the task is told.
-        let closing = self.env.closing.handle();
         let mut book = self.book_for(&LaneTicket { lane: 0, run }).await?;
         if !is_level(&book) {
             tracing::error!(task = %self.id, "lanes have left with folders ahead; their partitions stay with them");
@@ -134,7 +132,7 @@ impl Task {
             book.lanes.entry(to).or_default().progress.set_low(partition, low);
             writes.move_partition(self.id, partition, (from, to), low);
         }
-        self.space.write_surely(writes, &closing).await?;
+        self.write_book(writes).await?;
         self.board.set_lane_count(&book);
         tracing::info!(task = %self.id, before, lanes = spread.lanes, why = spread.why, "lanes are spread anew");
         self.note(
