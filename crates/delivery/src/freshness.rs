@@ -120,7 +120,8 @@ fn slowest_mean(rows_by_latency: &BTreeMap<Duration, u64>) -> Option<Duration> {
     (wanted > 0).then(|| Duration::try_from_secs_f64(sum / wanted as f64).unwrap_or_default())
 }
 
-/// A latency as it is counted: finer than anybody looks, so that an hour of backlog takes little memory.
+/// A latency as it is counted: finer than anybody looks, so that an hour of backlog takes little memory; never shorter
+/// than it was.
 fn step(latency: Duration) -> Duration {
     let step_ms = match latency.as_secs() {
         0..10 => 10,
@@ -129,7 +130,7 @@ fn step(latency: Duration) -> Duration {
         _ => 600_000,
     };
     let ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(ms / step_ms * step_ms)
+    Duration::from_millis(ms.div_ceil(step_ms) * step_ms)
 }
 
 /// When gathered records were committed: how many in which span of time, each span by its first commit.
@@ -205,6 +206,14 @@ mod tests {
         let more = times(&[(0, 2)]);
         latencies.record(S, 1_001_000_000, std::iter::once(&more));
         assert!(!latencies.freshness(S, None).is_p99_within_10_minutes);
+    }
+
+    #[test]
+    fn a_latency_is_never_counted_shorter_than_it_was() {
+        for (ms, counted_ms) in [(0, 0), (1, 10), (180_000, 180_000), (180_001, 180_100), (600_001, 610_000)]
+        {
+            assert_eq!(step(Duration::from_millis(ms)), Duration::from_millis(counted_ms));
+        }
     }
 
     #[test]

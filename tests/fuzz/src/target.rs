@@ -1,8 +1,8 @@
 //! The decoders, each with samples of what it takes and with what must hold of everything that it takes.
 
 use bytes::Bytes;
-use lakeferry_model::TransactionId;
-use lakeferry_model::delivery::Tuning;
+use lakeferry_model::delivery::{TaskSpec, Tuning};
+use lakeferry_model::{TransactionId, Violation};
 use lakeferry_wire::code::ErrorCode;
 use lakeferry_wire::convert::{ChannelToken, ShardIterator};
 use lakeferry_wire::operation::Operation;
@@ -227,6 +227,25 @@ fn as_it_is<M>(message: M) -> M {
     message
 }
 
+/// A plain task, as an update makes it.
+fn updated(message: proto::UpdateDeliveryTaskRequest) -> Result<TaskSpec, Violation> {
+    let text = |text: &str| Some(text.to_owned());
+    let plain = proto::CreateDeliveryTaskRequest {
+        table_name: text("t"),
+        task_name: text("task1"),
+        task_config: Some(proto::OssTaskConfig {
+            oss_prefix: text("p"),
+            oss_bucket: text("bucket"),
+            oss_endpoint: text("oss-cn-hangzhou.aliyuncs.com"),
+            oss_sts_role: text("role"),
+            ..Default::default()
+        }),
+        task_type: Some(2),
+    };
+    let (_, _, change) = convert::task_update(message)?;
+    change(convert::task_spec(&plain, &Tuning::default())?.1)
+}
+
 bodies! {
     CreateTable: proto::CreateTableRequest => |message| convert::create_table(&message);
     ListTable: proto::ListTableRequest => as_it_is;
@@ -255,6 +274,7 @@ bodies! {
     GetShardIterator: proto::GetShardIteratorRequest => as_it_is;
     GetStreamRecord: proto::GetStreamRecordRequest => |message: proto::GetStreamRecordRequest| message.shard_iterator.parse::<ShardIterator>();
     CreateDeliveryTask: proto::CreateDeliveryTaskRequest => |message| convert::task_spec(&message, &Tuning::default());
+    UpdateDeliveryTask: proto::UpdateDeliveryTaskRequest => updated;
     DeleteDeliveryTask: proto::DeleteDeliveryTaskRequest => as_it_is;
     DescribeDeliveryTask: proto::DescribeDeliveryTaskRequest => as_it_is;
     ListDeliveryTask: proto::ListDeliveryTaskRequest => as_it_is;

@@ -397,8 +397,14 @@ fn other_bodies() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let named = |table_name, task_name| proto::DescribeDeliveryTaskRequest { table_name, task_name };
     let delete =
         proto::DeleteDeliveryTaskRequest { table_name: Some(table()), task_name: task.task_name.clone() };
+    let update = proto::UpdateDeliveryTaskRequest {
+        table: Some(table()),
+        task_name: task.task_name.clone(),
+        task_config: task.task_config.clone(),
+    };
     vec![
         one("CreateDeliveryTask", &task),
+        one("UpdateDeliveryTask", &update),
         one("DeleteDeliveryTask", &delete),
         one("DescribeDeliveryTask", &named(Some(table()), Some("task1".to_owned()))),
         one("ListDeliveryTask", &proto::ListDeliveryTaskRequest { table_name: Some(table()) }),
