@@ -230,9 +230,9 @@ mod tests {
         }
         assert_eq!(traffic.recent(at(114)), None);
         let read = |second| {
-            traffic
-                .recent(at(second))
-                .map(|recent| recent.iter().map(|loads| total(&[loads.clone()])[&P[0]]).collect::<Vec<_>>())
+            traffic.recent(at(second)).map(|recent| {
+                recent.iter().map(|loads| total(std::slice::from_ref(loads))[&P[0]]).collect::<Vec<_>>()
+            })
         };
         assert_eq!(read(116), Some(vec![3, 4, 8]));
         assert_eq!(read(121), Some(vec![4, 8, 16]));

@@ -101,10 +101,13 @@ fn row(id: i64, v: i64, minute: i64, bytes: usize) -> RowChange {
     put(id, vec![("v", Value::Integer(v)), ("at", Value::Integer(at)), ("text", Value::String(text.into()))])
 }
 
+/// The first and the last sequence of a partition's rows in an object, its lane, and its number there.
+type Span = (i64, i64, u32, u64);
+
 /// In a folder, the rows of a partition lie in the order of their sequences: within each object, from one object of
 /// a lane to its next, and in objects of different lanes apart from each other.
 fn check_order(world: &World) {
-    let mut spans: BTreeMap<(String, i64), Vec<(i64, i64, u32, u64)>> = BTreeMap::new();
+    let mut spans: BTreeMap<(String, i64), Vec<Span>> = BTreeMap::new();
     for (name, object) in world.objects() {
         let (folder, file) = name.rsplit_once('/').unwrap();
         let (lane, number) = (lane_of(&name), file.rsplit_once("__").unwrap().1.parse().unwrap());
