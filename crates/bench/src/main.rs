@@ -88,7 +88,7 @@ pub struct Setting {
 
 fn main() -> ExitCode {
     // As the program under test does: the bare parts must not be slowed by their allocator.
-    lakeferry_allocator::keep_free_pages();
+    lakeferry_allocator::set_up();
     let arguments = Arguments::parse();
     let mut report = Report::new(arguments.json);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime needs only threads and a poll");

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    lakeferry_allocator::keep_free_pages();
+    lakeferry_allocator::set_up();
     let args = args::Args::parse();
     match log::start(args.log.as_deref(), args.command.is_server()).and_then(|()| command::run(args.command))
     {
