@@ -6,6 +6,8 @@
 //! sequence; the order in which a lane happened to read its partitions leaves no trace, so doing a cut again
 //! gives the same bytes.
 
+mod part;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +19,10 @@ use crate::freshness::CommitTimes;
 use crate::memory::Lease;
 use crate::progress::Folder;
 use lakeferry_store::PartitionId;
+pub(crate) use part::Part;
 
-/// The smallest and the largest piece of memory that a folder takes at a time.
-const CHUNK_BYTES: std::ops::RangeInclusive<usize> = 512..=1 << 20;
-/// What a folder costs beside its chunks, roughly: names, maps, first chunks' headers.
-const FOLDER_BYTES: u64 = 512;
+/// What a folder costs beside its chunks, roughly: names, maps, commit times.
+const FOLDER_BYTES: u64 = 2048;
 
 /// All folders of one lane that have rows waiting.
 #[derive(Debug)]
@@ -54,18 +55,6 @@ pub(crate) struct GatheredFolder {
     /// When they were committed.
     pub(crate) committed: CommitTimes,
     held: u64,
-}
-
-/// The rows of one folder and partition, in the order of their sequences.
-#[derive(Debug)]
-pub(crate) struct Part {
-    /// The sequence of the first record.
-    pub(crate) first: u64,
-    /// The commit time of the first record.
-    pub(crate) first_commit_time: Micros,
-    /// Records whose event time could not be read.
-    pub(crate) event_time_dirty: u64,
-    chunks: Vec<Vec<u8>>,
 }
 
 /// Rules that end a folder.
@@ -244,12 +233,8 @@ impl GatheredFolder {
 
     /// Answers by how many bytes the folder's memory grew.
     fn push(&mut self, record: Gathered<'_>) -> u64 {
-        let part = self.parts.entry(record.partition).or_insert_with(|| Part {
-            first: record.sequence,
-            first_commit_time: record.commit_time,
-            event_time_dirty: 0,
-            chunks: Vec::new(),
-        });
+        let begun = || Part::begun(record.sequence, record.commit_time);
+        let part = self.parts.entry(record.partition).or_insert_with(begun);
         part.event_time_dirty += u64::from(record.is_event_time_dirty);
         let grown = part.append(record.sequence, record.record);
         self.committed.add(record.commit_time);
@@ -257,49 +242,6 @@ impl GatheredFolder {
         self.bytes += record.record.len() as u64;
         self.held += grown;
         grown
-    }
-}
-
-impl Part {
-    /// Sequence and record of each, in order.
-    pub(crate) fn records(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        self.chunks.iter().flat_map(|chunk| Records { rest: chunk })
-    }
-
-    fn append(&mut self, sequence: u64, record: &[u8]) -> u64 {
-        let needed = HEADER_BYTES + record.len();
-        let mut grown = 0;
-        if self.chunks.last().is_none_or(|chunk| chunk.capacity() - chunk.len() < needed) {
-            let doubled = self.chunks.last().map_or(*CHUNK_BYTES.start(), |chunk| chunk.capacity() * 2);
-            let chunk = Vec::with_capacity(doubled.min(*CHUNK_BYTES.end()).max(needed));
-            grown = chunk.capacity() as u64;
-            self.chunks.push(chunk);
-        }
-        let chunk = self.chunks.last_mut().expect("a chunk was pushed if there was none");
-        let length = u32::try_from(record.len()).expect("a record is far below 4 GiB");
-        chunk.extend_from_slice(&length.to_le_bytes());
-        chunk.extend_from_slice(&sequence.to_le_bytes());
-        chunk.extend_from_slice(record);
-        grown
-    }
-}
-
-/// A record's length (4 bytes) and sequence (8 bytes) lie before it.
-const HEADER_BYTES: usize = 12;
-
-struct Records<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = (u64, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (length, rest) = self.rest.split_first_chunk::<4>()?;
-        let (sequence, rest) = rest.split_first_chunk::<8>()?;
-        let (record, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
-        self.rest = rest;
-        Some((u64::from_le_bytes(*sequence), record))
     }
 }
 
@@ -408,7 +350,7 @@ mod tests {
             push(&mut gather, if sequence % 2 == 0 { "even" } else { "odd" }, sequence, 50, 0);
         }
         assert_eq!(budget.used(), gather.held());
-        assert!(budget.used() >= 5000 * 62);
+        assert!(budget.used() >= 5000 * 52);
         let (folders, lease) = gather.take(CutReason::Asked, Duration::ZERO, &RULES);
         assert_eq!(folders.len(), 2);
         drop(lease);

@@ -61,7 +61,7 @@ impl Settings {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             lake_dir: lake_dir.into(),
-            memory_bytes: 256 * 1024 * 1024,
+            memory_bytes: 176 * 1024 * 1024,
             encoders: cores,
             scan_lanes: u32::try_from(cores).unwrap_or(u32::MAX),
             uploads_max: 8,

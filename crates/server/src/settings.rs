@@ -255,7 +255,7 @@ impl Settings {
                 reserve_mib: layer.engine.reserve_mib,
             },
             delivery: DeliverySettings {
-                memory_mib: layer.delivery.memory_mib.unwrap_or(256),
+                memory_mib: layer.delivery.memory_mib.unwrap_or(176),
                 object_age_s: layer
                     .delivery
                     .object_age_s

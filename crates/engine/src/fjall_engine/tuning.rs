@@ -15,10 +15,13 @@ pub const MEMTABLE_BYTES: u64 = 32 << 20;
 
 /// Size of a table's data blocks before compression. A scan reads fewer and larger pieces from larger blocks,
 /// a point read searches more.
-const TABLE_BLOCK_BYTES: u32 = 8 << 10;
+///
+/// A block has an entry more than this and a trailer. With a little less than 8 KiB it still fits into 8 KiB, which
+/// is what the allocator has; of the next larger size, a fifth would be empty, and the cache is full of blocks.
+const TABLE_BLOCK_BYTES: u32 = (8 << 10) - 512;
 
-/// A log is only ever scanned.
-const LOG_BLOCK_BYTES: u32 = 32 << 10;
+/// A log is only ever scanned. A little less than 32 KiB for the same reason.
+const LOG_BLOCK_BYTES: u32 = (32 << 10) - 1024;
 
 /// The smallest bound on journals that fjall takes.
 const JOURNAL_BYTES_MIN: u64 = 64 << 20;
