@@ -169,7 +169,13 @@ impl RecordEncoder {
         let encoder = &mut self.encoder;
         encoder.begin_row(meta_of(row));
         // Values go from the row's bytes into their columns one by one, so that none lies in memory between.
-        key::each_part(row.key(), &self.key_columns, |position, value| encoder.set_key(position, value))?;
+        key::each_part(row.key(), &self.key_columns, |position, value| {
+            match value {
+                FoundValue::Text(text) => encoder.set_key_text(position, text)?,
+                FoundValue::Other(value) => encoder.set_key(position, value),
+            }
+            Ok::<_, Failure>(())
+        })?;
         let is_known = row.read_by(&mut self.shape, |number, value| {
             match value {
                 FoundValue::Text(text) => encoder.set_text(number, text)?,

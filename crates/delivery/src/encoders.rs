@@ -2,9 +2,12 @@
 //!
 //! They are few and stay the same. An encoder fills the memory again that it has emptied; on the runtime's blocking
 //! threads, which take turns, most of an object's pages would be asked of the system anew.
+//!
+//! Work that could end anywhere asks now and then whether other work waits, and goes on as long as none does.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -16,7 +19,10 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The encoders of all tasks. Handles are shared; with the last one the threads end.
 #[derive(Debug, Clone)]
-pub(crate) struct Encoders(Sender<Job>);
+pub(crate) struct Encoders {
+    jobs: Sender<Job>,
+    waiting: Arc<AtomicUsize>,
+}
 
 impl Encoders {
     /// Starts so many, at least one. What they run may wait for what the current runtime does.
@@ -26,13 +32,19 @@ impl Encoders {
     pub(crate) fn new(count: usize) -> Self {
         let (jobs, taken) = channel();
         let (taken, runtime) = (Arc::new(Mutex::new(taken)), Handle::current());
+        let waiting = Arc::new(AtomicUsize::new(0));
         for number in 0..count.max(1) {
-            let (taken, runtime) = (Arc::clone(&taken), runtime.clone());
-            let encode = move || encode(&taken, &runtime);
+            let (taken, runtime, waiting) = (Arc::clone(&taken), runtime.clone(), Arc::clone(&waiting));
+            let encode = move || encode(&taken, &waiting, &runtime);
             let started = thread::Builder::new().name(format!("encoder-{number}")).spawn(encode);
             started.expect("a start has a few threads to take");
         }
-        Self(jobs)
+        Self { jobs, waiting }
+    }
+
+    /// Whether work waits for an encoder.
+    pub(crate) fn are_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Runs the work on an encoder, once one is free. A panic of the work goes on in the caller.
@@ -42,7 +54,8 @@ impl Encoders {
             // Nobody may be waiting any more.
             _ = tell.send(catch_unwind(AssertUnwindSafe(work)));
         });
-        self.0.send(job).expect("the encoders end with their last handle");
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.jobs.send(job).expect("the encoders end with their last handle");
         match done.await.expect("an encoder answers each of its jobs") {
             Ok(done) => done,
             Err(panic) => resume_unwind(panic),
@@ -51,13 +64,16 @@ impl Encoders {
 }
 
 /// Does one job after the other until there can be no more.
-fn encode(jobs: &Mutex<Receiver<Job>>, runtime: &Handle) {
+fn encode(jobs: &Mutex<Receiver<Job>>, waiting: &AtomicUsize, runtime: &Handle) {
     let _runtime = runtime.enter();
     loop {
         // Whoever has the lock waits for the next job; the others wait for the lock.
         let job = jobs.lock().recv();
         match job {
-            Ok(job) => job(),
+            Ok(job) => {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                job();
+            }
             Err(_) => return,
         }
     }
@@ -89,6 +105,21 @@ mod tests {
             threads.insert(encoders.run(|| thread::current().id()).await);
         }
         assert_eq!(threads.len(), 2);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn work_sees_that_other_work_waits() {
+        let encoders = Encoders::new(1);
+        let asked = encoders.clone();
+        assert!(!encoders.run(move || asked.are_wanted()).await);
+        let asked = encoders.clone();
+        let first = encoders.run(move || {
+            while !asked.are_wanted() {
+                thread::yield_now();
+            }
+        });
+        tokio::join!(first, encoders.run(|| ()));
+        assert!(!encoders.are_wanted());
     }
 
     #[tokio::test]

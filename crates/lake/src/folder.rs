@@ -15,8 +15,16 @@ use lakeferry_model::{Micros, Violation};
 use crate::prefix::{Grain, Prefix};
 
 /// The folder of an object within its bucket: one or more segments, no slash at either end.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Eq, PartialOrd, Ord, Hash)]
 pub struct FolderPath(Arc<str>);
+
+impl PartialEq for FolderPath {
+    /// Those of one finder mostly lie in one place.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
 
 impl FolderPath {
     pub(crate) fn new(text: &str) -> Self {

@@ -24,6 +24,7 @@ mod name;
 mod name_table;
 mod prefix;
 mod schema;
+mod sink;
 mod table_file;
 
 pub use bucket::{

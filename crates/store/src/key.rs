@@ -17,6 +17,7 @@ use lakeferry_model::{KeyBound, KeyColumn, KeyKind, KeyValue, PrimaryKey, ValueR
 use smallvec::SmallVec;
 
 use crate::error::Error;
+use crate::shape::FoundValue;
 
 const INF_MIN: u8 = 0x00;
 const INTEGER: u8 = 0x10;
@@ -155,30 +156,30 @@ pub fn parts<'a>(key: &'a [u8], columns: &'a [KeyColumn]) -> KeyParts<'a> {
 /// Hands over the columns of a row key, in schema order.
 ///
 /// # Errors
-/// If the key does not fit its schema.
+/// If the key does not fit its schema, and what `take` says.
 #[inline]
-pub fn each_part(
+pub fn each_part<E: From<Error>>(
     key: &[u8],
     columns: &[KeyColumn],
-    mut take: impl FnMut(usize, ValueRef<'_>),
-) -> Result<(), Error> {
+    mut take: impl FnMut(usize, FoundValue<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let mut rest = key;
     for (position, column) in columns.iter().enumerate() {
         match (column.kind, rest) {
             (KeyKind::Integer, [INTEGER, after @ ..]) => {
                 let (bytes, after) = after.split_first_chunk::<8>().ok_or_else(misfit)?;
-                take(position, ValueRef::Integer(integer(*bytes)));
+                take(position, FoundValue::Other(ValueRef::Integer(integer(*bytes))))?;
                 rest = after;
             }
             // Text without a zero byte ends at the first one.
             (KeyKind::String, [TEXT, text @ ..]) if let Some(end) = plain_end(text) => {
-                take(position, ValueRef::String(std::str::from_utf8(&text[..end]).map_err(|_| misfit())?));
+                take(position, FoundValue::Text(&text[..end]))?;
                 rest = &text[end + 2..];
             }
             _ => {
                 let mut parts = KeyParts { rest, columns: columns[position..=position].iter() };
                 let part = parts.next().ok_or_else(misfit)??;
-                take(position, part.as_ref());
+                take(position, FoundValue::Other(part.as_ref()))?;
                 rest = parts.rest;
             }
         }

@@ -24,8 +24,10 @@ use crate::task::{RunReason, Task};
 use crate::trouble::Trouble;
 use crate::upload::{Content, Delivered, Ended, Upload};
 
-/// How often a stretch looks whether to cut, at most, before the encoder goes to another lane.
-const STRETCH_LOOKS: usize = 8;
+/// How often a stretch looks whether to cut, at most, before the lane looks whether to stop or to wait.
+const STRETCH_LOOKS: usize = 64;
+/// How often it does where other work waits for the encoder.
+const SHARED_LOOKS: usize = 8;
 
 /// One lane of the full phase.
 pub(super) struct ScanLane {
@@ -68,7 +70,7 @@ impl Stretch {
     fn go(&mut self, task: &Task, pin: Option<u64>) {
         let ScanRange { partition, after, until, .. } = self.range.clone();
         let look_bytes = task.scan_look_bytes();
-        let (mut last, mut taken, mut unlooked) = (Vec::new(), Ok(()), 0);
+        let (mut last, mut taken, mut unlooked, mut looks) = (Vec::new(), Ok(()), 0, 0);
         let mut take = |row: VisitedRow<'_>| {
             taken = self.builder.take(&row, pin);
             if taken.is_err() {
@@ -80,6 +82,10 @@ impl Stretch {
             if unlooked >= look_bytes {
                 unlooked = 0;
                 self.look(task);
+                looks += 1;
+                if looks >= SHARED_LOOKS && task.env.encoders.are_wanted() {
+                    return ControlFlow::Break(());
+                }
             }
             if self.is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };

@@ -3,7 +3,8 @@
 //! An object is written once and seldom read by this machine soon. In the page cache it would push out what the
 //! engine reads, and copying it there costs more than anything else of a put. So the front of a large file goes
 //! to the disk as it is; the rest, less than a block, is written as ever. What the system does not know how to
-//! write so is written as ever, too.
+//! write so is written as ever, too. Bytes that lie as the disk wants them, as those of an object do, are not even
+//! copied once.
 
 use std::io;
 use std::path::Path;
@@ -26,7 +27,7 @@ pub(super) fn write_front(_path: &Path, _bytes: &[u8]) -> io::Result<usize> {
 const FILE_BYTES_MIN: usize = 256 * 1024;
 /// Addresses, places and lengths are multiples of this: the block of nearly every disk and file system.
 #[cfg(target_os = "linux")]
-const BLOCK_BYTES: usize = 4096;
+const BLOCK_BYTES: usize = crate::sink::ALIGNMENT;
 /// Bytes of a write.
 #[cfg(target_os = "linux")]
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -46,15 +47,20 @@ pub(super) fn write_front(path: &Path, bytes: &[u8]) -> io::Result<usize> {
         Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(0),
         Err(error) => return Err(error),
     };
-    let mut room = vec![0; PIECE_BYTES + BLOCK_BYTES];
+    let is_aligned = bytes.as_ptr().align_offset(BLOCK_BYTES) == 0;
+    let mut room = if is_aligned { Vec::new() } else { vec![0; PIECE_BYTES + BLOCK_BYTES] };
     let start = room.as_ptr().align_offset(BLOCK_BYTES);
-    let Some(room) = room.get_mut(start..start + PIECE_BYTES) else { return Ok(0) };
     let front = bytes.len() - bytes.len() % BLOCK_BYTES;
     let mut written = 0;
     for piece in bytes[..front].chunks(PIECE_BYTES) {
-        let room = &mut room[..piece.len()];
-        room.copy_from_slice(piece);
-        match file.write_at(room, written as u64) {
+        let piece = if is_aligned {
+            piece
+        } else {
+            let Some(room) = room.get_mut(start..start + piece.len()) else { break };
+            room.copy_from_slice(piece);
+            room
+        };
+        match file.write_at(piece, written as u64) {
             Ok(count) if count == piece.len() => written += count,
             // A part may end anywhere; the rest is written as ever, from the last whole piece on.
             Ok(_) => break,
@@ -74,11 +80,18 @@ mod tests {
     #[test]
     fn the_front_is_whole_blocks_and_as_it_was_given() {
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let bytes: Vec<u8> = (0..=250).cycle().take(3 * PIECE_BYTES + 5000).collect();
-        for size in [0, 1, FILE_BYTES_MIN - 1, FILE_BYTES_MIN, FILE_BYTES_MIN + 1, PIECE_BYTES, bytes.len()] {
-            let path = folder.path().join(size.to_string());
+        let longest = 3 * PIECE_BYTES + 5000;
+        let room: Vec<u8> = (0..=250).cycle().take(longest + 2 * BLOCK_BYTES).collect();
+        let aligned = room.as_ptr().align_offset(BLOCK_BYTES);
+        for (start, size) in
+            [0, 1, FILE_BYTES_MIN - 1, FILE_BYTES_MIN, FILE_BYTES_MIN + 1, PIECE_BYTES, longest]
+                .into_iter()
+                .flat_map(|size| [(aligned, size), (aligned + 1, size)])
+        {
+            let bytes = &room[start..start + size];
+            let path = folder.path().join(format!("{start}-{size}"));
             File::create_new(&path).unwrap();
-            let written = write_front(&path, &bytes[..size]).unwrap();
+            let written = write_front(&path, bytes).unwrap();
             assert_eq!(written % BLOCK_BYTES, 0);
             assert!(written == 0 || size - written < BLOCK_BYTES, "{written} of {size}");
             assert!(size >= FILE_BYTES_MIN || written == 0);
