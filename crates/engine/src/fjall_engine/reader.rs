@@ -171,8 +171,10 @@ fn visit(
     let mut taken = Vec::with_capacity(AHEAD_MAX);
     let mut is_over = false;
     while !is_over {
+        // One more than is handed over tells whether there are more.
+        let ahead_max = AHEAD_MAX.min((scan.entries_max - count).saturating_add(1));
         let mut ahead = 0;
-        while taken.len() < AHEAD_MAX && ahead < AHEAD_BYTES_MAX {
+        while taken.len() < ahead_max && ahead < AHEAD_BYTES_MAX {
             let next = if scan.backward { entries.next_back() } else { entries.next() };
             let Some(entry) = next else {
                 is_over = true;
