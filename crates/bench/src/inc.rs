@@ -4,7 +4,7 @@
 //!   became of those before it. A watcher looks into the lake's directory; a row has arrived when the object that
 //!   holds it is there. Objects are read after the run.
 //! - The rate that delivery sustains: rows are written a little faster than asked for half a minute, and the rate is
-//!   that of their delivery, the age of the last object left out.
+//!   that of their delivery, the age of the last object left out. It is never more than was written.
 //! - The writers' own rate as fast as they can, with a task and without, the stream on in both.
 
 use std::collections::HashMap;
@@ -72,7 +72,7 @@ async fn sustained(setting: &Setting, report: &mut Report) -> Result<(), Failure
     let rows = write(&server, SUSTAINED_ROWS_PER_SECOND).await?.len() as u64 * BATCH_ROWS;
     let wrote = started.elapsed();
     delivered(&server, TASK, rows).await?;
-    let took = started.elapsed().saturating_sub(Duration::from_millis(OBJECT_AGE_MS));
+    let took = started.elapsed().saturating_sub(Duration::from_millis(OBJECT_AGE_MS)).max(wrote);
     let data = server.stop(report)?;
     std::fs::remove_dir_all(data)?;
     report.figure("inc", "written_rows_per_s", rows as f64 / wrote.as_secs_f64(), "rows/s", Bound::None);
