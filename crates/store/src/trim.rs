@@ -19,7 +19,7 @@ use crate::table::{Table, TableId};
 const ROUND: Duration = Duration::from_secs(5);
 /// The pause between two looks at the floor.
 const FLOOR_ROUND: Duration = Duration::from_millis(250);
-/// How far ahead of now the floor is raised, and how near now may come to it.
+/// How far ahead of what is complete the floor is raised, and how near that may come to it.
 const FLOOR_AHEAD: Micros = 3_000_000;
 const FLOOR_MARGIN: Micros = 1_500_000;
 /// Calls of one round have this long.
@@ -52,9 +52,9 @@ pub(crate) async fn trim_logs(store: WeakStore, readers: Arc<dyn LogReaders>) {
 pub(crate) async fn keep_floor_ahead(store: WeakStore) {
     while let Some(store) = store.upgrade() {
         let time = store.time();
-        let now = time.now();
-        if time.take_wanted() && time.floor() < now + FLOOR_MARGIN {
-            let floor = now + FLOOR_AHEAD;
+        let complete = time.complete();
+        if time.take_wanted() && time.floor() < complete + FLOOR_MARGIN {
+            let floor = complete + FLOOR_AHEAD;
             match store.catalog().raise_floor(floor).await {
                 Ok(()) => time.raise_floor(floor),
                 Err(error) => tracing::warn!(%error, "the floor of closed times cannot be raised"),

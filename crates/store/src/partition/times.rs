@@ -4,6 +4,9 @@
 //! time is what the partition answers when asked how far it is complete: the smaller of now and the oldest group
 //! under way. At or below a closed time that was answered, no commit time is given afterwards, not even after a
 //! crash: answers stay below a floor that the catalog keeps ahead of use, and a restart begins above it.
+//!
+//! Where the clock was set back, now stands still until the clock has caught up, and commit times go on by a
+//! microsecond each. Closed times go on with them, those of every partition: readers wait for the last one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -20,18 +23,26 @@ pub struct SharedTime {
     /// The floor at the start: up to there closed times may have been answered before it.
     first_floor: Micros,
     floor: AtomicI64,
+    /// The greatest commit time given in any partition.
+    given: AtomicI64,
     wanted: AtomicBool,
 }
 
 impl SharedTime {
     /// Begins above the floor that the catalog holds.
     pub fn new(clock: BelievedClock, floor: Micros) -> Arc<Self> {
-        Arc::new(Self { clock, first_floor: floor, floor: floor.into(), wanted: AtomicBool::new(false) })
+        let (given, wanted) = (AtomicI64::new(0), AtomicBool::new(false));
+        Arc::new(Self { clock, first_floor: floor, floor: floor.into(), given, wanted })
     }
 
     /// Now, as commits are given it.
     pub fn now(&self) -> Micros {
         self.clock.now()
+    }
+
+    /// Up to here a partition with nothing under way is complete: now, but above every commit time given.
+    pub fn complete(&self) -> Micros {
+        self.now().max(self.given.load(Ordering::SeqCst) + 1)
     }
 
     /// No closed time above this was answered yet.
@@ -70,6 +81,7 @@ struct State {
 impl Times {
     /// Goes on after `last`, the commit time in the partition's head.
     pub fn new(shared: Arc<SharedTime>, last: Micros) -> Self {
+        shared.given.fetch_max(last, Ordering::SeqCst);
         let state = State { last, under_way: None, closed: shared.first_floor };
         Self { shared, state: Mutex::new(state) }
     }
@@ -86,6 +98,7 @@ impl Times {
         let first = now.max(state.last + 1).max(state.closed + 1);
         state.last = first + i64::try_from(count).unwrap_or(i64::MAX / 2) - 1;
         state.under_way = Some(first);
+        self.shared.given.fetch_max(state.last, Ordering::SeqCst);
         first
     }
 
@@ -96,11 +109,11 @@ impl Times {
 
     /// The time up to which the partition is complete.
     pub fn closed(&self) -> Micros {
-        let now = self.shared.now();
+        let complete = self.shared.complete();
         self.shared.wanted.store(true, Ordering::SeqCst);
         let floor = self.shared.floor();
         let mut state = self.state.lock();
-        let complete = state.under_way.map_or(now, |first| now.min(first - 1));
+        let complete = state.under_way.map_or(complete, |first| complete.min(first - 1));
         state.closed = state.closed.max(complete.min(floor));
         state.closed
     }
@@ -145,6 +158,23 @@ mod tests {
         let made_now = Times::new(times.shared().clone(), 0);
         assert_eq!(made_now.closed(), 1_000);
         assert_eq!(made_now.begin_group(1), 1_001);
+    }
+
+    #[test]
+    fn closed_times_pass_what_is_committed_while_the_clock_stands_still() {
+        let (clock, times) = times(9_000, 0);
+        times.shared().raise_floor(1_000_000);
+        let idle = Times::new(times.shared().clone(), 0);
+        assert_eq!((times.closed(), idle.closed()), (9_000, 9_000));
+        clock.jump_to(2_000);
+        let first = times.begin_group(5);
+        assert_eq!((times.closed(), idle.closed()), (first - 1, first + 5));
+        times.end_group();
+        assert_eq!(times.closed(), first + 5);
+        assert_eq!(idle.begin_group(1), first + 6);
+        // What was committed before a restart counts as well.
+        let behind = Times::new(times.shared().clone(), 500_000);
+        assert_eq!((behind.closed(), times.closed()), (500_001, 500_001));
     }
 
     #[test]
