@@ -5,6 +5,9 @@
 //! until the cut. When many rows in a row miss the hot folder, its object is closed and theirs becomes hot. So a
 //! prefix without time variables, and a table whose keys follow time, are encoded on sight, without a copy; and
 //! there is never more than one open encoder per lane.
+//!
+//! An object has the schema with which it was opened. Rows with columns that an open schema does not have yet miss,
+//! too: the columns join when the next object is opened, so that no object is closed for each of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +54,7 @@ pub(crate) struct Builder {
 pub(crate) struct Piece {
     pub(crate) folder: FolderPath,
     pub(crate) sequence: u64,
+    /// No schema of a cut's pieces has fewer columns than those before it.
     pub(crate) encoded: Encoded,
 }
 
@@ -122,8 +126,8 @@ impl Builder {
         is_event_time_dirty: bool,
     ) -> Result<(), Failure> {
         let row_bytes = visited.key.len() + visited.entry.len();
-        self.scout(row)?;
-        if let Some(hot) = self.hot.as_mut().filter(|hot| hot.folder == folder) {
+        let widens = self.scout(row)?;
+        if let Some(hot) = self.hot.as_mut().filter(|hot| hot.folder == folder && !widens) {
             self.misses = 0;
             hot.encoder.push_new(row)?;
             return hot.encoder.count(row, row_bytes, is_event_time_dirty);
@@ -171,22 +175,24 @@ impl Builder {
         self.next_sequence
     }
 
-    /// Looks for columns that the schema lacks. What is open is closed before the schema widens.
+    /// Whether the row has columns that the schema lacks and may get.
     #[inline]
-    fn scout(&mut self, row: &ScannedRow<'_>) -> Result<(), Failure> {
-        let Some(scout) = &mut self.scout else { return Ok(()) };
-        look(scout, row)?;
-        if scout.found().next().is_some() {
-            self.close_hot()?;
+    fn scout(&mut self, row: &ScannedRow<'_>) -> Result<bool, Failure> {
+        self.scout.as_mut().map_or(Ok(false), |scout| Ok(look(scout, row)?))
+    }
+
+    /// Lets the columns join that were found.
+    fn widen(&mut self) {
+        if self.scout.as_ref().is_some_and(|scout| scout.found().next().is_some()) {
             let schema = self.task.columns.widen(&mut self.scout);
             self.form = self.setup.form(&schema);
         }
-        Ok(())
     }
 
     fn make_hot(&mut self, folder: FolderPath) -> Result<&mut RecordEncoder, Failure> {
         self.close_hot()?;
         self.misses = 0;
+        self.widen();
         let (sequence, encoder) = self.begin_object()?;
         Ok(&mut self.hot.insert(Hot { folder, sequence, encoder }).encoder)
     }
@@ -221,6 +227,7 @@ impl Builder {
 
     fn close_all(&mut self) -> Result<(), Failure> {
         self.close_hot()?;
+        self.widen();
         for (folder, aside) in std::mem::take(&mut self.aside) {
             let (sequence, mut encoder) = self.begin_object()?;
             for (slot, is_event_time_dirty) in aside.rows {

@@ -53,6 +53,7 @@ pub(crate) struct Encoded {
     pub(crate) byte_count: u64,
     pub(crate) rows: u64,
     pub(crate) crc32: u32,
+    pub(crate) schema: Arc<ObjectSchema>,
     /// What its rows had to leave out.
     pub(crate) dirty: DirtyFound,
     undelivered: Vec<(String, u64)>,
@@ -77,6 +78,7 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 pub(crate) struct RecordEncoder {
     encoder: ObjectEncoder,
+    schema: Arc<ObjectSchema>,
     /// The encoder's names, with its numbers.
     shape: RowShape,
     key_columns: Arc<[KeyColumn]>,
@@ -146,7 +148,8 @@ impl RecordEncoder {
         for name in encoder.names() {
             shape.learn(name);
         }
-        Ok(Self { encoder, shape, key_columns, record_bytes: 0, notes })
+        let schema = Arc::clone(&form.schema);
+        Ok(Self { encoder, schema, shape, key_columns, record_bytes: 0, notes })
     }
 
     /// Adds a record.
@@ -241,6 +244,7 @@ impl RecordEncoder {
             bytes,
             rows,
             crc32,
+            schema: self.schema,
             dirty: self.notes.finish(),
             undelivered,
             undelivered_kinds,
@@ -293,6 +297,7 @@ impl Encoded {
     pub(crate) fn without_lines(&self) -> Self {
         Self {
             bytes: Bytes::new(),
+            schema: Arc::clone(&self.schema),
             dirty: self.dirty.without_lines(),
             undelivered: self.undelivered.clone(),
             undelivered_kinds: self.undelivered_kinds.clone(),

@@ -68,11 +68,11 @@ pub(crate) async fn sample(source: &dyn Source, columns: &Columns) -> Result<(),
     Ok(())
 }
 
-/// Lets a scout look at a record.
+/// Lets a scout look at a record: whether it holds a column that the scout has found.
 #[inline]
-pub(crate) fn look(scout: &mut ColumnScout, record: &impl Record) -> Result<(), Error> {
+pub(crate) fn look(scout: &mut ColumnScout, record: &impl Record) -> Result<bool, Error> {
     let mut damage = None;
     let cells = record.cells().map_while(|cell| cell.map_err(|error| damage = Some(error)).ok());
-    scout.look(cells.map(|(name, value)| (name, value.kind())));
-    damage.map_or(Ok(()), Err)
+    let has_found = scout.look(cells.map(|(name, value)| (name, value.kind())));
+    damage.map_or(Ok(has_found), Err)
 }

@@ -335,6 +335,7 @@ impl Upload {
 
     async fn upload_manifest(&self, bucket: &Bucket, dirty: Option<ManifestDirty>) -> Result<(), Miss> {
         let landed = self.cut.objects.iter().zip(self.landed.iter().flatten());
+        let columns = self.cut.schema.columns().len();
         let manifest = Manifest {
             task: self.task.board.entry().name().clone(),
             task_id: self.task.id.number(),
@@ -350,6 +351,7 @@ impl Upload {
                     rows: encoded.rows,
                     bytes: encoded.byte_count,
                     crc32: encoded.crc32,
+                    columns: Some(encoded.schema.columns().len()).filter(|count| *count < columns),
                 })
                 .collect(),
             ranges: self.ranges.clone(),

@@ -4,6 +4,7 @@ use lakeferry_model::Value;
 use lakeferry_model::delivery::{Compression, Mode, Phase, TaskError};
 
 use crate::harness::*;
+use crate::updates::check_manifests;
 
 #[test]
 fn a_base_task_delivers_each_row_once_and_rests_in_incr() {
@@ -123,6 +124,48 @@ fn columns_that_were_never_sampled_join_when_they_are_met() {
     process.wait_for_rows(&table, "first", 451);
     assert_eq!(world.rows().last(), Some(&(9999, 7)));
     assert!(process.status(&table, "first").undelivered_columns.is_empty());
+}
+
+#[test]
+fn columns_that_join_while_objects_are_open_close_none_of_them_and_manifests_tell_which_has_which() {
+    const ROWS: i64 = 4000;
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    let filler = "x".repeat(500);
+    // From the middle on, each tenth row has a column that no row before it has; the last rows have all one more.
+    let row = |id: i64| {
+        let sparse = format!("sparse{id}");
+        let mut cells = vec![("f", Value::String(filler.as_str().into()))];
+        if id >= ROWS / 2 && id % 10 == 0 {
+            cells.push((&sparse, Value::Integer(id)));
+        }
+        if id >= ROWS - 1200 {
+            cells.push(("late", Value::Integer(id)));
+        }
+        put(id, cells)
+    };
+    for from in (0..ROWS).step_by(200) {
+        process.try_write(&table, (from..from + 200).map(row).collect()).unwrap();
+    }
+    process.create(&table, spec("first", Mode::Base));
+    process.reaches("INCR", || process.status(&table, "first").phase == Phase::Incr);
+
+    assert!(process.status(&table, "first").undelivered_columns.is_empty());
+    check_manifests(&world, "columns join");
+    let objects = world.objects();
+    // A lane has one object for what it knew, one for what waited, and one more when many rows in a row widened.
+    assert!(objects.len() <= 2 * 3, "{:?}", objects.keys());
+    let sum = |name: &str| -> i64 {
+        let values = objects.values().filter_map(|object| object.column(name)).flatten().flatten();
+        let integer = |value: &Value| if let Value::Integer(value) = value { *value } else { 0 };
+        values.map(integer).sum()
+    };
+    assert_eq!(sum("id"), (0..ROWS).sum::<i64>());
+    assert_eq!(sum("late"), (ROWS - 1200..ROWS).sum::<i64>());
+    for id in (ROWS / 2..ROWS).step_by(10) {
+        assert_eq!(sum(&format!("sparse{id}")), id);
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub struct Manifest {
     pub cut: u64,
     /// The version of the task's configuration that the cut was made with.
     pub configuration: u32,
-    /// The columns of the objects.
+    /// The columns of the objects. While an automatic schema widens, some objects may have only the first of them.
     pub schema: ObjectSchema,
     /// The objects; none if the cut had nothing to deliver.
     pub objects: Vec<ManifestObject>,
@@ -74,6 +74,9 @@ pub struct ManifestObject {
     pub bytes: u64,
     /// The CRC-32 (IEEE) of its bytes.
     pub crc32: u32,
+    /// How many columns of the manifest's schema it has, from the first on; absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<usize>,
 }
 
 /// What of one partition is in the objects of a cut.
@@ -234,6 +237,7 @@ mod tests {
                 rows: 3,
                 bytes: 400,
                 crc32: 5,
+                columns: Some(1),
             }],
             ranges: vec![ManifestRange { partition: 1, span: ManifestSpan::Log { after: 4, through: 9 } }],
             dirty: None,

@@ -84,6 +84,8 @@ pub struct ColumnScout {
     known: HashSet<String>,
     found: Vec<(String, ValueKind)>,
     found_max: usize,
+    /// By the number of a name: whether it is one of the found columns.
+    is_found: Vec<bool>,
 }
 
 impl ColumnScout {
@@ -96,20 +98,36 @@ impl ColumnScout {
             }
         }
         let known = schema.columns().iter().map(|column| column.target.clone()).collect();
-        Self { names, known, found: Vec::new(), found_max: 1024 }
+        let is_found = vec![false; names.len()];
+        Self { names, known, found: Vec::new(), found_max: 1024, is_found }
     }
 
-    /// Looks at the cells of one row.
-    pub fn look<'a>(&mut self, cells: impl IntoIterator<Item = (&'a str, ValueKind)>) {
+    /// Looks at the cells of one row: whether one of them belongs to a found column.
+    pub fn look<'a>(&mut self, cells: impl IntoIterator<Item = (&'a str, ValueKind)>) -> bool {
         self.names.begin_row();
+        let mut has_found = false;
         for (name, kind) in cells {
-            if self.names.find(name).is_none() && self.found.len() < self.found_max {
-                self.names.learn(name);
-                if self.known.insert(name.to_owned()) {
-                    self.found.push((name.to_owned(), kind));
-                }
-            }
+            has_found |= match self.names.find(name) {
+                Some(number) => self.is_found[number],
+                None => self.meet(name, kind),
+            };
         }
+        has_found
+    }
+
+    /// Remembers a name that was never seen, if there is room: whether its column was found by that.
+    #[cold]
+    fn meet(&mut self, name: &str, kind: ValueKind) -> bool {
+        if self.found.len() >= self.found_max {
+            return false;
+        }
+        self.names.learn(name);
+        let is_found = self.known.insert(name.to_owned());
+        if is_found {
+            self.found.push((name.to_owned(), kind));
+        }
+        self.is_found.push(is_found);
+        is_found
     }
 
     /// The columns found so far, in the order in which they were first seen, with the type first seen.
@@ -153,8 +171,12 @@ mod tests {
         };
         let schema = ObjectSchema::automatic(&table, false).widened_with("a", ValueKind::Double).unwrap();
         let mut scout = ColumnScout::new(&schema);
-        scout.look([("a", ValueKind::Integer), ("b", ValueKind::String)]);
-        scout.look([("b", ValueKind::Double), ("c", ValueKind::Boolean), ("k", ValueKind::Binary)]);
+        assert!(!scout.look([("a", ValueKind::Integer)]));
+        assert!(scout.look([("a", ValueKind::Integer), ("b", ValueKind::String)]));
+        assert!(scout.look([("b", ValueKind::Double), ("c", ValueKind::Boolean), ("k", ValueKind::Binary)]));
+        assert!(scout.look([("c", ValueKind::Double)]));
+        // A column of that name is there, so it never joins.
+        assert!(!scout.look([("k", ValueKind::Binary)]));
         let found: Vec<_> = scout.found().collect();
         assert_eq!(found, [("b", ValueKind::String), ("c", ValueKind::Boolean)]);
         assert_eq!(schema.widened_with_all(found).unwrap().columns().len(), 4);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lakeferry_durable::Place;
-use lakeferry_lake::{ManifestRange, ManifestSpan};
+use lakeferry_lake::{ManifestRange, ManifestSpan, ObjectSchema};
 use lakeferry_store::{PartitionId, VisitedRow};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::Early;
 use crate::builder::{Builder, Piece};
 use crate::cut::LaneTicket;
-use crate::encode::Failure;
+use crate::encode::{Encoded, Failure};
 use crate::memory::Lease;
 use crate::setup::Setup;
 use crate::space::{CutKind, LaneCounters, PreparedCut, PreparedObject, ScanRange};
@@ -251,26 +251,26 @@ impl ScanLane {
         let moved = std::mem::take(&mut self.moved);
         let moved_from = std::mem::take(&mut self.moved_from);
         Place::CutDecided.pass();
-        if pieces.is_empty() {
+        let Some(Piece { encoded: Encoded { schema, .. }, .. }) = pieces.last() else {
             // Rows that were all left out, or none at all: the ranges move on without an object.
             let nothing = Delivered::default();
             return Ok(self.task.commit_scan(&self.ticket, &moved, &nothing, &self.stop).await?);
-        }
-        let cut = self.prepared(&pieces);
+        };
+        let cut = self.prepared(&pieces, Arc::clone(schema));
         self.task.prepare(&self.ticket, &cut, self.counters).await?;
         Place::CutPrepared.pass();
         self.send(cut, pieces, moved, &moved_from);
         Ok(())
     }
 
-    fn prepared(&mut self, pieces: &[Piece]) -> PreparedCut {
+    fn prepared(&mut self, pieces: &[Piece], schema: Arc<ObjectSchema>) -> PreparedCut {
         let object = |piece: &Piece| PreparedObject {
             folder: piece.folder.as_str().to_owned(),
             name: self.setup.object_name(&piece.folder, self.ticket.lane, piece.sequence),
             sequence: piece.sequence,
         };
         let objects = pieces.iter().map(object).collect();
-        let (number, schema) = (self.counters.take_cut(), self.task.columns.current());
+        let number = self.counters.take_cut();
         self.setup.cut(self.ticket, number, CutKind::Scan, schema, objects)
     }
 
