@@ -27,6 +27,8 @@ use crate::task::Task;
 
 /// So many rows in a row beside the hot folder make another one hot.
 const MISSES_MAX: u32 = 1024;
+/// What is set aside for an open encoder beside the budget: an object of the default size, and its last batch.
+const OPEN_BYTES: u64 = 72 * 1024 * 1024;
 /// Objects of one cut at which it is full, however small they are.
 const PIECES_MAX: usize = 4096;
 
@@ -164,10 +166,12 @@ impl Builder {
         self.rows
     }
 
-    /// Memory held, the open encoder left out: that has its own set aside.
+    /// Memory held, but for what is set aside for the open encoder ([`OPEN_BYTES`]).
     pub(crate) fn held_bytes(&self) -> u64 {
         let piece_bytes = |piece: &Piece| piece.encoded.byte_count + piece.encoded.dirty.lines.len() as u64;
-        self.shelf.bytes() + self.pieces.iter().map(piece_bytes).sum::<u64>()
+        let open = self.hot.as_ref().map_or(0, |hot| hot.encoder.memory_bytes());
+        let pieces = self.pieces.iter().map(piece_bytes).sum::<u64>();
+        self.shelf.bytes() + pieces + open.saturating_sub(OPEN_BYTES)
     }
 
     /// The first sequence that no object has.

@@ -236,6 +236,11 @@ impl RecordEncoder {
         self.record_bytes
     }
 
+    /// Bytes of memory held, about.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.encoder.memory_bytes() as u64
+    }
+
     pub(crate) fn finish(self) -> Result<Encoded, Failure> {
         let EncodedObject { bytes, rows, crc32, undelivered, undelivered_kinds, undelivered_others, .. } =
             self.encoder.finish()?;

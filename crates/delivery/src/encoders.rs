@@ -4,6 +4,9 @@
 //! threads, which take turns, most of an object's pages would be asked of the system anew.
 //!
 //! Work that could end anywhere asks now and then whether other work waits, and goes on as long as none does.
+//!
+//! An object may stay open from one piece of work to the next, and holds its memory meanwhile: as many may be open
+//! as there are encoders, whatever the number of tasks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -22,7 +25,11 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct Encoders {
     jobs: Sender<Job>,
     waiting: Arc<AtomicUsize>,
+    may_be_open: Arc<Semaphore>,
 }
+
+/// While this lives, an object may be open.
+pub(crate) type MayBeOpen = OwnedSemaphorePermit;
 
 impl Encoders {
     /// Starts so many, at least one. What they run may wait for what the current runtime does.
@@ -33,13 +40,24 @@ impl Encoders {
         let (jobs, taken) = channel();
         let (taken, runtime) = (Arc::new(Mutex::new(taken)), Handle::current());
         let waiting = Arc::new(AtomicUsize::new(0));
+        let may_be_open = Arc::new(Semaphore::new(count.max(1)));
         for number in 0..count.max(1) {
             let (taken, runtime, waiting) = (Arc::clone(&taken), runtime.clone(), Arc::clone(&waiting));
             let encode = move || encode(&taken, &waiting, &runtime);
             let started = thread::Builder::new().name(format!("encoder-{number}")).spawn(encode);
             started.expect("a start has a few threads to take");
         }
-        Self { jobs, waiting }
+        Self { jobs, waiting, may_be_open }
+    }
+
+    /// Leave to open an object, if fewer are open than there are encoders.
+    pub(crate) fn try_open(&self) -> Option<MayBeOpen> {
+        Arc::clone(&self.may_be_open).try_acquire_owned().ok()
+    }
+
+    /// Leave to open an object, in the order of asking.
+    pub(crate) async fn open(&self) -> MayBeOpen {
+        Arc::clone(&self.may_be_open).acquire_owned().await.expect("nobody closes the semaphore")
     }
 
     /// Whether work waits for an encoder.
@@ -120,6 +138,20 @@ mod tests {
         });
         tokio::join!(first, encoders.run(|| ()));
         assert!(!encoders.are_wanted());
+    }
+
+    #[tokio::test]
+    async fn as_many_objects_are_open_as_there_are_encoders() {
+        let encoders = Encoders::new(2);
+        let (first, _second) = (encoders.open().await, encoders.open().await);
+        assert!(encoders.try_open().is_none());
+        let asked = encoders.clone();
+        let third = tokio::spawn(async move { asked.open().await });
+        tokio::task::yield_now().await;
+        assert!(!third.is_finished());
+        drop(first);
+        let _third = third.await.unwrap();
+        assert!(encoders.try_open().is_none());
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use super::Early;
 use crate::builder::{Builder, Piece};
 use crate::cut::LaneTicket;
 use crate::encode::{Encoded, Failure};
+use crate::encoders::MayBeOpen;
 use crate::memory::Lease;
 use crate::setup::Setup;
 use crate::space::{CutKind, LaneCounters, PreparedCut, PreparedObject, ScanRange};
@@ -38,6 +39,8 @@ pub(super) struct ScanLane {
     pins: BTreeMap<PartitionId, u64>,
     counters: LaneCounters,
     builder: Option<Builder>,
+    /// Leave to have an object open.
+    may_be_open: Option<MayBeOpen>,
     /// Ranges as they will be once what is built is committed.
     moved: BTreeMap<u32, ScanRange>,
     /// Where those ranges stood before.
@@ -130,6 +133,7 @@ impl ScanLane {
             stop,
             pins,
             counters,
+            may_be_open: None,
             moved: BTreeMap::new(),
             moved_from: BTreeMap::new(),
             in_flight: None,
@@ -176,7 +180,8 @@ impl ScanLane {
             let (moved, is_full, ended) = self.stretch(range).await?;
             range = moved;
             self.moved.insert(number, range.clone());
-            if is_full {
+            // While a lane waits for the engine to read again, no object stays open.
+            if is_full || matches!(ended, Err(Failure::Scan(_))) {
                 self.cut().await?;
                 self.moved_from.insert(number, range.after.clone());
             }
@@ -190,6 +195,7 @@ impl ScanLane {
     /// Has an encoder go on in a range: how far it came, whether what is built is to be cut, and
     /// how it ended.
     async fn stretch(&mut self, range: ScanRange) -> Result<(ScanRange, bool, Result<(), Failure>), Early> {
+        self.may_open().await?;
         let pin = self.pins.get(&PartitionId(range.partition)).copied();
         let builder = self.builder.take().expect("the builder is here between two stretches");
         let lease = std::mem::replace(&mut self.lease, self.task.account.lease());
@@ -206,6 +212,19 @@ impl ScanLane {
         self.builder = Some(builder);
         self.lease = lease;
         Ok((range, is_full, ended))
+    }
+
+    /// Waits until an object may be open. What is on its way is committed first: the wait may be long.
+    async fn may_open(&mut self) -> Result<(), Early> {
+        if self.may_be_open.is_none() {
+            self.may_be_open = self.task.env.encoders.try_open();
+        }
+        if self.may_be_open.is_none() {
+            self.collect().await?;
+            let encoders = self.task.env.encoders.clone();
+            self.may_be_open = Some(self.stop.or(encoders.open()).await?);
+        }
+        Ok(())
     }
 
     /// Waits where a stretch ended in trouble.
@@ -235,7 +254,12 @@ impl ScanLane {
     async fn cut(&mut self) -> Result<(), Early> {
         let builder = self.builder.take().expect("the builder is here between two stretches");
         let task = Arc::clone(&self.task);
-        let closing = task.env.encoders.run(move || builder.finish());
+        let may_be_open = self.may_be_open.take();
+        let closing = async {
+            let closed = task.env.encoders.run(move || builder.finish()).await;
+            drop(may_be_open);
+            closed
+        };
         let (collected, (pieces, builder)) = tokio::join!(self.collect(), closing);
         collected?;
         let pieces = match pieces {

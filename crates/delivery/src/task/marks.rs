@@ -39,11 +39,14 @@ impl Task {
         }
         let Some(bucket) = self.marked_bucket(stop).await? else { return Ok(()) };
         let marks = SyncMarks::of(self.board.entry().name(), self.id.number());
-        if let Err(error) = stop.or(marks.publish(&bucket, run, mark.sync_point)).await? {
-            // The lanes tell of a bucket's trouble; the mark is told again with the next one.
-            tracing::debug!(task = %self.id, %error, "a mark could not be published");
+        match stop.or(marks.publish(&bucket, run, mark.sync_point)).await? {
+            Ok(()) => *published = Some(mark),
+            Err(error) => {
+                // The lanes and the looks tell of a bucket's trouble.
+                tracing::debug!(task = %self.id, %error, "a mark could not be published");
+                stop.sleep(self.env.settings.retry_max).await?;
+            }
         }
-        *published = Some(mark);
         Ok(())
     }
 }
