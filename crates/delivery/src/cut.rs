@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use lakeferry_lake::Manifest;
 use lakeferry_model::Micros;
+use lakeferry_model::delivery::Destination;
 use tokio::sync::MutexGuard;
 
 use crate::janitor::sweep;
@@ -61,6 +62,14 @@ impl Task {
         let schema = self.columns.current();
         if book.schema.as_ref().is_none_or(|written| !Arc::ptr_eq(written, &schema)) {
             writes.put_schema(self.id, &schema);
+            let (known, prefix) = (&book.entry.warnings, &self.setup().prefix);
+            let told = schema.name_warnings(prefix).into_iter().filter(|told| !known.contains(told));
+            let told: Vec<String> = told.collect();
+            if !told.is_empty() {
+                book.entry.warnings.extend(told);
+                writes.put_entry(&book.entry);
+                self.board.set_entry(&book.entry);
+            }
             book.schema = Some(schema);
         }
         let lane = book.lanes.entry(ticket.lane).or_default();
@@ -187,14 +196,15 @@ pub(crate) fn abandon(
 ) -> bool {
     let mut has_any = false;
     let task: TaskId = book.entry.id;
-    let bucket = &book.entry.spec.destination.bucket;
+    let Destination { bucket, role, .. } = &book.entry.spec.destination;
     let name = book.entry.name();
     for (number, lane) in &mut book.lanes {
         let Some(cut) = lane.prepared.take_if(|cut| which(cut)) else { continue };
         let manifest = Manifest::name_of(name, task.number(), cut.run, *number, cut.number);
         let own = cut.dirty.into_iter().chain([manifest]).map(|name| (name, true));
         for (name, is_own_name) in cut.objects.into_iter().map(|object| (object.name, false)).chain(own) {
-            writes.put_abandoned(&Abandoned { task, bucket: bucket.clone(), name, is_own_name, until });
+            let (bucket, role) = (bucket.clone(), role.clone());
+            writes.put_abandoned(&Abandoned { task, bucket, role, name, is_own_name, until });
         }
         writes.remove_prepared(task, *number);
         has_any = true;

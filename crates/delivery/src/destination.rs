@@ -71,6 +71,15 @@ struct Look {
     found: Result<Option<Uuid>, Trouble>,
 }
 
+impl Opened {
+    /// The bucket's identity, if it has one; and whether it may be written to.
+    async fn look_at_bucket(&self, told_within: Duration) -> Result<Option<Uuid>, BucketError> {
+        let Some(identity) = self.bucket.identity().await? else { return Ok(None) };
+        self.bucket.try_writing(told_within).await?;
+        Ok(Some(identity.id))
+    }
+}
+
 /// What was last tried out of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProbeNote {
@@ -91,25 +100,28 @@ impl Destinations {
         Ok(self.opened(destination)?.bucket.clone())
     }
 
-    /// The identity of the destination's bucket, seen at most a few seconds ago; nothing if it has none.
+    /// The identity of the destination's bucket, which may be written to, seen at most a few seconds ago; nothing if
+    /// it has none.
     pub(crate) async fn look(&self, destination: &Destination) -> Result<Option<Uuid>, Trouble> {
         let opened = self.opened(destination)?;
         let mut look = opened.look.lock().await;
         if let Some(known) = look.as_ref().filter(|known| known.at.elapsed() < self.look_life) {
             return known.found.clone();
         }
-        let found = opened.bucket.identity().await;
-        let found = found
-            .map(|identity| identity.map(|identity| identity.id))
-            .map_err(|error| Trouble::of_bucket(&destination.bucket, &error));
+        let found = opened.look_at_bucket(self.look_life).await;
+        let found = found.map_err(|error| Trouble::of_bucket(&destination.bucket, &error));
         *look = Some(Look { at: Instant::now(), found: found.clone() });
         found
     }
 
     /// The bucket of that name, whatever tasks may do with it; nothing if the table has none. One that needs a
-    /// role is reached with the role that a task has used.
-    pub(crate) fn find_by_name(&self, name: &BucketName) -> Result<Option<Bucket>, Trouble> {
+    /// role is reached with the named one; with no name, as far as it is known from tasks.
+    pub(crate) fn find_by_name(&self, name: &BucketName, role: &str) -> Result<Option<Bucket>, Trouble> {
         let Some(entry) = self.store.bucket(name) else { return Ok(None) };
+        if !role.is_empty() {
+            let role = self.role(role, &entry)?;
+            return Ok(Some(self.open(&entry, role)?.bucket.clone()));
+        }
         let known = self.open.lock().values().find(|opened| opened.entry == *entry).cloned();
         match known {
             Some(opened) => Ok(Some(opened.bucket.clone())),

@@ -56,7 +56,7 @@ pub(crate) async fn sweep(
     };
     let mut left = names.len();
     for abandoned in &names {
-        let is_gone = match destinations.find_by_name(&abandoned.bucket) {
+        let is_gone = match destinations.find_by_name(&abandoned.bucket, &abandoned.role) {
             Ok(Some(bucket)) => stop.or(delete_if_ours(&bucket, abandoned)).await?,
             // A bucket that is out of the table is none of our business any more.
             Ok(None) => true,

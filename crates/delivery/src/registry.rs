@@ -104,7 +104,7 @@ impl Registry {
     /// Removes what a crash has left of uploads, before any begins.
     async fn clean_buckets(&self) {
         for entry in self.env.store.buckets() {
-            let Ok(Some(bucket)) = self.env.destinations.find_by_name(&entry.name) else { continue };
+            let Ok(Some(bucket)) = self.env.destinations.find_by_name(&entry.name, "") else { continue };
             let cleaned = tokio::time::timeout(CLEAN_MAX, bucket.clean_temporary()).await;
             if !matches!(cleaned, Ok(Ok(()))) {
                 // A bucket that is missing or out of reach holds up nobody.
@@ -140,7 +140,7 @@ impl Registry {
     pub(crate) async fn create(&self, table: &Table, spec: TaskSpec, via: CreateVia) -> Result<(), Error> {
         let deadline = soon();
         let schema = table.info().schema.clone();
-        let (prefix, warnings) = check(&spec, &schema, via)?;
+        let (prefix, warnings) = check(&spec, &schema, via, None)?;
         let turn = self.take_turn(deadline).await?;
         self.check_is_free(table, &spec, &prefix)?;
         self.make_service_role().await?;
@@ -200,9 +200,14 @@ impl Registry {
                 Violation::parameter("The name and the mode of a delivery task cannot be changed.").into()
             );
         }
-        let (prefix, mut warnings) = check(&spec, &table.info().schema, via)?;
-        if matches!(spec.schema, SchemaSpec::Automatic { .. }) && spec.schema == before.schema {
-            warnings.extend(task.columns.current().name_warnings(&prefix));
+        let schema = &table.info().schema;
+        let (prefix, mut warnings) = check(&spec, schema, via, Some(&before))?;
+        if let SchemaSpec::Automatic { reserved } = spec.schema {
+            let columns = match spec.schema == before.schema {
+                true => task.columns.current(),
+                false => Arc::new(ObjectSchema::automatic(schema, reserved)),
+            };
+            warnings.extend(columns.name_warnings(&prefix));
         }
         self.check_shares_no_names(Some(task.id), &spec, &prefix)?;
         // It goes on also if the caller waits no longer.
@@ -502,9 +507,14 @@ impl Registry {
 }
 
 /// Checks what can be checked without looking at other tasks or at the bucket. Answers the prefix, and what
-/// is accepted with a doubt.
-fn check(spec: &TaskSpec, table: &TableSchema, via: CreateVia) -> Result<(Prefix, Vec<String>), Violation> {
-    if via == CreateVia::Own {
+/// is accepted with a doubt. What a task was made with over the wire, before this change of it, stays accepted.
+fn check(
+    spec: &TaskSpec,
+    table: &TableSchema,
+    via: CreateVia,
+    before: Option<&TaskSpec>,
+) -> Result<(Prefix, Vec<String>), Violation> {
+    if via == CreateVia::Own && before.is_none() {
         TaskName::parse_documented(spec.name.as_str())?;
     }
     let destination = &spec.destination;
@@ -522,14 +532,34 @@ fn check(spec: &TaskSpec, table: &TableSchema, via: CreateVia) -> Result<(Prefix
     }
     check_tuning(&spec.tuning)?;
     let mut warnings = prefix.warnings();
-    if let SchemaSpec::Manual(fields) = &spec.schema {
-        match via {
-            CreateVia::Own => ObjectSchema::check_strict(fields, table, &prefix)?,
-            CreateVia::Wire => warnings.extend(ObjectSchema::check_wire(fields, table, &prefix)?),
+    let known = before.map_or(Ok(Vec::new()), |before| doubts_of(before, table))?;
+    match (&spec.schema, via) {
+        (SchemaSpec::Manual(fields), CreateVia::Own) => {
+            warnings.extend(ObjectSchema::check_strict(fields, table, &prefix, &known)?);
         }
+        (SchemaSpec::Manual(fields), CreateVia::Wire) => {
+            warnings.extend(ObjectSchema::check_wire(fields, table, &prefix)?);
+        }
+        (SchemaSpec::Automatic { reserved }, CreateVia::Own) => {
+            // They are told of when the table was sampled.
+            ObjectSchema::automatic(table, *reserved).check_names_strict(&prefix, &known)?;
+        }
+        (SchemaSpec::Automatic { .. }, CreateVia::Wire) => {}
     }
     Ok((prefix, warnings))
 }
+
+/// What of a task's columns was accepted with a doubt.
+fn doubts_of(spec: &TaskSpec, table: &TableSchema) -> Result<Vec<String>, Violation> {
+    let prefix = Prefix::parse(&spec.destination.prefix)?;
+    match &spec.schema {
+        SchemaSpec::Manual(fields) => ObjectSchema::check_wire(fields, table, &prefix),
+        SchemaSpec::Automatic { reserved } => {
+            Ok(ObjectSchema::automatic(table, *reserved).name_warnings(&prefix))
+        }
+    }
+}
+
 
 fn bucket_of(task: &Task) -> String {
     task.board.entry().spec.destination.bucket.to_string()

@@ -496,6 +496,7 @@ mod tests {
         let abandoned = Abandoned {
             task: id,
             bucket: spec().destination.bucket,
+            role: String::new(),
             name: "p/x".to_owned(),
             is_own_name: false,
             until: 7,
@@ -504,7 +505,7 @@ mod tests {
         writes.put(Key::new(b'e', id), &without(&entry, &fields));
         writes.put(Key::new(b'c', id).u32(0), &without(&cut, &["configuration", "compression", "dirty"]));
         writes.put(Key::new(b't', id), &without(&totals, &["undelivered_kinds", "dirty"]));
-        writes.put(abandoned_key(&abandoned), &without(&abandoned, &["is_own_name"]));
+        writes.put(abandoned_key(&abandoned), &without(&abandoned, &["is_own_name", "role"]));
         space.write(writes).await.unwrap();
 
         let stored = space.load().await.unwrap();

@@ -126,6 +126,23 @@ fn a_bucket_that_goes_away_is_seen_while_there_is_nothing_to_write() {
 }
 
 #[test]
+fn a_bucket_that_may_only_be_read_is_seen_while_there_is_nothing_to_write() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    process.write(&table, [(1, 1)]);
+    process.create(&table, spec("first", Mode::BaseInc));
+    process.wait_for_rows(&table, "first", 1);
+    world.lake.denied.lock().push("/".to_owned());
+    process.reaches("the error", || process.status(&table, "first").error == TaskError::Unauthorized);
+    world.lake.denied.lock().clear();
+    process.reaches("no error", || process.status(&table, "first").error == TaskError::Ok);
+    process.write(&table, [(2, 2)]);
+    process.deliver_now(&table, "first");
+    process.reaches("both rows", || world.rows() == [(1, 1), (2, 2)]);
+}
+
+#[test]
 fn a_bucket_made_again_is_seen_while_there_is_nothing_to_write_and_the_detail_says_what_is_lost() {
     let world = World::default();
     let process = world.start();

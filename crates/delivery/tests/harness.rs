@@ -64,6 +64,8 @@ pub struct Lake {
     pub held: Mutex<String>,
     pub held_now: AtomicU64,
     pub released: Notify,
+    /// Puts of names that contain one of these are denied.
+    pub denied: Mutex<Vec<String>>,
     /// Writes that must not replace anything do.
     pub overwrites: AtomicBool,
     /// Probing and identifying wait, too.
@@ -309,6 +311,9 @@ impl LakeStore {
 impl ObjectStore for LakeStore {
     async fn put(&self, name: &str, bytes: Bytes, mode: PutMode) -> Result<PutOutcome, BucketError> {
         self.lake.wait(name).await;
+        if self.lake.denied.lock().iter().any(|part| name.contains(part)) {
+            return Err(BucketError::Denied { what: format!("{name} may not be written"), source: None });
+        }
         let put = async {
             self.with(|objects| {
                 if name.starts_with("_lakeferry/done/") && !is_true(&bytes, objects) {

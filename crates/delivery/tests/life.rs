@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lakeferry_delivery::ErrorKind;
-use lakeferry_model::delivery::{Mode, Phase};
+use lakeferry_model::Value;
+use lakeferry_model::delivery::{Encoding, Field, FieldKind, Mode, Phase, SchemaSpec, TaskSpec};
 
 use crate::harness::*;
 
@@ -220,4 +221,61 @@ fn our_own_program_holds_names_to_the_documented_rule() {
     let refused =
         process.run(async move { delivery.create(&table_, spec("taskTest_29", Mode::Inc), own).await });
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn our_own_program_changes_what_was_made_over_the_wire() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    let field = |source: &str, target: &str, kind| Field {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        kind,
+        encoding: Encoding::Plain,
+        type_extend: None,
+    };
+    let mut asked = spec("taskTest_29", Mode::Inc);
+    // As an official sample has it, though a number is never a truth value.
+    asked.schema = SchemaSpec::Manual(vec![field("id", "id", FieldKind::Bool)]);
+    process.create(&table, asked);
+    process.reaches("INCR", || process.status(&table, "taskTest_29").phase == Phase::Incr);
+    let warnings = process.status(&table, "taskTest_29").warnings;
+    assert_eq!(warnings.len(), 1);
+    let own = lakeferry_delivery::CreateVia::Own;
+    let more = move |spec: &mut TaskSpec| {
+        let SchemaSpec::Manual(fields) = &mut spec.schema else { unreachable!() };
+        fields.push(field("v", "v", FieldKind::Int64));
+    };
+    process.update_via(&table, "taskTest_29", own, more).unwrap();
+    assert_eq!(process.status(&table, "taskTest_29").warnings, warnings);
+    // What is added is held to the rules.
+    let doubtful = |spec: &mut TaskSpec| {
+        let SchemaSpec::Manual(fields) = &mut spec.schema else { unreachable!() };
+        fields[1].target = "ID".to_owned();
+    };
+    let refused = process.update_via(&table, "taskTest_29", own, doubtful).unwrap_err();
+    assert!(refused.to_string().contains("but for case"), "{refused}");
+}
+
+#[test]
+fn names_that_engines_mistake_are_refused_or_told_of_under_an_automatic_schema_too() {
+    let world = World::default();
+    let process = world.start();
+    let table = process.table();
+    let mut asked = spec("first", Mode::BaseInc);
+    asked.destination.prefix = "p/id=$yyyy/late=$MM".to_owned();
+    let (delivery, table_, asked_) = (process.delivery().clone(), table.clone(), asked.clone());
+    let own = lakeferry_delivery::CreateVia::Own;
+    let refused = process.run(async move { delivery.create(&table_, asked_, own).await }).unwrap_err();
+    assert!(refused.to_string().contains("'id='"), "{refused}");
+    process.create(&table, asked);
+    process.reaches("INCR", || process.status(&table, "first").phase == Phase::Incr);
+    assert_eq!(process.status(&table, "first").warnings.len(), 1);
+    // A column that joins later.
+    process.try_write(&table, vec![put(1, vec![("late", Value::Integer(1))])]).unwrap();
+    process.deliver_now(&table, "first");
+    process.wait_for_rows(&table, "first", 1);
+    let warnings = process.status(&table, "first").warnings;
+    assert!(warnings.len() == 2 && warnings[1].contains("'late'"), "{warnings:?}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lakeferry_model::Value;
 use lakeferry_model::delivery::{
-    EventTimeColumn, EventTimeFormat, Mode, TaskEventKind, TaskSpec, TuningChange,
+    EventTimeColumn, EventTimeFormat, Mode, Phase, TaskEventKind, TaskSpec, TuningChange,
 };
 use lakeferry_store::Table;
 
@@ -259,6 +259,23 @@ fn a_consumer_that_reads_only_marked_folders_never_misses_a_row() {
         }
         assert!(world.lake.lies.lock().is_empty(), "step {step}: {:?}", world.lake.lies.lock());
     }
+}
+
+#[test]
+fn a_finished_base_task_says_complete_up_to_also_if_the_first_try_fails() {
+    let world = World::default();
+    world.lake.denied.lock().push("/complete/".to_owned());
+    let process = world.start();
+    let table = process.table();
+    process.write(&table, [(1, 1)]);
+    process.create(&table, spec("first", Mode::Base));
+    process.reaches("INCR", || process.status(&table, "first").phase == Phase::Incr);
+    std::thread::sleep(Duration::from_millis(50));
+    let is_told =
+        || world.lake.buckets.lock()["lake"].keys().any(|name| name.starts_with("_lakeferry/complete/"));
+    assert!(!is_told());
+    world.lake.denied.lock().clear();
+    process.reaches("the mark", is_told);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The contract of buckets: the same functions on every kind of store.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lakeferry_lake::{Bucket, BucketError, BucketLimits, ObjectEncoder, PutOutcome, Surroundings};
@@ -91,6 +92,7 @@ async fn contract(site: &impl Site) {
     a_listing_is_complete(&bucket).await;
     metadata_is_read_from_the_end(&bucket).await;
     a_probe_leaves_nothing(&bucket).await;
+    whether_it_may_be_written_is_told_at_the_cost_of_one_object_at_most(&bucket).await;
     a_bucket_made_again_has_lost_its_identity(site).await;
     every_call_on_a_missing_bucket_says_so(site).await;
 }
@@ -154,6 +156,15 @@ async fn readers_never_see_a_part(bucket: &Bucket) {
         assert!(versions.iter().any(|version| version.len() as u64 == swap.bytes));
     }
     writer.await.unwrap();
+}
+
+async fn whether_it_may_be_written_is_told_at_the_cost_of_one_object_at_most(bucket: &Bucket) {
+    let objects = async || bucket.list("").await.unwrap().len();
+    let before = objects().await;
+    for _ in 0..3 {
+        bucket.try_writing(Duration::ZERO).await.unwrap();
+        assert!(objects().await <= before + 1);
+    }
 }
 
 async fn a_missing_name_can_be_deleted(bucket: &Bucket) {
@@ -237,6 +248,7 @@ async fn every_call_on_a_missing_bucket_says_so(site: &impl Site) {
         bucket.identity().await.map(|_| ()),
         bucket.identify(1).await.map(|_| ()),
         bucket.probe().await.map(|_| ()),
+        bucket.try_writing(Duration::ZERO).await,
         bucket.put_new("p/large", Bytes::from(vec![1; 12_000_000])).await.map(|_| ()),
     ];
     for (at, call) in calls.into_iter().enumerate() {

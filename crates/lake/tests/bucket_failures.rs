@@ -33,6 +33,7 @@ async fn errors_of_every_call(bucket: &Bucket) -> Vec<BucketError> {
         bucket.list("p").await.unwrap_err(),
         bucket.identity().await.unwrap_err(),
         bucket.probe().await.unwrap_err(),
+        bucket.try_writing(Duration::ZERO).await.unwrap_err(),
     ]
 }
 

@@ -237,6 +237,9 @@ pub(crate) struct PreparedObject {
 pub(crate) struct Abandoned {
     pub(crate) task: TaskId,
     pub(crate) bucket: BucketName,
+    /// The role that the task named for the bucket.
+    #[serde(default)]
+    pub(crate) role: String,
     pub(crate) name: String,
     /// Whether the name holds the task's id, so that whatever lies there is the task's own.
     #[serde(default)]

@@ -116,9 +116,26 @@ impl Store for LocalStore {
         Ok(())
     }
 
+    async fn try_writing(&self) -> Result<(), BucketError> {
+        self.run(Disk::try_writing).await
+    }
+
     async fn clean_temporary(&self) -> Result<(), BucketError> {
         self.run(Disk::clean_temporary).await
     }
+}
+
+/// Whether the system lets this process make files in a folder.
+#[cfg(unix)]
+fn may_write(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// The next put tells.
+#[cfg(not(unix))]
+fn may_write(_folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// What blocking calls share.
@@ -302,6 +319,14 @@ impl Disk {
             }
         }
         Ok((objects, folders))
+    }
+
+    /// The system is asked, nothing is written.
+    fn try_writing(&self) -> Result<(), BucketError> {
+        self.check_root()?;
+        let temporary = self.temporary_folder();
+        let folder = if temporary.is_dir() { &temporary } else { &self.root };
+        may_write(folder).map_err(|error| failed("write", SERVICE_FOLDER, error))
     }
 
     fn clean_temporary(&self) -> Result<(), BucketError> {

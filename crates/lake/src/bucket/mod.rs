@@ -28,11 +28,12 @@ mod uploads;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use lakeferry_model::{AssumedRole, BucketEntry, BucketLocation, BucketName, Micros, RemoteBucket};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -67,6 +68,13 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
         folder: &str,
         show: &mut (dyn FnMut(ListedObject) + Send),
     ) -> Result<(), BucketError>;
+
+    /// Whether objects may be written, told without leaving more than one small object behind. Only where the
+    /// bucket is known to be there: some stores make one with the first put.
+    async fn try_writing(&self) -> Result<(), BucketError> {
+        let bytes = Bytes::from_static(b"lakeferry looks whether it may write here");
+        self.put(&format!("{SERVICE_FOLDER}/writable"), bytes, PutMode::Create).await.map(drop)
+    }
 
     /// Ends uploads of that name that a crash has left half-way, where the store keeps such. Only while nobody
     /// puts it.
@@ -177,6 +185,8 @@ pub struct Bucket {
     limits: BucketLimits,
     /// A probe has seen the store replace what it was told to leave alone.
     overwrites: Arc<AtomicBool>,
+    /// When a put last succeeded.
+    written_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Bucket {
@@ -214,7 +224,7 @@ impl Bucket {
 
     /// A handle on any store, such as one that a test makes fail.
     pub fn over(name: BucketName, store: Arc<dyn Store>, limits: BucketLimits) -> Self {
-        Self { name, store, limits, overwrites: Arc::default() }
+        Self { name, store, limits, overwrites: Arc::default(), written_at: Arc::default() }
     }
 
     /// Makes the directory of a local bucket, durably. A bucket of a store is made by its operator there, and
@@ -246,7 +256,9 @@ impl Bucket {
         if self.overwrites.load(Ordering::Relaxed) && self.store.read(name, Part::End(1)).await?.is_some() {
             return Ok(PutOutcome::Exists);
         }
-        within(limit, self.store.put(name, bytes, PutMode::Create)).await?
+        let outcome = within(limit, self.store.put(name, bytes, PutMode::Create)).await??;
+        self.note_written();
+        Ok(outcome)
     }
 
     /// Writes an object under a name that may be taken, as the store itself does it.
@@ -268,7 +280,13 @@ impl Bucket {
     /// What the store says. The object may be there all the same, then or later.
     pub async fn replace(&self, name: &str, bytes: Bytes) -> Result<(), BucketError> {
         let limit = self.limits.transfer(bytes.len());
-        within(limit, self.store.put(name, bytes, PutMode::Replace)).await?.map(|_| ())
+        within(limit, self.store.put(name, bytes, PutMode::Replace)).await??;
+        self.note_written();
+        Ok(())
+    }
+
+    fn note_written(&self) {
+        *self.written_at.lock() = Some(Instant::now());
     }
 
     /// Removes an object. One that is not there is fine.
@@ -344,6 +362,20 @@ impl Bucket {
         let unreadable =
             |error| BucketError::lasting_from("the bucket's identity cannot be read".to_owned(), error);
         serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+    }
+
+    /// Sees whether objects may be written, where a put has not just told. The store is asked to make an object that
+    /// is there already, so nothing is written; one that would replace it is not asked. Only where the bucket is known
+    /// to be there.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn try_writing(&self, told_within: Duration) -> Result<(), BucketError> {
+        let has_told = self.written_at.lock().is_some_and(|at| at.elapsed() < told_within);
+        if has_told || self.overwrites.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        within(self.limits.call, self.store.try_writing()).await?
     }
 
     /// The bucket's identity, made now if there is none. Of two who make it at once, both get the same.

@@ -60,7 +60,13 @@ pub(super) fn doubts_about_names(schema: &ObjectSchema, prefix: &Prefix) -> Vec<
     let mut seen = HashSet::new();
     let mut doubts = Vec::new();
     for Column { target, .. } in schema.columns() {
-        let instead = || format!("Name the column '{}', for one", free(target));
+        let instead = || match schema.is_automatic() {
+            false => format!("Name the column '{}', for one", free(target)),
+            true => format!(
+                "Name the folder variable otherwise, or say how the columns are to be named, this one '{}', for one",
+                free(target)
+            ),
+        };
         if !seen.insert(target.to_lowercase()) {
             doubts.push(Doubt {
                 what: format!("column '{target}' is named like another but for case"),
@@ -157,9 +163,11 @@ mod tests {
             })
             .collect();
         let prefix = Prefix::parse(prefix).unwrap();
-        let refusal = ObjectSchema::check_strict(&fields, &table, &prefix).err();
+        let refusal = ObjectSchema::check_strict(&fields, &table, &prefix, &[]).err();
         assert_eq!(refusal.map_or(String::new(), |violation| violation.message), strict);
-        assert_eq!(ObjectSchema::check_wire(&fields, &table, &prefix).unwrap(), wire);
+        let warnings = ObjectSchema::check_wire(&fields, &table, &prefix).unwrap();
+        assert_eq!(warnings, wire);
+        assert_eq!(ObjectSchema::check_strict(&fields, &table, &prefix, &warnings).unwrap(), wire);
     }
 
     #[test]

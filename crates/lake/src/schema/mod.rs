@@ -14,6 +14,8 @@ use lakeferry_model::delivery::{Encoding, Field, ReservedSource};
 use lakeferry_model::{TableSchema, ValueKind, Violation};
 use serde::{Deserialize, Serialize};
 
+use check::Doubt;
+
 use crate::prefix::Prefix;
 pub use kind::ColumnKind;
 pub(crate) use parquet_schema::CREATED_BY;
@@ -138,16 +140,27 @@ impl ObjectSchema {
         self
     }
 
-    /// Looks for doubts about a task's fields and refuses the first, with a way out.
+    /// Looks for doubts about a task's fields and refuses the first, with a way out. Those in `known`, which a task
+    /// has told of before, are told of again.
     ///
     /// # Errors
     /// A parameter violation.
-    pub fn check_strict(fields: &[Field], table: &TableSchema, prefix: &Prefix) -> Result<(), Violation> {
+    pub fn check_strict(
+        fields: &[Field],
+        table: &TableSchema,
+        prefix: &Prefix,
+        known: &[String],
+    ) -> Result<Vec<String>, Violation> {
         let schema = Self::manual(fields, table)?;
-        match check::doubts_about_fields(fields, &schema, table, prefix).into_iter().next() {
-            Some(doubt) => Err(Violation::parameter(doubt.refusal())),
-            None => Ok(()),
-        }
+        refuse_unknown(check::doubts_about_fields(fields, &schema, table, prefix), known)
+    }
+
+    /// The same with the names that an automatic schema begins with.
+    ///
+    /// # Errors
+    /// A parameter violation.
+    pub fn check_names_strict(&self, prefix: &Prefix, known: &[String]) -> Result<Vec<String>, Violation> {
+        refuse_unknown(check::doubts_about_names(self, prefix), known)
     }
 
     /// Looks for doubts about a task's fields and tells what is done in spite of them.
@@ -190,6 +203,11 @@ impl ObjectSchema {
         self.columns.iter().any(|column| column.source == Source::Operation)
     }
 
+    /// Whether the columns are those of the table.
+    pub fn is_automatic(&self) -> bool {
+        self.open_to.is_some()
+    }
+
     /// Whether columns may still join.
     pub fn is_open(&self) -> bool {
         self.open_to.is_some_and(|columns_max| self.columns.len() < columns_max)
@@ -216,6 +234,15 @@ impl ObjectSchema {
         }
         (wider.columns.len() > self.columns.len()).then_some(wider)
     }
+}
+
+/// What is told of known doubts, or the first other one as an error.
+fn refuse_unknown(doubts: Vec<Doubt>, known: &[String]) -> Result<Vec<String>, Violation> {
+    let told = |doubt: Doubt| {
+        let warning = doubt.warning();
+        if known.contains(&warning) { Ok(warning) } else { Err(Violation::parameter(doubt.refusal())) }
+    };
+    doubts.into_iter().map(told).collect()
 }
 
 fn plain_column(source: Source, kind: ColumnKind) -> Column {

@@ -229,6 +229,8 @@ pub fn mode(number: i32) -> Result<Mode, Violation> {
 }
 
 const NANOS_PER_MICRO: i64 = 1000;
+/// Warnings that a detail tells.
+const WARNINGS_MAX: usize = 4;
 
 fn task_sync_stat(status: &TaskStatus) -> proto::TaskSyncStat {
     let phase = match status.phase {
@@ -246,8 +248,16 @@ fn task_sync_stat(status: &TaskStatus) -> proto::TaskSyncStat {
         task_sync_phase: Some(phase.into()),
         current_sync_timestamp: Some(status.sync_point.saturating_mul(NANOS_PER_MICRO)),
         error_code: error,
-        detail: Some(status.detail.clone()),
+        detail: Some(detail(status)),
     }
+}
+
+/// Warnings have no field of their own in the protocol.
+fn detail(status: &TaskStatus) -> String {
+    let told = status.warnings.iter().take(WARNINGS_MAX).map(String::as_str);
+    let more = status.warnings.len().saturating_sub(WARNINGS_MAX);
+    let more = (more > 0).then(|| format!("{more} more"));
+    std::iter::once(status.detail.as_str()).chain(told).chain(more.as_deref()).collect::<Vec<_>>().join("; ")
 }
 
 fn required<'a>(field: &str, text: &'a str) -> Result<&'a str, Violation> {
@@ -403,6 +413,15 @@ mod tests {
         let table = TableName::parse("t").unwrap();
         let body = create_delivery_task_request(&table, &spec).encode_to_vec();
         assert_eq!(body, bytes(golden::CREATE_DELIVERY_TASK_REQUEST));
+    }
+
+    #[test]
+    fn warnings_are_told_in_the_detail() {
+        let warned = |count: usize| {
+            let warnings = (0..count).map(|number| format!("w{number}")).collect();
+            task_sync_stat(&TaskStatus { warnings, ..status() }).detail.unwrap()
+        };
+        assert_eq!([0, 1, 5].map(warned), ["fine", "fine; w0", "fine; w0; w1; w2; w3; 1 more"]);
     }
 
     #[test]
