@@ -336,8 +336,7 @@ impl Registry {
         if entry.phase == Phase::Init {
             return Err(Error::Initializing(name.clone()));
         }
-        task.begin_run(entry.run, RunReason::Asked).await;
-        Ok(())
+        task.try_to_begin_run(entry.run, RunReason::Asked).await
     }
 
     /// The lowest positions that any task of the table may still read, by partition; nothing if no task

@@ -24,19 +24,23 @@ pub(crate) enum RunReason {
 }
 
 impl Task {
-    /// Begins a new run, if `run` is the present one: prepared cuts are given up, and all lanes start anew.
+    /// Begins a new run, if `run` is the present one; what keeps it from that is met again.
     pub(crate) async fn begin_run(&self, run: u32, reason: RunReason) {
+        if let Err(error) = self.try_to_begin_run(run, reason).await {
+            tracing::warn!(task = %self.id, %error, "a new run cannot begin yet");
+        }
+    }
+
+    /// Begins a new run, if `run` is the present one: prepared cuts are given up, and all lanes start anew.
+    pub(crate) async fn try_to_begin_run(&self, run: u32, reason: RunReason) -> Result<(), Error> {
         let begun = async {
-            let mut book = self.book_for(&LaneTicket { lane: 0, run }).await?;
+            let Ok(mut book) = self.book_for(&LaneTicket { lane: 0, run }).await else { return Ok(false) };
             if matches!(reason, RunReason::Refounded(configuration) if configuration != book.entry.configuration)
             {
-                return Err(Stopped);
+                return Ok(false);
             }
             if book.entry.next.is_some() {
-                self.burn(&book).await.map_err(|error| {
-                    tracing::warn!(task = %self.id, %error, "a new run cannot begin yet");
-                    Stopped
-                })?;
+                self.burn(&book).await?;
             }
             let mut writes = Writes::default();
             abandon(&mut book, &mut writes, self.abandoned_until(), |_| true);
@@ -72,13 +76,13 @@ impl Task {
                 entry.note = None;
             }
             writes.put_entry(entry);
-            self.write_book(writes).await?;
+            self.write_book(writes).await.map_err(|Stopped| Error::Closed)?;
             self.asked_before.store(asked_before, Ordering::SeqCst);
             self.show(&book, None);
             self.show_pins(&book);
-            Ok::<(), Stopped>(())
+            Ok::<_, Error>(true)
         };
-        if begun.await.is_ok() {
+        if begun.await? {
             Place::RunBegun.pass();
             tracing::info!(task = %self.id, ?reason, "a new run begins");
             let why = match reason {
@@ -89,6 +93,7 @@ impl Task {
             self.env.janitor.wake();
             self.run.lock().stop();
         }
+        Ok(())
     }
 
     /// Changes that were delivered by themselves, and that a new run brings only as the rows they led to.
