@@ -8,10 +8,12 @@
 //! - `inc`: the time from an answered write to its object, at a steady rate; the rate that delivery sustains; what it
 //!   takes from the writers.
 //! - `folders`: what rows for many folders cost, against one, and the memory that they take.
+//! - `tasks`: the memory of many full deliveries at once.
 //! - `range`: GetRange in pages of 5,000 rows, against a bare scan, a bare encoding and the MD5 of the same rows,
 //!   in rows per second of CPU; and what four versions and a time to live cost it.
 //! - `get`, `put`: the server's CPU for a row read or written alone; writes to 64 partitions against one.
 //! - `init`: how long a new task stays in INIT, whatever its bucket is like.
+//! - `trouble`: how soon a bucket that is gone is told of, and how soon it is well again.
 //! - `start`: the time from `exec` to the first answer on a large table, after a stop and after a kill.
 //! - `memory`: the most memory that any of the servers took; measured in passing.
 //!
@@ -33,6 +35,8 @@ mod report;
 mod rows;
 mod server;
 mod start;
+mod tasks;
+mod trouble;
 mod write;
 
 use std::path::PathBuf;
@@ -69,10 +73,12 @@ enum Name {
     Write,
     Inc,
     Folders,
+    Tasks,
     Range,
     Get,
     Put,
     Init,
+    Trouble,
     Start,
 }
 
@@ -124,6 +130,9 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
     if wanted(Name::Folders) {
         folders::run(&setting, report).await?;
     }
+    if wanted(Name::Tasks) {
+        tasks::run(&setting, report).await?;
+    }
     if wanted(Name::Range) {
         range::run(&setting, rows::SHAPES[0], report).await?;
     }
@@ -135,6 +144,9 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
     }
     if wanted(Name::Init) {
         init::run(&setting, report).await?;
+    }
+    if wanted(Name::Trouble) {
+        trouble::run(&setting, report).await?;
     }
     if wanted(Name::Start) {
         start::run(&setting, report).await?;

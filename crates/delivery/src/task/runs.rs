@@ -145,9 +145,9 @@ fn refounded(changes_lost: u64) -> String {
     let again = "the bucket was made again, so everything is delivered again, the table as it is now first";
     match changes_lost {
         0 => again.to_owned(),
-        1 => format!("{again}; 1 change since the task began is in it only as the row it led to"),
+        1 => format!("{again}; 1 change since the run before it began is in it only as the row it led to"),
         count => format!(
-            "{again}; {count} changes since the task began are in it only as the rows they led to, and rows deleted \
+            "{again}; {count} changes since the run before it began are in it only as the rows they led to, and rows deleted \
              meanwhile are not"
         ),
     }
