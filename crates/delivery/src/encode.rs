@@ -67,7 +67,7 @@ pub(crate) enum Failure {
     Encode(#[from] EncodeError),
     #[error("read a row to encode")]
     Read(#[from] lakeferry_store::Error),
-    #[error("read text to encode")]
+    #[error("text that is not UTF-8: an entry is damaged")]
     Text(#[from] std::str::Utf8Error),
     #[error("read rows to deliver")]
     Scan(#[source] lakeferry_store::Error),
@@ -334,6 +334,7 @@ mod tests {
     use lakeferry_store::{Visibility, VisitedRow};
 
     use crate::placement::Placement;
+    use crate::trouble::Trouble;
 
     /// An encoder of a table whose key is a text and a number.
     fn encoder() -> RecordEncoder {
@@ -401,7 +402,9 @@ mod tests {
         }
         // Text that is none.
         let refused = encode(&[&good, &with(3, 0xEE)]).unwrap_err();
-        assert!(matches!(refused, Failure::Encode(_)), "{refused:?}");
+        assert!(matches!(refused, Failure::Encode(EncodeError::Text(_))), "{refused:?}");
+        let told = Trouble::of(&refused);
+        assert!(told.text().contains("text that is not UTF-8: an entry is damaged"), "{}", told.text());
         let mut zero = key("zero \0 byte");
         zero[1] = 0xEE;
         assert!(matches!(encode(&[&good, &zero]), Err(Failure::Read(_))));
