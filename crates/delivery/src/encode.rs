@@ -68,7 +68,7 @@ pub(crate) enum Failure {
     Encode(#[from] EncodeError),
     #[error("read a row to encode")]
     Read(#[from] lakeferry_store::Error),
-    #[error("read text to encode")]
+    #[error("text that is not UTF-8: an entry is damaged")]
     Text(#[from] std::str::Utf8Error),
     #[error("read rows to deliver")]
     Scan(#[source] lakeferry_store::Error),
@@ -331,5 +331,92 @@ impl Encoded {
                 totals.undelivered_kinds.entry(name.clone()).or_insert(*kind);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lakeferry_lake::{Prefix, Zone};
+    use lakeferry_model::delivery::{Encoding, Field, FieldKind};
+    use lakeferry_model::{KeyKind, KeyValue, PrimaryKey, TableName, TableSchema, TaskName};
+    use lakeferry_store::entry::{encode_columns, encode_head};
+    use lakeferry_store::{Visibility, VisitedRow};
+
+    use crate::placement::Placement;
+    use crate::trouble::Trouble;
+
+    /// An encoder of a table whose key is a text and a number.
+    fn encoder() -> RecordEncoder {
+        let column = |name: &str, kind| KeyColumn { name: name.to_owned(), kind, auto_increment: false };
+        let key_columns = vec![column("text", KeyKind::String), column("number", KeyKind::Integer)];
+        let table = TableSchema {
+            name: TableName::parse("t").unwrap(),
+            primary_key: key_columns.clone(),
+            defined_columns: vec![],
+        };
+        let field = |name: &str, kind| Field {
+            source: name.to_owned(),
+            target: name.to_owned(),
+            kind,
+            encoding: Encoding::Plain,
+            type_extend: None,
+        };
+        let fields = [field("text", FieldKind::Utf8), field("number", FieldKind::Int64)];
+        let prefix = Prefix::parse("p").unwrap();
+        let placement = Placement::new(&prefix, Zone::UTC, None, key_columns.clone().into(), true);
+        let task = TaskId::random();
+        let form = Form {
+            schema: Arc::new(ObjectSchema::manual(&fields, &table).unwrap()),
+            compression: Compression::None,
+            key_columns: key_columns.into(),
+            dirty: Arc::new(DirtyForm::new(&TaskName::parse("t").unwrap(), task, placement)),
+        };
+        RecordEncoder::new(&form, &ObjectId { task, run: 0, lane: 0, sequence: 0 }, 0).unwrap()
+    }
+
+    /// What comes of the rows with these keys.
+    fn encode(keys: &[&[u8]]) -> Result<Encoded, Failure> {
+        let mut entry = Vec::new();
+        encode_head(1, 2, &mut entry);
+        encode_columns(&[], 1, &mut entry);
+        let mut encoder = encoder();
+        for key in keys {
+            let visited = VisitedRow { key, entry: &entry, visibility: Visibility::ALL };
+            assert!(encoder.push_known(&ScannedRow::of(&visited)?)?, "there is no column to be unknown");
+        }
+        encoder.finish()
+    }
+
+    fn key(text: &str) -> Vec<u8> {
+        key::encoded(&PrimaryKey::new(vec![KeyValue::String(text.into()), KeyValue::Integer(7)]))
+    }
+
+    #[test]
+    fn a_damaged_key_is_an_error() {
+        let good = key("a good key");
+        assert_eq!(encode(&[&good, &key("zero \0 byte")]).unwrap().rows, 2);
+        for end in 0..good.len() {
+            let refused = encode(&[&good, &good[..end]]).unwrap_err();
+            assert!(matches!(refused, Failure::Read(_)), "{end} of {} bytes: {refused:?}", good.len());
+        }
+        let with = |at: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            bytes
+        };
+        // The tags of both columns, and the mark at the end of the text.
+        for at in [0, 12, 13] {
+            let refused = encode(&[&good, &with(at, 0xEE)]).unwrap_err();
+            assert!(matches!(refused, Failure::Read(_)), "{at}: {refused:?}");
+        }
+        // Text that is none.
+        let refused = encode(&[&good, &with(3, 0xEE)]).unwrap_err();
+        assert!(matches!(refused, Failure::Encode(EncodeError::Text(_))), "{refused:?}");
+        let told = Trouble::of(&refused);
+        assert!(told.text().contains("text that is not UTF-8: an entry is damaged"), "{}", told.text());
+        let mut zero = key("zero \0 byte");
+        zero[1] = 0xEE;
+        assert!(matches!(encode(&[&good, &zero]), Err(Failure::Read(_))));
     }
 }

@@ -146,7 +146,7 @@ impl ColumnBuilder {
     /// The array of so many rows. The builder begins anew.
     ///
     /// # Errors
-    /// What Arrow says about the array; there is no value for which it has something to say.
+    /// What Arrow says about text that is not UTF-8, see [`Self::place_text`]; of anything else it has nothing to say.
     pub(crate) fn finish(&mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
         if self.filled < rows {
             self.fill_with_nulls(rows);
@@ -285,7 +285,7 @@ impl Cells {
                 let data = Buffer::from_vec(std::mem::replace(data, fresh_data));
                 match kind {
                     ColumnKind::Utf8 => Arc::new(StringArray::try_new(offsets, data, nulls)?),
-                    _ => Arc::new(BinaryArray::try_new(offsets, data, nulls)?),
+                    _ => Arc::new(BinaryArray::new(offsets, data, nulls)),
                 }
             }
         })

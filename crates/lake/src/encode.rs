@@ -92,9 +92,12 @@ pub struct EncodedObject {
     pub undelivered_others: u64,
 }
 
-/// Why an object could not be encoded: a mistake of ours, not of the rows.
+/// Why an object could not be encoded: text that nobody had made sure of, or a mistake of ours.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
+    /// Text of a batch is not UTF-8, see [`ObjectEncoder::set_text`]. What was written is, so it is damaged.
+    #[error("text that is not UTF-8: an entry is damaged")]
+    Text(#[source] ArrowError),
     /// The batch does not fit its schema.
     #[error("gather rows into a batch")]
     Batch(#[from] ArrowError),
@@ -270,7 +273,7 @@ impl ObjectEncoder {
     /// at once.
     ///
     /// # Errors
-    /// If it is not, where its column is not one of text; the encoder is of no use afterwards.
+    /// If it is not, unless it has a single column, one of text; the encoder is of no use afterwards.
     ///
     /// # Panics
     /// If there is no such name.
@@ -423,7 +426,7 @@ impl ObjectEncoder {
         }
         let rows = self.batch_rows;
         let arrays: Result<Vec<_>, _> = self.columns.iter_mut().map(|column| column.finish(rows)).collect();
-        let batch = RecordBatch::try_new(Arc::clone(&self.arrow_schema), arrays?)?;
+        let batch = RecordBatch::try_new(Arc::clone(&self.arrow_schema), arrays.map_err(EncodeError::Text)?)?;
         self.writer.write(&batch)?;
         self.written_rows += rows as u64;
         self.batch_rows = 0;

@@ -16,6 +16,7 @@ use crate::prefix::{Grain, Prefix};
 
 /// The folder of an object within its bucket: one or more segments, no slash at either end.
 #[derive(Debug, Clone, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::derived_hash_with_manual_eq, reason = "equal is what has equal text, wherever it lies")]
 pub struct FolderPath(Arc<str>);
 
 impl PartialEq for FolderPath {

@@ -75,7 +75,7 @@ mod tests {
             let mut expected = Vec::new();
             sink.reserve(reserved);
             for length in [0_usize, 1, 8192, 3, 70_000, 1] {
-                let piece: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+                let piece: Vec<u8> = (0..=250).cycle().take(length).collect();
                 sink.write_all(&piece).unwrap();
                 expected.extend_from_slice(&piece);
             }

@@ -126,7 +126,8 @@ impl<W: Write + Send> TableFileWriter<W> {
         }
         let rows = self.batch_rows;
         let arrays: Result<Vec<_>, _> = self.columns.iter_mut().map(|column| column.finish(rows)).collect();
-        self.writer.write(&RecordBatch::try_new(Arc::clone(&self.schema), arrays?)?)?;
+        let arrays = arrays.map_err(EncodeError::Text)?;
+        self.writer.write(&RecordBatch::try_new(Arc::clone(&self.schema), arrays)?)?;
         self.batch_rows = 0;
         self.batch_bytes = 0;
         if self.writer.in_progress_size() >= ROW_GROUP_BYTES {

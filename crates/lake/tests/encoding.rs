@@ -1,9 +1,10 @@
 //! Rows against their schema: what is matched, what is dirty, what is counted.
 
 use std::error::Error;
+use std::str::Utf8Error;
 use std::sync::Arc;
 
-use lakeferry_lake::{EncodedObject, ObjectEncoder, ObjectSchema, Operation, RowMeta};
+use lakeferry_lake::{EncodeError, EncodedObject, ObjectEncoder, ObjectSchema, Operation, RowMeta};
 use lakeferry_model::delivery::{Compression, Encoding, Field, FieldKind};
 use lakeferry_model::{Value, ValueKind, ValueRef};
 use proptest::prelude::*;
@@ -240,19 +241,119 @@ fn text_that_is_made_sure_of_by_the_batch_comes_back() {
     assert_eq!(decode(&object).rows, [[text("漢")], [text("")], [text("🦀")]]);
 }
 
+fn assert_is_no_text(refused: &(dyn Error + 'static)) {
+    assert!(matches!(refused.downcast_ref(), Some(EncodeError::Text(_))), "{refused:?}");
+    let cause = refused.source().unwrap().to_string();
+    assert!(cause.to_lowercase().contains("utf"), "{cause}");
+}
+
 #[test]
 fn bytes_that_are_no_text_end_the_object() {
     let character = "漢".as_bytes();
     let plain_text = plain("a", FieldKind::Utf8);
     // The second pair is text as a whole, and none of its cells is.
     for texts in [[b"good".as_slice(), b"\xff\xfe"], [&character[..1], &character[1..]]] {
-        let refused = unchecked(&plain_text, &texts).unwrap_err();
-        let cause = refused.source().unwrap().to_string();
-        assert!(cause.to_lowercase().contains("utf"), "{cause}");
+        assert_is_no_text(&*unchecked(&plain_text, &texts).unwrap_err());
     }
     // Columns of other types are made sure of on sight.
     for other in [FieldKind::Int64, FieldKind::Date] {
         assert!(unchecked(&plain("a", other), &[b"\xff"]).is_err(), "{other:?}");
+    }
+}
+
+/// An object of rows that have nothing but a key, whose text nobody has made sure of.
+fn unchecked_keys(columns: &[Field], keys: &[&[u8]]) -> Result<EncodedObject, Box<dyn Error>> {
+    let mut encoder = encoder(&manual(columns));
+    for key in keys {
+        encoder.begin_row(META);
+        encoder.set_key_text(0, key)?;
+        encoder.end_row()?;
+    }
+    Ok(encoder.finish()?)
+}
+
+fn key_column(target: &str, kind: FieldKind, type_extend: Option<&str>) -> Field {
+    Field { type_extend: type_extend.map(str::to_owned), ..mapped("pk", target, kind) }
+}
+
+#[test]
+fn key_text_comes_back_from_columns_of_every_type() {
+    let keys = ["漢".as_bytes(), b"", b"2020-08-31"];
+    let text_column = key_column("k", FieldKind::Utf8, None);
+    let object = unchecked_keys(std::slice::from_ref(&text_column), &keys).unwrap();
+    assert_eq!(decode(&object).rows, [[text("漢")], [text("")], [text("2020-08-31")]]);
+
+    let object = unchecked_keys(&[key_column("k", FieldKind::Date, None)], &keys).unwrap();
+    assert_eq!(decode(&object).rows, [[None], [None], [Some(Value::Integer(18_505))]]);
+    assert_eq!(object.dirty, [("k".to_owned(), 2)]);
+
+    let binary_column = key_column("b", FieldKind::Utf8, Some("BINARY"));
+    let object = unchecked_keys(std::slice::from_ref(&binary_column), &keys).unwrap();
+    let binary = |bytes: &[u8]| Some(Value::Binary(bytes.to_vec().into()));
+    assert_eq!(decode(&object).rows, keys.map(|key| [binary(key)]));
+
+    let object = unchecked_keys(&[text_column, binary_column], &keys).unwrap();
+    let both = keys.map(|key| vec![text(std::str::from_utf8(key).unwrap()), binary(key)]);
+    assert_eq!(decode(&object).rows, both);
+
+    // A key that no column takes is left out, and is no lost cell.
+    let object = unchecked_keys(&[plain("a", FieldKind::Int64)], &keys).unwrap();
+    assert_eq!(decode(&object).rows, [[None], [None], [None]]);
+    assert!(object.undelivered.is_empty());
+}
+
+#[test]
+fn key_bytes_that_are_no_text_end_the_object() {
+    let character = "漢".as_bytes();
+    let text_column = || key_column("k", FieldKind::Utf8, None);
+    // The second pair is text as a whole, and none of its keys is.
+    for keys in [[b"good".as_slice(), b"\xff\xfe"], [&character[..1], &character[1..]]] {
+        assert_is_no_text(&*unchecked_keys(&[text_column()], &keys).unwrap_err());
+    }
+    // Until then nobody asks.
+    let mut encoder = encoder(&manual(&[text_column()]));
+    encoder.begin_row(META);
+    encoder.set_key_text(0, &character[..1]).unwrap();
+    encoder.end_row().unwrap();
+    // Text for columns of other types, for several columns, and for none is made sure of on sight.
+    for columns in [
+        vec![key_column("k", FieldKind::Date, None)],
+        vec![key_column("k", FieldKind::Utf8, Some("BINARY"))],
+        vec![text_column(), key_column("b", FieldKind::Utf8, Some("BINARY"))],
+        vec![text_column(), key_column("l", FieldKind::Utf8, None)],
+        vec![plain("a", FieldKind::Utf8)],
+    ] {
+        for bytes in [b"\xff", &character[..1]] {
+            let refused = unchecked_keys(&columns, &[bytes]).unwrap_err();
+            assert!(refused.is::<Utf8Error>(), "{columns:?}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn a_row_that_is_taken_back_leaves_no_text_of_its_key() {
+    let columns = [key_column("k", FieldKind::Utf8, None), key_column("b", FieldKind::Utf8, Some("BINARY"))];
+    for columns in [&columns[..1], &columns[1..], &columns] {
+        let all = |taken_back: Option<&[u8]>| {
+            let mut encoder = encoder(&manual(columns));
+            for key in ["one", "", "three"] {
+                if let Some(text) = taken_back {
+                    encoder.begin_row(META);
+                    // Where it is refused on sight, it is taken back as well.
+                    let _ = encoder.set_key_text(0, text);
+                    encoder.take_row_back();
+                }
+                encoder.begin_row(META);
+                encoder.set_key_text(0, key.as_bytes()).unwrap();
+                encoder.end_row().unwrap();
+            }
+            encoder.finish().unwrap()
+        };
+        let without = all(None);
+        for text in [b"taken back".as_slice(), b"", b"\xff no text"] {
+            let with = all(Some(text));
+            assert_eq!((with.rows, &with.bytes), (3, &without.bytes), "{text:?}");
+        }
     }
 }
 

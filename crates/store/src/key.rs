@@ -153,10 +153,11 @@ pub fn parts<'a>(key: &'a [u8], columns: &'a [KeyColumn]) -> KeyParts<'a> {
     KeyParts { rest: key, columns: columns.iter() }
 }
 
-/// Hands over the columns of a row key, in schema order.
+/// Hands over the columns of a row key, in schema order, as [`parts`] finds them. Only text without a zero byte is
+/// handed over as bytes of which nobody has made sure that they are UTF-8.
 ///
 /// # Errors
-/// If the key does not fit its schema, and what `take` says.
+/// If the key does not fit its schema, and what `take` says; what lies before was handed over.
 #[inline]
 pub fn each_part<E: From<Error>>(
     key: &[u8],
@@ -317,7 +318,145 @@ mod tests {
         out
     }
 
+    /// A key's bytes, whole or with one of them changed, or cut off, or any bytes, mostly those that mean something.
+    fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let byte = || prop_oneof![prop::sample::select(vec![0_u8, 1, 0x10, 0x20, 0xFF]), any::<u8>()];
+        let whole = || any_key().prop_map(|key| bytes_of(&key));
+        let at = any::<prop::sample::Index>;
+        prop_oneof![
+            whole(),
+            (whole(), at(), byte()).prop_map(|(mut bytes, at, byte)| {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+                bytes
+            }),
+            (whole(), at()).prop_map(|(bytes, at)| bytes[..at.index(bytes.len())].to_vec()),
+            prop::collection::vec(byte(), 0..24),
+        ]
+    }
+
+    /// A part of a key as a kind and bytes.
+    type Plain = (KeyKind, Vec<u8>);
+
+    fn plain(value: ValueRef<'_>) -> Plain {
+        match value {
+            ValueRef::Integer(value) => (KeyKind::Integer, value.to_be_bytes().to_vec()),
+            ValueRef::String(text) => (KeyKind::String, text.as_bytes().to_vec()),
+            ValueRef::Binary(bytes) => (KeyKind::Binary, bytes.to_vec()),
+            other => panic!("{other:?} is in no key"),
+        }
+    }
+
+    /// Why a key was not handed over whole.
+    #[derive(Debug, PartialEq)]
+    enum Stop {
+        Damaged,
+        Enough,
+    }
+
+    impl From<Error> for Stop {
+        fn from(error: Error) -> Self {
+            assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
+            Self::Damaged
+        }
+    }
+
+    /// What `each_part` hands over, at most so many columns of it.
+    fn handed_over(key: &[u8], columns: &[KeyColumn], at_most: usize) -> (Vec<Plain>, Result<(), Stop>) {
+        let mut parts = Vec::new();
+        let outcome = each_part(key, columns, |position, value| {
+            if position == at_most {
+                return Err(Stop::Enough);
+            }
+            assert_eq!(position, parts.len());
+            parts.push(match value {
+                FoundValue::Text(text) => (KeyKind::String, text.to_vec()),
+                FoundValue::Other(value) => plain(value),
+            });
+            Ok(())
+        });
+        (parts, outcome)
+    }
+
+    /// The same by way of `parts`, which finds bytes where the schema says text: only those with a zero byte among them
+    /// must be UTF-8.
+    fn found(key: &[u8], columns: &[KeyColumn]) -> (Vec<Plain>, Result<(), Stop>) {
+        let as_bytes: Vec<KeyColumn> = columns
+            .iter()
+            .map(|column| match column.kind {
+                KeyKind::String => KeyColumn { kind: KeyKind::Binary, ..column.clone() },
+                KeyKind::Integer | KeyKind::Binary => column.clone(),
+            })
+            .collect();
+        let mut found = Vec::new();
+        for (part, column) in parts(key, &as_bytes).zip(columns) {
+            let Ok(part) = part else { return (found, Err(Stop::Damaged)) };
+            let (_, bytes) = plain(part.as_ref());
+            if column.kind == KeyKind::String && bytes.contains(&0) && std::str::from_utf8(&bytes).is_err() {
+                return (found, Err(Stop::Damaged));
+            }
+            found.push((column.kind, bytes));
+        }
+        (found, Ok(()))
+    }
+
+    fn is_text(part: &Plain) -> bool {
+        part.0 != KeyKind::String || std::str::from_utf8(&part.1).is_ok()
+    }
+
+    #[test]
+    fn text_with_a_zero_byte_is_handed_over_checked() {
+        let columns = &columns()[..1];
+        let mut key = Vec::new();
+        encode_text("a\0é".as_bytes(), &mut key);
+        let whole = handed_over(&key, columns, usize::MAX);
+        assert_eq!(whole, (vec![(KeyKind::String, "a\0é".as_bytes().to_vec())], Ok(())));
+        for (bytes, expected) in [(&b"\xC3"[..], Ok(())), (b"\xC3\0", Err(Stop::Damaged))] {
+            key.clear();
+            encode_text(bytes, &mut key);
+            assert_eq!(handed_over(&key, columns, usize::MAX).1, expected, "{bytes:?}");
+            assert!(decode(&key, columns).is_err());
+        }
+    }
+
+    #[test]
+    fn a_key_that_ends_early_is_handed_over_up_to_there() {
+        let values = vec![KeyValue::String("s".into()), KeyValue::Integer(-1), KeyValue::Binary("b".into())];
+        let whole = bytes_of(&PrimaryKey::new(values.clone()));
+        let ends = [4, 4 + 9, whole.len()];
+        for length in 0..whole.len() {
+            let (parts, outcome) = handed_over(&whole[..length], &columns(), usize::MAX);
+            assert_eq!(outcome, Err(Stop::Damaged), "{length} of {} bytes", whole.len());
+            let expected = values.iter().zip(ends).filter(|(_, end)| *end <= length);
+            assert_eq!(parts, expected.map(|(value, _)| plain(value.as_ref())).collect::<Vec<_>>());
+        }
+        assert_eq!(handed_over(&whole, &columns(), usize::MAX).0.len(), 3);
+    }
+
     proptest! {
+        #[test]
+        fn the_parts_that_are_handed_over_are_those_that_are_found(bytes in any_bytes()) {
+            let columns = columns();
+            let (handed, outcome) = handed_over(&bytes, &columns, usize::MAX);
+            prop_assert_eq!(&(handed.clone(), outcome), &found(&bytes, &columns));
+            // Up to text that is none, `parts` finds the same with the types of the schema itself.
+            let of_parts: Vec<Plain> = parts(&bytes, &columns)
+                .map_while(Result::ok)
+                .take(handed.len())
+                .map(|part| plain(part.as_ref()))
+                .collect();
+            let texts: Vec<Plain> = handed.iter().take_while(|part| is_text(part)).cloned().collect();
+            prop_assert_eq!(of_parts, texts);
+        }
+
+        #[test]
+        fn who_takes_the_parts_may_end_them(key in any_key(), count in 0..3_usize) {
+            let (parts, outcome) = handed_over(&bytes_of(&key), &columns(), count);
+            prop_assert_eq!(outcome, Err(Stop::Enough));
+            let expected: Vec<Plain> = key.values()[..count].iter().map(|v| plain(v.as_ref())).collect();
+            prop_assert_eq!(parts, expected);
+        }
+
         #[test]
         fn bytes_order_as_keys_do(a in any_key(), b in any_key()) {
             prop_assert_eq!(bytes_of(&a).cmp(&bytes_of(&b)), a.cmp(&b));

@@ -12,7 +12,7 @@ use lakeferry_model::ValueRef;
 use crate::entry::{Reader, RowView, Visibility, damaged, put_prefixed, unzigzag};
 use crate::error::Error;
 
-/// The value of a cell that was found.
+/// The value of a cell that was found, or of a column of a key ([`crate::key::each_part`]).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FoundValue<'a> {
     /// Text, as bytes of which nobody has made sure that they are UTF-8. They are, unless the entry is damaged.

@@ -1,14 +1,15 @@
 //! The rows of one folder and partition, as they came: bytes in chunks, each record behind its length and its
 //! distance from the sequence before.
 //!
-//! Ten thousand folders wait at once, so what is not filled counts. A chunk is about an eighth of what lies before
-//! it, and of the sizes around that the one that records like the one at hand fill best.
+//! Ten thousand folders wait at once, so what is not filled counts. A chunk is wanted to be an eighth of what lies
+//! before it, and is, of the allocator's sizes from there to the double, the one that records like the one at hand fill
+//! best.
 
 use lakeferry_model::Micros;
 
-/// The smallest and about the largest chunk.
+/// The smallest chunk, and what is wanted of one at most: with records that fit badly it has nearly the double.
 const CHUNK_BYTES: std::ops::RangeInclusive<usize> = 512..=1 << 20;
-/// A chunk is about this part of those before it.
+/// A chunk is wanted to be this part of those before it.
 const GROWTH: usize = 8;
 /// Two numbers of at most 32 and 64 bits, seven of them in a byte.
 const HEADER_BYTES_MAX: usize = 5 + 10;
@@ -75,16 +76,21 @@ impl Part {
 }
 
 /// The size of the chunk behind so many bytes of them, the first of many records of this size. Allocators have four
-/// sizes from one power of two to the next, and fill others up; of those from the wanted one to its double, it is
-/// the one of which least is left over.
+/// sizes from one power of two to the next, and fill others up. Four of them lie between the wanted one and its double:
+/// it is the one of which least is left over.
 fn chunk_bytes(held: usize, record: usize) -> usize {
     let wanted = (held / GROWTH).clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end()).max(record);
-    let step = wanted.next_power_of_two() / 8;
-    let first = wanted.next_multiple_of(step);
-    let sizes = (0..4).map(|at| first + at * step);
+    let smallest = class_of(wanted);
+    let sizes = std::iter::successors(Some(smallest), |size| Some(class_of(size + 1))).take(4);
     // Left over of each byte, in parts of 2^16.
     let left_over = |size: &usize| ((size % record) << 16) / size;
-    sizes.min_by_key(left_over).unwrap_or(first)
+    sizes.min_by_key(left_over).unwrap_or(smallest)
+}
+
+/// The smallest size that an allocator has for so many bytes, eight of them at least: above a power of two, up to and
+/// with the next, sizes lie a quarter of it apart.
+fn class_of(bytes: usize) -> usize {
+    bytes.next_multiple_of(bytes.next_power_of_two() / 8)
 }
 
 /// What lies before a record: its length, and how far its sequence lies behind the one before.
@@ -160,7 +166,9 @@ mod tests {
     fn filled(records: impl IntoIterator<Item = (u64, usize)>) -> (Part, u64) {
         let mut records = records.into_iter().peekable();
         let mut part = Part::begun(records.peek().unwrap().0, 7);
-        let held = records.map(|(sequence, bytes)| part.append(sequence, &vec![sequence as u8; bytes])).sum();
+        let held = records
+            .map(|(sequence, bytes)| part.append(sequence, &vec![sequence.to_le_bytes()[0]; bytes]))
+            .sum();
         (part, held)
     }
 
@@ -171,7 +179,9 @@ mod tests {
         let read: Vec<(u64, usize)> =
             part.records().map(|(sequence, record)| (sequence, record.len())).collect();
         assert_eq!(read, records);
-        assert!(part.records().all(|(sequence, record)| record.iter().all(|byte| *byte == sequence as u8)));
+        let is_as_it_was =
+            |(sequence, record): (u64, &[u8])| record.iter().all(|byte| *byte == sequence.to_le_bytes()[0]);
+        assert!(part.records().all(is_as_it_was));
     }
 
     #[test]
@@ -180,9 +190,32 @@ mod tests {
             for records in [250_u64, 1000, 20_000] {
                 let (part, held) = filled((1..=records).map(|sequence| (sequence, bytes)));
                 let full = records * (bytes as u64 + 2);
-                assert!(held * 100 <= full * 122, "{records} records of {bytes} bytes in {held}");
+                assert!(held * 100 <= full * 125, "{records} records of {bytes} bytes in {held}");
                 let taken: usize = part.chunks.iter().map(Vec::capacity).sum();
                 assert_eq!(held, taken as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_have_the_sizes_that_allocators_have() {
+        let powers = (8..20).map(|exponent| 1_usize << exponent);
+        let classes: Vec<usize> = powers.flat_map(|power| [4, 5, 6, 7].map(|at| power / 4 * at)).collect();
+        for held in (0..5_000).chain((5_000..8 << 20).step_by(4_999)) {
+            for record in [1, 17, 120, 500, 512, 600, 1151, 1152, 3000, 4096, 70_000, 200_000] {
+                let size = chunk_bytes(held, record);
+                let wanted = (held / 8).clamp(512, 1 << 20).max(record);
+                assert!((wanted..2 * wanted).contains(&size), "{size} behind {held} for {record}");
+                assert!(
+                    size > 512 << 10 || classes.contains(&size),
+                    "{size} behind {held} for {record} is no size that an allocator has"
+                );
+                // None of the others wastes less.
+                let left_over = |size: usize| (size % record) as f64 / size as f64;
+                let others = classes.iter().filter(|class| (wanted..2 * wanted).contains(*class));
+                for other in others {
+                    assert!(left_over(size) <= left_over(*other) + 1e-4, "{size}, not {other}, for {record}");
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Tests that break the database under the engine, or hold it where it can be held.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -160,6 +161,72 @@ async fn a_torn_batch_at_the_end_of_the_journal_does_not_stop_the_start() {
     let space = engine.open_space(&SpaceId::new("s"), soon()).await.unwrap();
     let values = space.read(Area::Table, vec!["1".into(), "torn".into()], soon()).await.unwrap();
     assert_eq!(values.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_before_a_damaged_block_are_read() {
+    let fixture = fixture().await;
+    let mut batch = Batch::default();
+    let row = |number: usize| (Bytes::from(format!("{number:04}")), rand::random::<[u8; 100]>());
+    for (key, value) in (0..1_000).map(row) {
+        batch.put(key, value.to_vec());
+    }
+    fixture.space.write(batch, soon()).await.unwrap();
+    let space = fixture.engine.shared.opened().unwrap().space(fixture.space.id()).unwrap();
+    let tables = space.table.keyspace.path().join("tables");
+    drop(space);
+    fixture.engine.close(soon()).await.unwrap();
+    drop((fixture.space, fixture.engine));
+    for table in std::fs::read_dir(tables).unwrap() {
+        let path = table.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 16].fill(0xAA);
+        std::fs::write(&path, bytes).unwrap();
+    }
+
+    let engine = FjallEngine::open(fixture.folder.path(), FjallSettings::default()).unwrap();
+    let space = engine.open_space(&SpaceId::new("s"), soon()).await.unwrap();
+    let mut is_good = Vec::new();
+    for number in 0..1_000 {
+        is_good.push(space.read(Area::Table, vec![row(number).0], soon()).await.is_ok());
+    }
+    for backward in [false, true] {
+        let good = if backward {
+            is_good.iter().rev().take_while(|is_good| **is_good).count()
+        } else {
+            is_good.iter().take_while(|is_good| **is_good).count()
+        };
+        assert!((100..900).contains(&good), "{good} rows before the damage");
+        let scan = |entries_max| {
+            let (from, to) = (Bytes::new(), None);
+            Scan { area: Area::Table, from, to, backward, entries_max, bytes_max: usize::MAX }
+        };
+        let visit = |entries_max, breaks_at| {
+            let space = Arc::clone(&space);
+            let scan = scan(entries_max);
+            let visit = move || {
+                let mut count = 0;
+                let visited = space.visit(scan, soon(), &mut |_, _| {
+                    count += 1;
+                    if count == breaks_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                });
+                (count, visited)
+            };
+            async { tokio::task::spawn_blocking(visit).await.unwrap() }
+        };
+        let (visited, outcome) = visit(usize::MAX, usize::MAX).await;
+        assert!(matches!(outcome, Err(Error::Corrupt(_))), "{outcome:?}");
+        // Fjall itself holds back two until it has seen what follows them.
+        assert!((good - 2..=good).contains(&visited), "{visited} of {good}");
+        assert!(matches!(visit(visited, usize::MAX).await, (count, Ok(true)) if count == visited));
+        assert!(matches!(visit(usize::MAX, visited).await, (count, Ok(true)) if count == visited));
+        assert!(matches!(visit(visited + 1, usize::MAX).await, (count, Err(_)) if count == visited));
+        let block = space.scan(scan(visited), soon()).await.unwrap();
+        assert_eq!((block.len(), block.more), (visited, true));
+        let outcome = space.scan(scan(visited + 1), soon()).await;
+        assert!(matches!(outcome, Err(Error::Corrupt(_))), "{outcome:?}");
+    }
 }
 
 #[test]

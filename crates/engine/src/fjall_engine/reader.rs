@@ -158,7 +158,7 @@ fn visit(
     view: &Snapshot,
     keyspace: &Keyspace,
     scan: &Scan,
-    mut visitor: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    visitor: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
 ) -> Result<bool, Error> {
     if scan.to.as_ref().is_some_and(|to| *to <= scan.from) {
         return Ok(false);
@@ -167,33 +167,130 @@ fn visit(
         Some(to) => view.range(keyspace, scan.from.as_ref()..to.as_ref()),
         None => view.range(keyspace, scan.from.as_ref()..),
     };
+    let next = || {
+        let entry = if scan.backward { entries.next_back() } else { entries.next() };
+        entry.map(|entry| entry.into_inner().map_err(fault::of_read))
+    };
+    hand_over(next, scan, visitor)
+}
+
+/// Hands over what `next` gives. Where that fails, all that came before is handed over, and the failure is an error
+/// only if the scan wanted more.
+fn hand_over<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    mut next: impl FnMut() -> Option<Result<(K, V), Error>>,
+    scan: &Scan,
+    mut visitor: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+) -> Result<bool, Error> {
     let (mut count, mut bytes) = (0, 0);
+    let is_enough =
+        |count: usize, bytes: usize| count >= scan.entries_max || (bytes >= scan.bytes_max && count > 0);
     let mut taken = Vec::with_capacity(AHEAD_MAX);
-    let mut is_over = false;
-    while !is_over {
+    loop {
         // One more than is handed over tells whether there are more.
         let ahead_max = AHEAD_MAX.min((scan.entries_max - count).saturating_add(1));
-        let mut ahead = 0;
-        while taken.len() < ahead_max && ahead < AHEAD_BYTES_MAX {
-            let next = if scan.backward { entries.next_back() } else { entries.next() };
-            let Some(entry) = next else {
-                is_over = true;
-                break;
-            };
-            let (key, value) = entry.into_inner().map_err(fault::of_read)?;
-            ahead += key.len() + value.len();
-            taken.push((key, value));
-        }
+        // Fjall has assertions about what it reads. What was taken before one of them is as good as without it.
+        let end = catch_unwind(AssertUnwindSafe(|| read_ahead(&mut next, ahead_max, &mut taken)))
+            .unwrap_or_else(|_| ControlFlow::Break(Err(senseless())));
         for (key, value) in taken.drain(..) {
-            if count >= scan.entries_max || (bytes >= scan.bytes_max && count > 0) {
+            if is_enough(count, bytes) {
                 return Ok(true);
             }
+            let (key, value) = (key.as_ref(), value.as_ref());
             count += 1;
             bytes += key.len() + value.len();
-            if visitor(&key, &value).is_break() {
+            if visitor(key, value).is_break() {
                 return Ok(true);
+            }
+        }
+        match end {
+            ControlFlow::Continue(()) => {}
+            ControlFlow::Break(Ok(())) => return Ok(false),
+            ControlFlow::Break(Err(_)) if is_enough(count, bytes) => return Ok(true),
+            ControlFlow::Break(Err(error)) => return Err(error),
+        }
+    }
+}
+
+/// Takes some entries. It breaks at the end, or at a failure.
+fn read_ahead<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    next: &mut impl FnMut() -> Option<Result<(K, V), Error>>,
+    ahead_max: usize,
+    taken: &mut Vec<(K, V)>,
+) -> ControlFlow<Result<(), Error>> {
+    let mut ahead = 0;
+    while taken.len() < ahead_max && ahead < AHEAD_BYTES_MAX {
+        match next() {
+            None => return ControlFlow::Break(Ok(())),
+            Some(Err(error)) => return ControlFlow::Break(Err(error)),
+            Some(Ok((key, value))) => {
+                ahead += key.as_ref().len() + value.as_ref().len();
+                taken.push((key, value));
             }
         }
     }
-    Ok(false)
+    ControlFlow::Continue(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Entry = ([u8; 1], [u8; 1]);
+
+    /// What a scan hands over of so many good entries of two bytes each, and its answer, where what lies behind them
+    /// is damaged.
+    fn handed_over(
+        good: usize,
+        entries_max: usize,
+        bytes_max: usize,
+        breaks_at: usize,
+        damage: fn() -> Option<Result<Entry, Error>>,
+    ) -> (usize, Result<bool, Error>) {
+        let (from, to) = (Bytes::new(), None);
+        let scan = Scan { area: Area::Table, from, to, backward: false, entries_max, bytes_max };
+        let mut entries = (0..good).map(|number| Ok((number.to_le_bytes()[..1].try_into().unwrap(), [7])));
+        let mut count = 0_usize;
+        let outcome = hand_over(
+            || entries.next().or_else(damage),
+            &scan,
+            |key, value| {
+                assert_eq!((key, value), (&count.to_le_bytes()[..1], &[7][..]));
+                count += 1;
+                if count == breaks_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
+        (count, outcome)
+    }
+
+    #[test]
+    fn all_that_lies_before_damage_is_handed_over_and_a_scan_that_wants_no_more_is_well() {
+        for damage in
+            [|| Some(Err(Error::Corrupt("a block".into()))), || panic!("fjall is taken by surprise")]
+        {
+            for good in [0, 1, 30, 31, 32, 33, 63, 64, 65, 100] {
+                let read = |entries_max, bytes_max, breaks_at| {
+                    handed_over(good, entries_max, bytes_max, breaks_at, damage)
+                };
+                let is_well = |outcome: (usize, _)| outcome.0 == good && matches!(outcome.1, Ok(true));
+                let is_damaged =
+                    |outcome: (usize, _)| outcome.0 == good && matches!(outcome.1, Err(Error::Corrupt(_)));
+                assert!(is_well(read(good, usize::MAX, usize::MAX)), "{good}");
+                assert!(is_damaged(read(good + 1, usize::MAX, usize::MAX)), "{good}");
+                assert!(is_damaged(read(usize::MAX, usize::MAX, usize::MAX)), "{good}");
+                assert!(is_damaged(read(usize::MAX, 2 * good + 1, usize::MAX)), "{good}");
+                if good > 0 {
+                    assert!(is_well(read(usize::MAX, 2 * good, usize::MAX)), "{good}");
+                    assert!(is_well(read(usize::MAX, usize::MAX, good)), "{good}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_damage_the_end_is_the_end() {
+        for good in [0, 1, 31, 32, 33, 64] {
+            let (count, more) = handed_over(good, good, usize::MAX, usize::MAX, || None);
+            assert_eq!((count, more.unwrap()), (good, false));
+        }
+    }
 }

@@ -16,11 +16,13 @@ pub const MEMTABLE_BYTES: u64 = 32 << 20;
 /// Size of a table's data blocks before compression. A scan reads fewer and larger pieces from larger blocks,
 /// a point read searches more.
 ///
+/// Fjall writes a keyspace's block size down when it makes the keyspace: another number here holds for new ones only.
+///
 /// A block has an entry more than this and a trailer. With a little less than 8 KiB it still fits into 8 KiB, which
 /// is what the allocator has; of the next larger size, a fifth would be empty, and the cache is full of blocks.
 const TABLE_BLOCK_BYTES: u32 = (8 << 10) - 512;
 
-/// A log is only ever scanned. A little less than 32 KiB for the same reason.
+/// A log is only ever scanned. A little less than 32 KiB for the same reason, and for new logs only, too.
 const LOG_BLOCK_BYTES: u32 = (32 << 10) - 1024;
 
 /// The smallest bound on journals that fjall takes.

@@ -26,6 +26,7 @@ macro_rules! engine_contract {
             a_scan_says_whether_there_is_more
             a_visit_hands_over_what_a_scan_reads
             a_visitor_ends_the_visit
+            long_scans_and_visits_end_where_they_are_told_to
             a_visitors_panic_is_the_callers
             blocks_follow_each_other_in_both_directions
             a_log_is_read_in_order_in_both_directions
@@ -237,6 +238,83 @@ pub async fn a_visitor_ends_the_visit(home: &dyn Home) {
     let (visited, more) = visit(&space, whole_table(), 3).await.unwrap();
     assert_eq!((visited.len(), more), (3, true));
     assert_eq!(visited[2].0, "c");
+}
+
+pub async fn long_scans_and_visits_end_where_they_are_told_to(home: &dyn Home) {
+    let (engine, space) = open(home).await;
+    // Engines read ahead by some entries or bytes: so there are many small entries, and large ones amid them.
+    let large = [40, 41, 64, 99];
+    let value = |number: u64| vec![b'x'; if large.contains(&number) { 20 << 10 } else { 9 }];
+    let model: Vec<(Bytes, Bytes)> = (0..100).map(|number| (log_key(number), value(number).into())).collect();
+    let mut batch = Batch::default();
+    for (key, value) in &model {
+        batch.put(key.clone(), value.clone());
+        batch.append(key.clone(), value.clone());
+    }
+    space.write(batch, soon()).await.unwrap();
+    check_long_reads(&space, &model).await;
+    drop(space);
+    engine.close(soon()).await.unwrap();
+    drop(engine);
+    let (_engine, space) = open(home).await;
+    check_long_reads(&space, &model).await;
+}
+
+/// Scans and visits with limits about where engines read ahead, against all entries of an area.
+async fn check_long_reads(space: &Arc<dyn Space>, all: &[(Bytes, Bytes)]) {
+    const ENTRIES_MAX: [usize; 6] = [31, 32, 33, 64, 65, 1_000];
+    const BYTES_MAX: [usize; 5] = [31 * 17, 33 * 17, 16 << 10, (16 << 10) + 1, 1 << 20];
+    const BREAKS_AT: [usize; 6] = [1, 31, 32, 33, 64, usize::MAX];
+    for area in [Area::Table, Area::Log] {
+        for (from, to, backward) in [
+            (0, 100, false),
+            (0, 100, true),
+            (0, 33, false),
+            (0, 33, true),
+            (8, 72, false),
+            (9, 73, true),
+            (40, 100, false),
+        ] {
+            let mut range = all[from..to].to_vec();
+            if backward {
+                range.reverse();
+            }
+            for (entries_max, bytes_max) in
+                ENTRIES_MAX.into_iter().flat_map(|entries| BYTES_MAX.map(|bytes| (entries, bytes)))
+            {
+                let to = all.get(to).map(|(key, _)| key.clone());
+                let scan = Scan { area, from: all[from].0.clone(), to, backward, entries_max, bytes_max };
+                let expected = within(&range, &scan);
+                let block = space.scan(scan.clone(), soon()).await.unwrap();
+                assert!(is_same(block.iter(), expected), "{scan:?}");
+                assert_eq!(block.more, expected.len() < range.len(), "{scan:?}");
+                for breaks_at in BREAKS_AT {
+                    let (visited, more) = visit(space, scan.clone(), breaks_at).await.unwrap();
+                    let visited = visited.iter().map(|(key, value)| (&key[..], &value[..]));
+                    let expected = &expected[..breaks_at.min(expected.len())];
+                    assert!(is_same(visited, expected), "{scan:?}, ended at {breaks_at}");
+                    // One that ends a visit is not told whether there is more.
+                    let is_ended = expected.len() == breaks_at;
+                    assert_eq!(more, is_ended || expected.len() < range.len(), "{scan:?}, {breaks_at}");
+                }
+            }
+        }
+    }
+}
+
+/// Of the entries of a range, those that a scan reads.
+fn within<'a>(range: &'a [(Bytes, Bytes)], scan: &Scan) -> &'a [(Bytes, Bytes)] {
+    let mut bytes = 0;
+    let is_read = |(key, value): &&(Bytes, Bytes)| {
+        let is_read = bytes < scan.bytes_max;
+        bytes += key.len() + value.len();
+        is_read
+    };
+    &range[..range.iter().take(scan.entries_max).take_while(is_read).count()]
+}
+
+fn is_same<'a>(read: impl Iterator<Item = (&'a [u8], &'a [u8])>, expected: &'a [(Bytes, Bytes)]) -> bool {
+    read.eq(expected.iter().map(|(key, value)| (&key[..], &value[..])))
 }
 
 pub async fn a_visitors_panic_is_the_callers(home: &dyn Home) {

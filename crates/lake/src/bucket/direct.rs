@@ -83,20 +83,30 @@ mod tests {
         let longest = 3 * PIECE_BYTES + 5000;
         let room: Vec<u8> = (0..=250).cycle().take(longest + 2 * BLOCK_BYTES).collect();
         let aligned = room.as_ptr().align_offset(BLOCK_BYTES);
-        for (start, size) in
-            [0, 1, FILE_BYTES_MIN - 1, FILE_BYTES_MIN, FILE_BYTES_MIN + 1, PIECE_BYTES, longest]
-                .into_iter()
-                .flat_map(|size| [(aligned, size), (aligned + 1, size)])
-        {
-            let bytes = &room[start..start + size];
-            let path = folder.path().join(format!("{start}-{size}"));
-            File::create_new(&path).unwrap();
-            let written = write_front(&path, bytes).unwrap();
-            assert_eq!(written % BLOCK_BYTES, 0);
-            assert!(written == 0 || size - written < BLOCK_BYTES, "{written} of {size}");
-            assert!(size >= FILE_BYTES_MIN || written == 0);
-            assert_eq!(fs::read(&path).unwrap(), bytes[..written]);
+        for size in [0, 1, FILE_BYTES_MIN - 1, FILE_BYTES_MIN, FILE_BYTES_MIN + 1, PIECE_BYTES, longest] {
+            let written = [aligned, aligned + 1].map(|start| {
+                let bytes = &room[start..start + size];
+                let path = folder.path().join(format!("{start}-{size}"));
+                File::create_new(&path).unwrap();
+                let written = write_front(&path, bytes).unwrap();
+                assert_eq!(written % BLOCK_BYTES, 0);
+                assert!(written == 0 || size - written < BLOCK_BYTES, "{written} of {size}");
+                assert!(size >= FILE_BYTES_MIN || written == 0);
+                assert_eq!(fs::read(&path).unwrap(), bytes[..written]);
+                written
+            });
+            assert_eq!(written[0], written[1], "with a copy as much goes to the disk as without");
+            if size >= FILE_BYTES_MIN {
+                assert_eq!(written[0] > 0, is_direct_known(folder.path()), "{written:?} of {size}");
+            }
         }
+    }
+
+    /// Whether the system opens files there for writes past the page cache.
+    fn is_direct_known(folder: &Path) -> bool {
+        let flags = OFlags::DIRECT.bits().cast_signed();
+        let path = folder.join("direct");
+        OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path).is_ok()
     }
 
     #[test]
