@@ -199,3 +199,21 @@ fn a_task_is_updated_and_the_columns_that_it_leaves_out_are_added() {
     let nothing = shop.ask("task update orders to-lake --instance shop");
     assert_ne!(nothing.code, Some(0), "{nothing:?}");
 }
+
+#[test]
+fn a_task_whose_store_is_away_says_so_and_says_once_when_it_tries_again() {
+    let shop = Shop::open();
+    shop.done(
+        "bucket add far --url s3://far --store-endpoint http://127.0.0.1:1 --store-key-id a --store-key-secret b",
+    );
+    shop.done("task create --instance shop --table orders --name to-far --bucket far --prefix orders");
+    let told = loop {
+        let told = shop.done("task describe orders to-far --instance shop").answer;
+        if told.contains("problem") {
+            break told;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    assert!(told.contains("cannot be reached"), "{told}");
+    assert_eq!(told.matches("next try in").count(), 1, "{told}");
+}
