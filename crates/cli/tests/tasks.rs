@@ -89,7 +89,9 @@ fn a_task_is_made_watched_described_steered_and_deleted() {
     assert!(!objects.is_empty() && objects.iter().all(|name| name.ends_with(".parquet")), "{objects:?}");
 
     let listed = shop.done("task list --instance shop").answer;
-    assert!(listed.contains("to-lake") && listed.contains("BASE_INC") && listed.contains("250"), "{listed}");
+    for part in ["to-lake", "BASE_INC", "250", "KiB", "DIRTY", "NEXT TRY", "LAST ERROR"] {
+        assert!(listed.contains(part), "{part} in {listed}");
+    }
     let told = shop.done("task describe orders to-lake --instance shop").answer;
     assert!(told.contains("price as cost DOUBLE") && told.contains("$sequence INT64"), "{told}");
     shop.done("task deliver-now orders to-lake --instance shop");
@@ -216,4 +218,6 @@ fn a_task_whose_store_is_away_says_so_and_says_once_when_it_tries_again() {
     };
     assert!(told.contains("cannot be reached"), "{told}");
     assert_eq!(told.matches("next try in").count(), 1, "{told}");
+    let listed = shop.done("task list --instance shop").answer;
+    assert!(listed.contains("the store cannot be reached"), "{listed}");
 }
