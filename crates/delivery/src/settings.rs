@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use lakeferry_model::delivery::Tuning;
 
+/// Bytes of records that one object may gather at most: it is encoded in memory.
+pub const OBJECT_BYTES_MAX: u64 = 1 << 30;
+
 /// Settings of all delivery tasks. A task's own ([`Tuning`]) are fixed when it is made.
 #[derive(Debug, Clone)]
 pub struct Settings {

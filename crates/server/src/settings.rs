@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lakeferry_delivery::OBJECT_BYTES_MAX;
 use lakeferry_model::delivery::Tuning;
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +54,7 @@ pub struct DeliverySettings {
     pub memory_mib: u64,
     /// A new task's default: seconds after which an object is cut.
     pub object_age_s: f64,
-    /// A new task's default: MiB of gathered records at which an object is cut.
+    /// A new task's default: MiB of gathered records at which an object is cut, 1024 at most.
     pub object_mib: u64,
     /// A new task's default: lanes to begin the incremental phase with.
     pub lanes_min: u32,
@@ -307,7 +308,9 @@ impl Settings {
         // A bound far beyond any disk, below which bytes cannot overflow.
         within("engine.reserve_mib", self.engine.reserve_mib.unwrap_or(0), 0, 1 << 40, "at most 2^40 MiB")?;
         within("delivery.memory_mib", self.delivery.memory_mib, 16, 1 << 20, "at least 16 MiB")?;
-        within("delivery.object_mib", self.delivery.object_mib, 1, 4096, "1 to 4096 MiB")?;
+        // What no task takes would be refused with each one that is made.
+        let object_mib_max = OBJECT_BYTES_MAX >> 20;
+        within("delivery.object_mib", self.delivery.object_mib, 1, object_mib_max, "1 to 1024 MiB")?;
         within("delivery.lanes_min", self.delivery.lanes_min.into(), 1, 64, "1 to 64")?;
         if let Some(lanes_max) = self.delivery.lanes_max {
             within(
@@ -375,6 +378,19 @@ mod tests {
             Layer { engine: EngineLayer { cache_mib: Some(1), ..Default::default() }, ..Layer::default() };
         let error = Settings::from_layers([layer]).unwrap_err().to_string();
         assert_eq!(error, "the setting `engine.cache_mib` is 1; it must be at least 8 MiB");
+    }
+
+    #[test]
+    fn objects_larger_than_any_task_may_have_are_refused_at_the_start() {
+        let of = |object_mib| {
+            let delivery = DeliveryLayer { object_mib: Some(object_mib), ..DeliveryLayer::default() };
+            Settings::from_layers([Layer { delivery, ..Layer::default() }])
+        };
+        assert_eq!(of(1024).unwrap().tuning().object_bytes_max, OBJECT_BYTES_MAX);
+        assert_eq!(
+            of(1025).unwrap_err().to_string(),
+            "the setting `delivery.object_mib` is 1025; it must be 1 to 1024 MiB"
+        );
     }
 
     #[test]
