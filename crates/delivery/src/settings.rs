@@ -26,7 +26,7 @@ pub struct Settings {
     pub uploads_max: usize,
     /// What a new task gets that names nothing else.
     pub defaults: Tuning,
-    /// Columns up to which an automatic schema stays open.
+    /// Columns up to which an automatic schema stays open. A task keeps the number that its schema was made with.
     pub automatic_columns_max: usize,
     /// Bytes of change records that a lane reads at a time.
     pub read_bytes: usize,

@@ -63,6 +63,10 @@ pub struct DeliverySettings {
     /// A new task's default: dirty fields above which it stands still until it is updated; SDKs have no word for it.
     /// Absent: no limit, and delivery never waits for a person.
     pub dirty_fields_max: Option<u64>,
+    /// Columns up to which a new task's automatic schema grows; of further ones it is told that they are not delivered.
+    /// Keys, defined columns and reserved sources are always in. Each takes up to 150 KiB of memory in every object that
+    /// is being encoded, also where rows leave it empty.
+    pub automatic_columns: usize,
     /// MiB of changes per second that a task's lanes read on average, over 15 s, when it gets one more. Lower spreads
     /// tasks over more lanes sooner, which makes more and smaller objects.
     pub lane_mib_per_s: u64,
@@ -107,6 +111,7 @@ pub struct DeliveryLayer {
     pub lanes_min: Option<u32>,
     pub lanes_max: Option<u32>,
     pub dirty_fields_max: Option<u64>,
+    pub automatic_columns: Option<usize>,
     pub lane_mib_per_s: Option<u64>,
 }
 
@@ -200,6 +205,7 @@ impl Layer {
                 lanes_min: parsed(&lookup, "LAKEFERRY_DELIVERY_LANES_MIN", NUMBER)?,
                 lanes_max: parsed(&lookup, "LAKEFERRY_DELIVERY_LANES_MAX", NUMBER)?,
                 dirty_fields_max: parsed(&lookup, "LAKEFERRY_DELIVERY_DIRTY_FIELDS_MAX", NUMBER)?,
+                automatic_columns: parsed(&lookup, "LAKEFERRY_DELIVERY_AUTOMATIC_COLUMNS", NUMBER)?,
                 lane_mib_per_s: parsed(&lookup, "LAKEFERRY_DELIVERY_LANE_MIB_PER_S", NUMBER)?,
             },
         })
@@ -228,6 +234,7 @@ impl Layer {
                 lanes_min: self.delivery.lanes_min.or(below.delivery.lanes_min),
                 lanes_max: self.delivery.lanes_max.or(below.delivery.lanes_max),
                 dirty_fields_max: self.delivery.dirty_fields_max.or(below.delivery.dirty_fields_max),
+                automatic_columns: self.delivery.automatic_columns.or(below.delivery.automatic_columns),
                 lane_mib_per_s: self.delivery.lane_mib_per_s.or(below.delivery.lane_mib_per_s),
             },
         }
@@ -265,6 +272,7 @@ impl Settings {
                 lanes_min: layer.delivery.lanes_min.unwrap_or(tuning.lanes_min),
                 lanes_max: layer.delivery.lanes_max,
                 dirty_fields_max: layer.delivery.dirty_fields_max,
+                automatic_columns: layer.delivery.automatic_columns.unwrap_or(1024),
                 lane_mib_per_s: layer.delivery.lane_mib_per_s.unwrap_or(8),
             },
         };
@@ -321,6 +329,9 @@ impl Settings {
                 "lanes_min to 64",
             )?;
         }
+        let automatic_columns = self.delivery.automatic_columns as u64;
+        // Encoding an object of 4096 columns takes 600 MiB.
+        within("delivery.automatic_columns", automatic_columns, 1, 4096, "1 to 4096 columns")?;
         within("delivery.lane_mib_per_s", self.delivery.lane_mib_per_s, 1, 1 << 20, "1 to 2^20 MiB/s")?;
         let age = self.delivery.object_age_s;
         if !(0.05..=86_400.0).contains(&age) {
@@ -348,6 +359,27 @@ mod tests {
         let flags = Layer { stop_s_max: Some(3), ..Layer::default() };
         let settings = Settings::from_layers([flags, environment, file]).unwrap();
         assert_eq!((settings.stop_s_max, settings.request_s_max, settings.engine.cache_mib), (3, 2, 9));
+    }
+
+    #[test]
+    fn the_columns_of_an_automatic_schema_are_a_setting_of_every_layer() {
+        let variable = |name: &str| (name == "LAKEFERRY_DELIVERY_AUTOMATIC_COLUMNS").then(|| "7".to_owned());
+        let environment = Layer::from_environment(variable).unwrap();
+        let file = |columns: &str| -> Layer {
+            toml::from_str(&format!("[delivery]\nautomatic_columns = {columns}")).unwrap()
+        };
+        let told = |layers: Vec<Layer>| match Settings::from_layers(layers) {
+            Ok(settings) => Ok(settings.delivery.automatic_columns),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(told(vec![]), Ok(1024));
+        assert_eq!(told(vec![file("4096")]), Ok(4096));
+        assert_eq!(told(vec![environment, file("4096")]), Ok(7));
+        for out_of_range in ["0", "4097"] {
+            let rule = "it must be 1 to 4096 columns";
+            let expected = format!("the setting `delivery.automatic_columns` is {out_of_range}; {rule}");
+            assert_eq!(told(vec![file(out_of_range)]), Err(expected));
+        }
     }
 
     #[test]
