@@ -89,7 +89,9 @@ fn a_task_is_made_watched_described_steered_and_deleted() {
     assert!(!objects.is_empty() && objects.iter().all(|name| name.ends_with(".parquet")), "{objects:?}");
 
     let listed = shop.done("task list --instance shop").answer;
-    assert!(listed.contains("to-lake") && listed.contains("BASE_INC") && listed.contains("250"), "{listed}");
+    for part in ["to-lake", "BASE_INC", "250", "KiB", "DIRTY", "NEXT TRY", "LAST ERROR"] {
+        assert!(listed.contains(part), "{part} in {listed}");
+    }
     let told = shop.done("task describe orders to-lake --instance shop").answer;
     assert!(told.contains("price as cost DOUBLE") && told.contains("$sequence INT64"), "{told}");
     shop.done("task deliver-now orders to-lake --instance shop");
@@ -198,4 +200,24 @@ fn a_task_is_updated_and_the_columns_that_it_leaves_out_are_added() {
     assert_ne!(refused.code, Some(0), "{refused:?}");
     let nothing = shop.ask("task update orders to-lake --instance shop");
     assert_ne!(nothing.code, Some(0), "{nothing:?}");
+}
+
+#[test]
+fn a_task_whose_store_is_away_says_so_and_says_once_when_it_tries_again() {
+    let shop = Shop::open();
+    shop.done(
+        "bucket add far --url s3://far --store-endpoint http://127.0.0.1:1 --store-key-id a --store-key-secret b",
+    );
+    shop.done("task create --instance shop --table orders --name to-far --bucket far --prefix orders");
+    let told = loop {
+        let told = shop.done("task describe orders to-far --instance shop").answer;
+        if told.contains("problem") {
+            break told;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    assert!(told.contains("cannot be reached"), "{told}");
+    assert_eq!(told.matches("next try in").count(), 1, "{told}");
+    let listed = shop.done("task list --instance shop").answer;
+    assert!(listed.contains("the store cannot be reached"), "{listed}");
 }

@@ -64,7 +64,7 @@ pub use encode::{LANE_KEY, RUN_KEY, SEQUENCE_KEY, TASK_KEY};
 pub use error::{Error, ErrorKind};
 pub use freshness::Freshness;
 pub use registry::{CreateVia, TaskDescription};
-pub use settings::Settings;
+pub use settings::{OBJECT_BYTES_MAX, Settings};
 pub use space::TaskId;
 
 use claims::Claims;

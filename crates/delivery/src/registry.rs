@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use crate::error::Error;
 use crate::freshness::Freshness;
 use crate::janitor::sweep;
+use crate::settings::OBJECT_BYTES_MAX;
 use crate::source::StoreTable;
 use crate::space::{Stage, StoredTask, TaskEntry, TaskId, TaskSpace, Totals, Writes};
 use crate::stop::Stopped;
@@ -590,8 +591,6 @@ pub(crate) fn check_tuning(tuning: &Tuning) -> Result<(), Violation> {
 const NO_TABLE: TableId = TableId(0);
 /// Among the catalog's numbers that never go back: that the service-linked role was made once.
 const SERVICE_ROLE_MADE: &str = "service role";
-/// Bytes of records that one object may gather at most: it is encoded in memory.
-const OBJECT_BYTES_MAX: u64 = 1 << 30;
 /// How long removing temporary files may hold up the start.
 const CLEAN_MAX: Duration = Duration::from_secs(2);
 /// How long after its time a folder may be marked at the latest: a year.

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use lakeferry_model::delivery::Tuning;
 
+/// Bytes of records that one object may gather at most: it is encoded in memory.
+pub const OBJECT_BYTES_MAX: u64 = 1 << 30;
+
 /// Settings of all delivery tasks. A task's own ([`Tuning`]) are fixed when it is made.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -23,7 +26,7 @@ pub struct Settings {
     pub uploads_max: usize,
     /// What a new task gets that names nothing else.
     pub defaults: Tuning,
-    /// Columns up to which an automatic schema stays open.
+    /// Columns up to which an automatic schema stays open. A task keeps the number that its schema was made with.
     pub automatic_columns_max: usize,
     /// Bytes of change records that a lane reads at a time.
     pub read_bytes: usize,

@@ -309,6 +309,7 @@ fn on_stuck(stuck: &Arc<Notify>) -> Box<dyn Fn() + Send> {
 fn delivery_settings(settings: &Settings) -> lakeferry_delivery::Settings {
     lakeferry_delivery::Settings {
         memory_bytes: settings.delivery.memory_mib << 20,
+        automatic_columns_max: settings.delivery.automatic_columns,
         lane_bytes_per_s: settings.delivery.lane_mib_per_s << 20,
         ..lakeferry_delivery::Settings::new(settings.lake_dir())
     }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lakeferry_delivery::OBJECT_BYTES_MAX;
 use lakeferry_model::delivery::Tuning;
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +54,7 @@ pub struct DeliverySettings {
     pub memory_mib: u64,
     /// A new task's default: seconds after which an object is cut.
     pub object_age_s: f64,
-    /// A new task's default: MiB of gathered records at which an object is cut.
+    /// A new task's default: MiB of gathered records at which an object is cut, 1024 at most.
     pub object_mib: u64,
     /// A new task's default: lanes to begin the incremental phase with.
     pub lanes_min: u32,
@@ -62,6 +63,10 @@ pub struct DeliverySettings {
     /// A new task's default: dirty fields above which it stands still until it is updated; SDKs have no word for it.
     /// Absent: no limit, and delivery never waits for a person.
     pub dirty_fields_max: Option<u64>,
+    /// Columns up to which a new task's automatic schema grows; of further ones it is told that they are not delivered.
+    /// Keys, defined columns and reserved sources are always in. Each takes up to 150 KiB of memory in every object that
+    /// is being encoded, also where rows leave it empty.
+    pub automatic_columns: usize,
     /// MiB of changes per second that a task's lanes read on average, over 15 s, when it gets one more. Lower spreads
     /// tasks over more lanes sooner, which makes more and smaller objects.
     pub lane_mib_per_s: u64,
@@ -106,6 +111,7 @@ pub struct DeliveryLayer {
     pub lanes_min: Option<u32>,
     pub lanes_max: Option<u32>,
     pub dirty_fields_max: Option<u64>,
+    pub automatic_columns: Option<usize>,
     pub lane_mib_per_s: Option<u64>,
 }
 
@@ -199,6 +205,7 @@ impl Layer {
                 lanes_min: parsed(&lookup, "LAKEFERRY_DELIVERY_LANES_MIN", NUMBER)?,
                 lanes_max: parsed(&lookup, "LAKEFERRY_DELIVERY_LANES_MAX", NUMBER)?,
                 dirty_fields_max: parsed(&lookup, "LAKEFERRY_DELIVERY_DIRTY_FIELDS_MAX", NUMBER)?,
+                automatic_columns: parsed(&lookup, "LAKEFERRY_DELIVERY_AUTOMATIC_COLUMNS", NUMBER)?,
                 lane_mib_per_s: parsed(&lookup, "LAKEFERRY_DELIVERY_LANE_MIB_PER_S", NUMBER)?,
             },
         })
@@ -227,6 +234,7 @@ impl Layer {
                 lanes_min: self.delivery.lanes_min.or(below.delivery.lanes_min),
                 lanes_max: self.delivery.lanes_max.or(below.delivery.lanes_max),
                 dirty_fields_max: self.delivery.dirty_fields_max.or(below.delivery.dirty_fields_max),
+                automatic_columns: self.delivery.automatic_columns.or(below.delivery.automatic_columns),
                 lane_mib_per_s: self.delivery.lane_mib_per_s.or(below.delivery.lane_mib_per_s),
             },
         }
@@ -264,6 +272,7 @@ impl Settings {
                 lanes_min: layer.delivery.lanes_min.unwrap_or(tuning.lanes_min),
                 lanes_max: layer.delivery.lanes_max,
                 dirty_fields_max: layer.delivery.dirty_fields_max,
+                automatic_columns: layer.delivery.automatic_columns.unwrap_or(1024),
                 lane_mib_per_s: layer.delivery.lane_mib_per_s.unwrap_or(8),
             },
         };
@@ -307,7 +316,9 @@ impl Settings {
         // A bound far beyond any disk, below which bytes cannot overflow.
         within("engine.reserve_mib", self.engine.reserve_mib.unwrap_or(0), 0, 1 << 40, "at most 2^40 MiB")?;
         within("delivery.memory_mib", self.delivery.memory_mib, 16, 1 << 20, "at least 16 MiB")?;
-        within("delivery.object_mib", self.delivery.object_mib, 1, 4096, "1 to 4096 MiB")?;
+        // What no task takes would be refused with each one that is made.
+        let object_mib_max = OBJECT_BYTES_MAX >> 20;
+        within("delivery.object_mib", self.delivery.object_mib, 1, object_mib_max, "1 to 1024 MiB")?;
         within("delivery.lanes_min", self.delivery.lanes_min.into(), 1, 64, "1 to 64")?;
         if let Some(lanes_max) = self.delivery.lanes_max {
             within(
@@ -318,6 +329,9 @@ impl Settings {
                 "lanes_min to 64",
             )?;
         }
+        let automatic_columns = self.delivery.automatic_columns as u64;
+        // Encoding an object of 4096 columns takes 600 MiB.
+        within("delivery.automatic_columns", automatic_columns, 1, 4096, "1 to 4096 columns")?;
         within("delivery.lane_mib_per_s", self.delivery.lane_mib_per_s, 1, 1 << 20, "1 to 2^20 MiB/s")?;
         let age = self.delivery.object_age_s;
         if !(0.05..=86_400.0).contains(&age) {
@@ -348,6 +362,27 @@ mod tests {
     }
 
     #[test]
+    fn the_columns_of_an_automatic_schema_are_a_setting_of_every_layer() {
+        let variable = |name: &str| (name == "LAKEFERRY_DELIVERY_AUTOMATIC_COLUMNS").then(|| "7".to_owned());
+        let environment = Layer::from_environment(variable).unwrap();
+        let file = |columns: &str| -> Layer {
+            toml::from_str(&format!("[delivery]\nautomatic_columns = {columns}")).unwrap()
+        };
+        let told = |layers: Vec<Layer>| match Settings::from_layers(layers) {
+            Ok(settings) => Ok(settings.delivery.automatic_columns),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(told(vec![]), Ok(1024));
+        assert_eq!(told(vec![file("4096")]), Ok(4096));
+        assert_eq!(told(vec![environment, file("4096")]), Ok(7));
+        for out_of_range in ["0", "4097"] {
+            let rule = "it must be 1 to 4096 columns";
+            let expected = format!("the setting `delivery.automatic_columns` is {out_of_range}; {rule}");
+            assert_eq!(told(vec![file(out_of_range)]), Err(expected));
+        }
+    }
+
+    #[test]
     fn new_tasks_are_tuned_as_the_settings_say() {
         let file = "[delivery]\nobject_age_s = 0.5\nobject_mib = 2\nlanes_min = 3\nlanes_max = 4\ndirty_fields_max = 0";
         let tuning = Settings::from_layers([toml::from_str(file).unwrap()]).unwrap().tuning();
@@ -375,6 +410,19 @@ mod tests {
             Layer { engine: EngineLayer { cache_mib: Some(1), ..Default::default() }, ..Layer::default() };
         let error = Settings::from_layers([layer]).unwrap_err().to_string();
         assert_eq!(error, "the setting `engine.cache_mib` is 1; it must be at least 8 MiB");
+    }
+
+    #[test]
+    fn objects_larger_than_any_task_may_have_are_refused_at_the_start() {
+        let of = |object_mib| {
+            let delivery = DeliveryLayer { object_mib: Some(object_mib), ..DeliveryLayer::default() };
+            Settings::from_layers([Layer { delivery, ..Layer::default() }])
+        };
+        assert_eq!(of(1024).unwrap().tuning().object_bytes_max, OBJECT_BYTES_MAX);
+        assert_eq!(
+            of(1025).unwrap_err().to_string(),
+            "the setting `delivery.object_mib` is 1025; it must be 1 to 1024 MiB"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use lakeferry_model::{Clock, KeyColumn, KeyKind, SystemClock, TableName, TableOptions, TableSchema};
-use lakeferry_server::settings::{EngineLayer, Layer, Settings};
+use lakeferry_server::settings::{DeliveryLayer, EngineLayer, Layer, Settings};
 use lakeferry_server::{Ended, KEY_FILE, Server};
 use lakeferry_wire::plain_buffer::{WireRow, decode_rows};
 use lakeferry_wire::proto::{self, Message};
@@ -115,6 +115,13 @@ impl TestServer {
     pub async fn start_dev_at(clock: Arc<dyn Clock>) -> Self {
         let engine = EngineLayer { reserve_mib: Some(1), ..EngineLayer::default() };
         Self::open_at(tempfile::tempdir().unwrap(), true, engine, clock).await
+    }
+
+    /// A server for development with other settings of delivery.
+    pub async fn start_dev_with(delivery: DeliveryLayer) -> Self {
+        let engine = EngineLayer { reserve_mib: Some(1), ..EngineLayer::default() };
+        let layer = Layer { engine, delivery, ..Layer::default() };
+        Self::open_layer(tempfile::tempdir().unwrap(), true, layer, SystemClock::shared()).await
     }
 
     async fn open_at(data: tempfile::TempDir, dev: bool, engine: EngineLayer, clock: Arc<dyn Clock>) -> Self {

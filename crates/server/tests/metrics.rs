@@ -170,3 +170,19 @@ async fn the_gauges_of_a_task_say_what_its_status_says() {
     let lag_s = status["lag_s"].as_f64().unwrap();
     assert!((0.0..=lag_s).contains(&gauge("lag_seconds", "")), "{status}");
 }
+
+#[tokio::test]
+async fn what_is_of_a_run_falls_back_to_0_when_the_next_one_begins() {
+    let server = busy_server().await;
+    let path = "instances/test/tables/t/tasks/to-lake";
+    let label = r#"instance="test",table="t",task="to-lake""#;
+    let dirty = |fields| format!(r#"lakeferry_task_dirty_fields{{{label},reason="event_time"}} {fields}"#);
+    until(&server, &dirty(3)).await;
+    // A paused task does not count again.
+    server.json(Method::POST, &format!("{path}/pause"), "").await.ok_json();
+    server.json(Method::POST, &format!("{path}/deliver-again"), "").await.ok_json();
+    let text = until(&server, &dirty(0)).await;
+    for name in ["rows_delivered", "bytes_delivered", "objects"] {
+        assert!(text.contains(&format!("lakeferry_task_{name}{{{label}}} 0\n")), "{name} in {text}");
+    }
+}

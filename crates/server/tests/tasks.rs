@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use http::Method;
 use lakeferry_model::{KeyKind, ValueRef};
+use lakeferry_server::settings::DeliveryLayer;
 use lakeferry_wire::proto;
+use serde_json::json;
 
 use crate::harness::TestServer;
 use crate::rows::put;
@@ -125,6 +127,25 @@ async fn rows_land_in_the_lake_and_the_sync_point_is_in_nanoseconds() {
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     let label = r#"{instance="test",table="t",task="task1"}"#;
     assert!(metrics.contains(&format!("lakeferry_task_phase{label} 2")), "{metrics}");
+}
+
+#[tokio::test]
+async fn columns_that_a_full_automatic_schema_does_not_take_are_told_as_undelivered() {
+    let delivery = DeliveryLayer { automatic_columns: Some(2), ..DeliveryLayer::default() };
+    let server = TestServer::start_dev_with(delivery).await;
+    server.make_table("t", &[("pk", KeyKind::Integer)]).await;
+    let cells = [("a", ValueRef::Integer(1)), ("b", ValueRef::Integer(2))];
+    server.call("PutRow", &put("t", 1, &cells)).await.ok::<proto::PutRowResponse>();
+    let task = json!({
+        "name": "task1",
+        "mode": "BASE_INC",
+        "destination": { "bucket": "lake", "endpoint": "local", "role": "r", "prefix": "p", "suffix": "" },
+        "schema": { "automatic": { "reserved": false } },
+    });
+    server.json(Method::POST, "instances/test/tables/t/tasks", &task.to_string()).await.ok_json();
+    until("INCR", async || phase(&server, "task1").await == proto::TaskSyncPhase::Incr).await;
+    let told = server.json(Method::GET, "instances/test/tables/t/tasks/task1", "").await.ok_json();
+    assert_eq!(told["status"]["undelivered_columns"], json!([["b", 1]]), "{told}");
 }
 
 #[tokio::test]

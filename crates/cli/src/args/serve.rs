@@ -58,6 +58,9 @@ pub struct ServeArgs {
     /// MiB of rows that delivery gathers, over all tasks [default: 256]
     #[arg(long, value_name = "MIB")]
     pub delivery_memory_mib: Option<u64>,
+    /// Columns up to which a new task's automatic schema grows [default: 1024]
+    #[arg(long, value_name = "COLUMNS")]
+    pub delivery_automatic_columns: Option<usize>,
     /// A new task's default: seconds after which an object is cut [default: 120]
     #[arg(long, value_name = "SECONDS")]
     pub object_age_s: Option<f64>,

@@ -15,7 +15,7 @@ use crate::text::{
 pub enum TaskCommand {
     /// Make a task, which begins to deliver its table at once
     Create(Box<CreateTask>),
-    /// List the tasks of a table, or of all tables of the instance
+    /// List the tasks of a table, or of all tables of the instance, with how each is doing
     List(ListTasks),
     /// Give a task a new configuration, in force between two cuts: where it delivers to, which columns, how dirty fields are kept
     Update(Box<UpdateTask>),
@@ -309,6 +309,9 @@ pub enum CompressionArg {
 
 /// Which tasks to list.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "A long error is cut at its end; `lakeferry task describe` and --json tell the whole."
+)]
 pub struct ListTasks {
     /// Only the tasks of this table
     pub table: Option<String>,

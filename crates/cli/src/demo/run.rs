@@ -164,8 +164,7 @@ impl<'a> Run<'a> {
             if Instant::now() >= give_up_at {
                 let waited = text::duration(DELIVERED_WITHIN);
                 let standing = progress::line(&status, self.clock.now_micros());
-                return Err(Failure::broken(format!("not all is delivered after {waited}: {standing}"))
-                    .caused_by(status.detail));
+                return Err(Failure::broken(format!("not all is delivered after {waited}: {standing}")));
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }

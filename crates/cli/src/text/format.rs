@@ -76,6 +76,16 @@ pub fn time_of_day(micros: Micros) -> String {
         .map_or_else(String::new, |time| time.format("%H:%M:%S").to_string())
 }
 
+/// Text on one line of so many characters at most; of a longer one the beginning.
+pub fn shortened(text: &str, chars_max: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= chars_max {
+        return line;
+    }
+    let kept: String = line.chars().take(chars_max - 1).collect();
+    format!("{}…", kept.trim_end())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +120,12 @@ mod tests {
         assert_eq!(instant(1_598_889_780_000_000), "2020-08-31 16:03:00 UTC");
         assert_eq!(time_of_day(1_598_889_780_000_000), "16:03:00");
         assert_eq!(instant(i64::MAX), "9223372036854775807 us since the epoch");
+    }
+
+    #[test]
+    fn long_text_is_cut_at_its_end_and_lines_become_one() {
+        assert_eq!(shortened("größer\n als 8", 12), "größer als 8");
+        assert_eq!(shortened("größer als 8", 11), "größer als…");
+        assert_eq!(shortened("größer als 8", 8), "größer…");
     }
 }

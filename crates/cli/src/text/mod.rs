@@ -8,7 +8,7 @@ mod quote;
 
 pub use columns::Columns;
 pub use facts::Facts;
-pub use format::{count, counted, duration, instant, size, time_of_day};
+pub use format::{count, counted, duration, instant, shortened, size, time_of_day};
 pub use parse::{
     ColumnArg, ColumnType, Limit, duration_limit, event_time, number_limit, parse_duration, parse_size,
     size_limit,

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use lakeferry_delivery::Freshness;
-use lakeferry_model::delivery::TaskStatus;
+use lakeferry_model::delivery::{DirtyReason, TaskStatus};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -119,9 +119,11 @@ fn register_kinds(registry: &mut Registry, tasks: &[TaskReading]) {
     let failures = Family::<KindLabel<Code>, Counter>::default();
     let promises = Family::<KindLabel<Promise>, Gauge>::default();
     for TaskReading { label, status, failures: failed, freshness } in tasks {
-        for (reason, fields) in &status.dirty_reasons {
+        // All of them: what was told once falls back to 0 with the next run, and does not vanish.
+        for reason in DirtyReason::ALL {
+            let fields = status.dirty_reasons.get(&reason).copied().unwrap_or(0);
             let kind = Reason { reason: reason.name() };
-            dirty.get_or_create(&KindLabel { task: label.clone(), kind }).set(count(*fields));
+            dirty.get_or_create(&KindLabel { task: label.clone(), kind }).set(count(fields));
         }
         for (code, times) in failed {
             let kind = Code { code };

@@ -72,6 +72,7 @@ fn settings(args: ServeArgs) -> Result<Settings, lakeferry_server::settings::Set
         },
         delivery: DeliveryLayer {
             memory_mib: args.delivery_memory_mib,
+            automatic_columns: args.delivery_automatic_columns,
             object_age_s: args.object_age_s,
             ..DeliveryLayer::default()
         },
@@ -124,9 +125,13 @@ mod tests {
     fn a_flag_outweighs_the_settings_file() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("settings.toml");
-        fs::write(&file, "request_s_max = 3\nstop_s_max = 4\n[engine]\ncache_mib = 64").unwrap();
+        let text =
+            "request_s_max = 3\nstop_s_max = 4\n[engine]\ncache_mib = 64\n[delivery]\nautomatic_columns = 6";
+        fs::write(&file, text).unwrap();
         let file = file.to_str().unwrap();
-        let settings = settings(typed(&["--settings", file, "--stop-s-max", "5"])).unwrap();
+        let typed = typed(&["--settings", file, "--stop-s-max", "5", "--delivery-automatic-columns", "7"]);
+        let settings = settings(typed).unwrap();
+        assert_eq!(settings.delivery.automatic_columns, 7);
         assert_eq!((settings.request_s_max, settings.stop_s_max, settings.engine.cache_mib), (3, 5, 64));
     }
 

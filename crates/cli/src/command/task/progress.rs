@@ -74,19 +74,34 @@ pub fn line(status: &TaskStatus, now: Micros) -> String {
 
 /// What is wrong with the task, if anything is: the code, what to do, and when it tries again.
 pub fn problem(status: &TaskStatus, now: Micros) -> Option<String> {
-    let code = error_code(status.error);
-    if code.is_none() && status.next_try_at.is_none() {
-        return None;
-    }
-    let mut text = match code {
-        Some(code) => format!("{code}: {}", status.detail),
-        None => status.detail.clone(),
-    };
-    if let Some(at) = status.next_try_at {
-        let left = Duration::from_micros(u64::try_from(at - now).unwrap_or(0));
-        text.push_str(&format!(" (next try in {})", text::duration(left)));
+    let mut text = cause(status)?;
+    if let Some(left) = next_try(status, now) {
+        text.push_str(&format!(" (next try in {left})"));
     }
     Some(text)
+}
+
+/// The same without the time of the next try, which is another with every look.
+pub fn cause(status: &TaskStatus) -> Option<String> {
+    match (error_code(status.error), status.next_try_at) {
+        (None, None) => None,
+        (None, Some(_)) => Some(without_next_try(&status.detail).to_owned()),
+        (Some(code), _) => Some(format!("{code}: {}", without_next_try(&status.detail))),
+    }
+}
+
+/// How long it is until a failed task tries again.
+pub fn next_try(status: &TaskStatus, now: Micros) -> Option<String> {
+    let left = |at: Micros| Duration::from_micros(u64::try_from(at - now).unwrap_or(0));
+    status.next_try_at.map(|at| text::duration(left(at)))
+}
+
+/// The server's sentence ends with the next try in whole seconds: `…; next try in 4 s`.
+fn without_next_try(detail: &str) -> &str {
+    match detail.rsplit_once("; next try in ") {
+        Some((cause, time)) if time.ends_with(" s") => cause,
+        _ => detail,
+    }
 }
 
 /// Whether everything that was committed before `time` is in the lake.
@@ -148,19 +163,43 @@ pub mod tests {
         );
     }
 
-    #[test]
-    fn a_problem_is_told_with_its_code_and_the_next_try() {
-        let status = TaskStatus {
+    /// A task as a server tells of it whose bucket is in no bucket table.
+    pub fn astray(next_try_in_s: i64) -> TaskStatus {
+        TaskStatus {
             error: TaskError::InvalidOssBucket,
-            detail: "there is no bucket `b`; add it".into(),
-            next_try_at: Some(5_000_000),
+            detail: format!("{ASTRAY}; next try in {next_try_in_s} s"),
+            next_try_at: Some(next_try_in_s * 1_000_000),
+            last_error: Some(ASTRAY.to_owned()),
             ..status()
-        };
-        let line = line(&status, 1_000_000);
-        assert!(
-            line.ends_with("; INVALID_OSS_BUCKET: there is no bucket `b`; add it (next try in 4s)"),
-            "{line}"
-        );
+        }
+    }
+
+    /// One whose store cannot be reached, for which the protocol has no code.
+    pub fn cut_off(next_try_in_s: i64) -> TaskStatus {
+        TaskStatus {
+            error: TaskError::Ok,
+            detail: format!("{CUT_OFF}; next try in {next_try_in_s} s"),
+            last_error: Some(CUT_OFF.to_owned()),
+            ..astray(next_try_in_s)
+        }
+    }
+
+    const ASTRAY: &str = "the bucket table has no bucket 'nowhere'; make it with: lakeferry bucket create nowhere \
+                          (a directory), or: lakeferry bucket add nowhere --url URL";
+    pub const CUT_OFF: &str = "bucket 'far': cannot list `_lakeferry/probe`: the store cannot be reached: Generic S3 \
+                               error: Error performing list request";
+
+    #[test]
+    fn a_problem_is_told_with_its_code_and_once_with_the_next_try() {
+        let line = line(&astray(4), 0);
+        let expected = format!("; INVALID_OSS_BUCKET: {ASTRAY} (next try in 4s)");
+        assert!(line.ends_with(&expected), "{line}");
+    }
+
+    #[test]
+    fn a_problem_that_has_no_code_is_told_as_well() {
+        assert_eq!(problem(&cut_off(4), 1_000_000), Some(format!("{CUT_OFF} (next try in 3s)")));
+        assert_eq!(problem(&status(), 0), None);
     }
 
     #[test]

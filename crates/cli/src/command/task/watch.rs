@@ -84,9 +84,10 @@ fn news(before: Option<&TaskStatus>, status: &TaskStatus, now: Micros) -> Vec<St
     if let Some(landed) = landed(known, status) {
         lines.push(format!("{time}  {landed}"));
     }
-    let problem = problem(status);
-    if problem.is_some() && known.and_then(self::problem) != problem {
-        lines.push(format!("{time}  {}", problem.unwrap_or_default()));
+    if let Some(problem) = progress::cause(status)
+        && known.and_then(progress::cause).as_ref() != Some(&problem)
+    {
+        lines.push(format!("{time}  {problem}"));
     }
     lines
 }
@@ -107,18 +108,12 @@ fn landed(known: Option<&TaskStatus>, status: &TaskStatus) -> Option<String> {
     Some(format!("{name}{others}, {rows}, {}", text::size(since(|status| status.bytes_delivered))))
 }
 
-/// The problem without the time of the next try, which changes with every look.
-fn problem(status: &TaskStatus) -> Option<String> {
-    let standing = TaskStatus { next_try_at: status.next_try_at.map(|_| 0), ..status.clone() };
-    progress::problem(&standing, 0).map(|text| text.replace(" (next try in 0s)", ""))
-}
-
 #[cfg(test)]
 mod tests {
     use lakeferry_model::delivery::Phase;
 
     use super::*;
-    use crate::command::task::progress::tests::status;
+    use crate::command::task::progress::tests::{CUT_OFF, cut_off, status};
 
     fn told(before: Option<&TaskStatus>, status: &TaskStatus) -> Vec<String> {
         let skip = text::instant(0).len() + 2;
@@ -158,9 +153,7 @@ mod tests {
 
     #[test]
     fn a_problem_is_told_once_however_often_it_is_tried_again() {
-        let at =
-            |next| TaskStatus { detail: "the store is away".into(), next_try_at: Some(next), ..status() };
-        assert_eq!(told(Some(&status()), &at(1_000_000)), ["the store is away"]);
-        assert!(told(Some(&at(1_000_000)), &at(9_000_000)).is_empty());
+        assert_eq!(told(Some(&status()), &cut_off(4)), [CUT_OFF]);
+        assert!(told(Some(&cut_off(4)), &cut_off(9)).is_empty());
     }
 }
