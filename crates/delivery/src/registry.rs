@@ -560,7 +560,6 @@ fn doubts_of(spec: &TaskSpec, table: &TableSchema) -> Result<Vec<String>, Violat
     }
 }
 
-
 fn bucket_of(task: &Task) -> String {
     task.board.entry().spec.destination.bucket.to_string()
 }

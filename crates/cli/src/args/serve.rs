@@ -25,7 +25,7 @@ A settings file, with the defaults:
   [engine]
   cache_mib = 128
   [delivery]
-  memory_mib = 256
+  memory_mib = 176
   object_age_s = 120")]
 pub struct ServeArgs {
     /// The directory that holds everything [default: data]
@@ -55,7 +55,7 @@ pub struct ServeArgs {
     /// MiB of disk that stay free; below it writes are refused [default: 1 GiB, or 5 % of a small disk]
     #[arg(long, value_name = "MIB")]
     pub reserve_mib: Option<u64>,
-    /// MiB of rows that delivery gathers, over all tasks [default: 256]
+    /// MiB of rows that delivery gathers, over all tasks [default: 176]
     #[arg(long, value_name = "MIB")]
     pub delivery_memory_mib: Option<u64>,
     /// Columns up to which a new task's automatic schema grows [default: 1024]
