@@ -58,7 +58,8 @@ fn merged(spec: &TaskSpec, mut patch: Map<String, Value>) -> Result<TaskSpec, Vi
 fn add_columns(spec: &mut TaskSpec, added: Vec<Field>) -> Result<(), Violation> {
     let SchemaSpec::Manual(fields) = &mut spec.schema else {
         return Err(Violation::parameter(
-            "The task delivers all columns that its rows have: new ones join by themselves.",
+            "The task's columns are those of its rows: new ones join by themselves, up to the server's \
+             delivery.automatic_columns. To choose among more, give it columns of its own.",
         ));
     };
     fields.extend(added);

@@ -24,7 +24,7 @@ pub async fn run(args: ShowTask) -> Result<(), Failure> {
     let Task { table, spec, status } = api::read(answer)?;
     let mut facts = Facts::default();
     add_setup(&mut facts, &spec);
-    add_standing(&mut facts, &status, SystemClock::shared().now_micros());
+    add_standing(&mut facts, &spec.schema, &status, SystemClock::shared().now_micros());
     console::answer(format_args!("task {} of table {table}\n{facts}", spec.name))
 }
 
@@ -107,7 +107,7 @@ fn columns(schema: &SchemaSpec) -> Vec<String> {
     }
 }
 
-fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
+fn add_standing(facts: &mut Facts, schema: &SchemaSpec, status: &TaskStatus, now: Micros) {
     facts.add("run", status.run.to_string());
     if status.lanes > 0 {
         facts.add("lanes now", status.lanes.to_string());
@@ -161,7 +161,14 @@ fn add_standing(facts: &mut Facts, status: &TaskStatus, now: Micros) {
             .map(|(column, times)| format!("column {column}, {}", text::counted(*times, ("time", "times")))),
     );
     if !status.undelivered_columns.is_empty() {
-        facts.add("", "deliver them with: lakeferry task columns TABLE TASK --add".to_owned());
+        let how = match schema {
+            SchemaSpec::Manual(_) => "deliver them with: lakeferry task columns TABLE TASK --add",
+            SchemaSpec::Automatic { .. } => {
+                "the table has more columns than a task takes by itself; choose them with: lakeferry task update \
+                 TABLE TASK --column COLUMN …"
+            }
+        };
+        facts.add("", how.to_owned());
     }
     facts.add_all("warning", status.warnings.iter().cloned());
 }
@@ -217,7 +224,7 @@ mod tests {
             ..status()
         };
         let mut facts = Facts::default();
-        add_standing(&mut facts, &status, 0);
+        add_standing(&mut facts, &SchemaSpec::Manual(Vec::new()), &status, 0);
         let told = facts.to_string();
         for part in [
             "1 field not fitting its column: 1 range",
