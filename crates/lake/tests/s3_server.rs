@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -41,6 +42,8 @@ pub struct S3Server {
     pub faults: Arc<Mutex<Faults>>,
     /// Uploads in parts that are not complete: their names by id.
     pub uploads: Uploads,
+    /// Parts that were begun to be taken.
+    pub parts: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -69,6 +72,7 @@ impl S3Server {
         let keys = Arc::<Keys>::default();
         keys.add(KEY_ID, KEY_SECRET);
         let (faults, uploads) = (Arc::<Mutex<Faults>>::default(), Uploads::default());
+        let parts = Arc::<AtomicUsize>::default();
         let strict = StrictFiles {
             files,
             root: directory.path().to_owned(),
@@ -76,6 +80,7 @@ impl S3Server {
             keys: Arc::clone(&keys),
             faults: Arc::clone(&faults),
             uploads: Arc::clone(&uploads),
+            parts: Arc::clone(&parts),
         };
         let mut builder = S3ServiceBuilder::new(strict);
         builder.set_auth(KnownKeys(Arc::clone(&keys)));
@@ -98,7 +103,7 @@ impl S3Server {
                 });
             }
         });
-        Self { url, directory, keys, faults, uploads, accepting }
+        Self { url, directory, keys, faults, uploads, parts, accepting }
     }
 
     pub fn entry(&self, bucket: &str, secret: &str) -> BucketEntry {
@@ -155,6 +160,7 @@ struct StrictFiles {
     keys: Arc<Keys>,
     faults: Arc<Mutex<Faults>>,
     uploads: Uploads,
+    parts: Arc<AtomicUsize>,
 }
 
 /// Names of uploads by id. To the files they are all nobody's: sessions of one role share an upload.
@@ -244,6 +250,7 @@ impl S3 for StrictFiles {
         self.check(&request, &request.input.bucket)?;
         request.credentials = None;
         let part = u32::try_from(request.input.part_number).unwrap();
+        self.parts.fetch_add(1, Ordering::SeqCst);
         if self.faults.lock().refused_part == Some(part) {
             return Err(s3_error!(AccessDenied));
         }

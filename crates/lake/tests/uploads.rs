@@ -1,6 +1,7 @@
 //! Large objects: an upload appears whole or not at all, and leaves nothing behind.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +35,7 @@ async fn an_upload_is_whole_or_nothing(
     bucket: &Bucket,
     fault: impl Fn(Faults),
     uploads: impl Fn() -> usize,
+    parts: impl Fn() -> usize,
     forgets: bool,
 ) {
     fault(Faults { refused_part: Some(3), ..Faults::default() });
@@ -45,11 +47,13 @@ async fn an_upload_is_whole_or_nothing(
         assert_eq!(uploads(), 0, "an upload that failed is ended");
     }
     fault(Faults { silent_part: Some(2), ..Faults::default() });
+    let before = parts();
     let put = tokio::spawn({
         let bucket = bucket.clone();
         async move { bucket.put_new("p/x", large()).await }
     });
-    reaches("an upload", || uploads() > 0).await;
+    // From its first part on, the upload is known to whoever is to end it.
+    reaches("a part", || parts() > before).await;
     put.abort();
     assert!(put.await.is_err());
     if !forgets {
@@ -61,8 +65,12 @@ async fn an_upload_is_whole_or_nothing(
     assert_eq!(uploads(), 0);
 }
 
-fn over<'s>(shelf: &'s Arc<Shelf>) -> (impl Fn(Faults) + 's, impl Fn() -> usize + 's) {
-    (|faults| *shelf.faults.lock() = faults, || shelf.uploads.lock().len())
+/// How to set faults of a shelf, and to count its open uploads and the parts that came to be held.
+fn over<'s>(
+    shelf: &'s Arc<Shelf>,
+) -> (impl Fn(Faults) + 's, impl Fn() -> usize + 's, impl Fn() -> usize + 's) {
+    let parts = || shelf.silent_parts.load(Ordering::SeqCst);
+    (|faults| *shelf.faults.lock() = faults, || shelf.uploads.lock().len(), parts)
 }
 
 #[tokio::test]
@@ -71,32 +79,34 @@ async fn an_upload_to_s3_is_whole_or_nothing() {
     server.make_bucket("lake");
     let bucket = open(&server.entry("lake", KEY_SECRET));
     let fault = |faults| *server.faults.lock() = faults;
-    an_upload_is_whole_or_nothing(&bucket, fault, || server.uploads.lock().len(), false).await;
+    let (uploads, parts) = (|| server.uploads.lock().len(), || server.parts.load(Ordering::SeqCst));
+    an_upload_is_whole_or_nothing(&bucket, fault, uploads, parts, false).await;
 }
 
 #[tokio::test]
 async fn an_upload_to_oss_is_whole_or_nothing() {
     let server = OssServer::start().await;
     server.shelf.make("lake");
-    let (fault, uploads) = over(&server.shelf);
-    an_upload_is_whole_or_nothing(&open(&server.entry("lake", KEY.1)), fault, uploads, false).await;
+    let (fault, uploads, parts) = over(&server.shelf);
+    an_upload_is_whole_or_nothing(&open(&server.entry("lake", KEY.1)), fault, uploads, parts, false).await;
 }
 
 #[tokio::test]
 async fn an_upload_to_google_is_whole_or_nothing() {
     let server = GoogleServer::start().await;
     server.shelf.make("lake");
-    let (fault, uploads) = over(&server.shelf);
-    an_upload_is_whole_or_nothing(&open(&server.entry("lake", true)), fault, uploads, false).await;
+    let (fault, uploads, parts) = over(&server.shelf);
+    an_upload_is_whole_or_nothing(&open(&server.entry("lake", true)), fault, uploads, parts, false).await;
 }
 
 #[tokio::test]
 async fn an_upload_to_azure_is_whole_or_nothing() {
     let server = AzureServer::start().await;
     server.shelf.make("lake");
-    let (fault, uploads) = over(&server.shelf);
+    let (fault, uploads, parts) = over(&server.shelf);
     // Azure forgets blocks that are not committed by itself.
-    an_upload_is_whole_or_nothing(&open(&server.entry("lake", ACCOUNT_KEY)), fault, uploads, true).await;
+    an_upload_is_whole_or_nothing(&open(&server.entry("lake", ACCOUNT_KEY)), fault, uploads, parts, true)
+        .await;
 }
 
 #[tokio::test]

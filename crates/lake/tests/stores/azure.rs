@@ -70,7 +70,9 @@ struct Azure {
 
 impl Protocol for Azure {
     fn is_silent(&self, call: &Call) -> bool {
-        call.query("comp") == Some("block") && self.shelf.faults.lock().silent_part.is_some()
+        let is_silent = call.query("comp") == Some("block") && self.shelf.faults.lock().silent_part.is_some();
+        self.shelf.silent_parts.fetch_add(usize::from(is_silent), Ordering::SeqCst);
+        is_silent
     }
 
     fn answer(&self, call: &Call) -> Answer {

@@ -10,7 +10,7 @@ pub mod sts;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -29,6 +29,8 @@ pub struct Shelf {
     pub buckets: Mutex<BTreeMap<String, BTreeMap<String, Bytes>>>,
     /// Uploads in parts that are not complete: bucket and name, parts by number.
     pub uploads: Mutex<BTreeMap<String, Upload>>,
+    /// Parts that came and are never answered.
+    pub silent_parts: AtomicUsize,
     next_upload: AtomicU64,
     pub faults: Mutex<Faults>,
 }
@@ -221,7 +223,9 @@ impl Shelf {
     }
 
     fn is_silent(&self, part: u32) -> bool {
-        part > 0 && self.faults.lock().silent_part == Some(part)
+        let is_silent = part > 0 && self.faults.lock().silent_part == Some(part);
+        self.silent_parts.fetch_add(usize::from(is_silent), Ordering::SeqCst);
+        is_silent
     }
 
     fn is_refused(&self, part: u32) -> bool {
