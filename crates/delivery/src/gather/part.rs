@@ -1,7 +1,7 @@
 //! The rows of one folder and partition, as they came: bytes in chunks, each record behind its length and its
 //! distance from the sequence before.
 //!
-//! Ten thousand folders wait at once, so what is not filled counts. A chunk is wanted to be an eighth of what lies
+//! Ten thousand folders wait at once, so what is not filled counts. A chunk is wanted to be a sixteenth of what lies
 //! before it, and is, of the allocator's sizes from there to the double, the one that records like the one at hand fill
 //! best.
 
@@ -10,7 +10,7 @@ use lakeferry_model::Micros;
 /// The smallest chunk, and what is wanted of one at most: with records that fit badly it has nearly the double.
 const CHUNK_BYTES: std::ops::RangeInclusive<usize> = 512..=1 << 20;
 /// A chunk is wanted to be this part of those before it.
-const GROWTH: usize = 8;
+const GROWTH: usize = 16;
 /// Two numbers of at most 32 and 64 bits, seven of them in a byte.
 const HEADER_BYTES_MAX: usize = 5 + 10;
 
@@ -76,12 +76,12 @@ impl Part {
 }
 
 /// The size of the chunk behind so many bytes of them, the first of many records of this size. Allocators have four
-/// sizes from one power of two to the next, and fill others up. Of the three from the wanted one on, it is the one of
-/// which least is left over; a larger one would be emptier where it is the last.
+/// sizes from one power of two to the next, and fill others up. Four of them lie between the wanted one and its double:
+/// it is the one of which least is left over.
 fn chunk_bytes(held: usize, record: usize) -> usize {
     let wanted = (held / GROWTH).clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end()).max(record);
     let smallest = class_of(wanted);
-    let sizes = std::iter::successors(Some(smallest), |size| Some(class_of(size + 1))).take(3);
+    let sizes = std::iter::successors(Some(smallest), |size| Some(class_of(size + 1))).take(4);
     // Left over of each byte, in parts of 2^16.
     let left_over = |size: &usize| ((size % record) << 16) / size;
     sizes.min_by_key(left_over).unwrap_or(smallest)
@@ -190,7 +190,7 @@ mod tests {
             for records in [250_u64, 1000, 20_000] {
                 let (part, held) = filled((1..=records).map(|sequence| (sequence, bytes)));
                 let full = records * (bytes as u64 + 2);
-                assert!(held * 100 <= full * 122, "{records} records of {bytes} bytes in {held}");
+                assert!(held * 100 <= full * 116, "{records} records of {bytes} bytes in {held}");
                 let taken: usize = part.chunks.iter().map(Vec::capacity).sum();
                 assert_eq!(held, taken as u64);
             }
@@ -204,15 +204,15 @@ mod tests {
         for held in (0..5_000).chain((5_000..8 << 20).step_by(4_999)) {
             for record in [1, 17, 120, 500, 512, 600, 1151, 1152, 3000, 4096, 70_000, 200_000] {
                 let size = chunk_bytes(held, record);
-                let wanted = (held / 8).clamp(512, 1 << 20).max(record);
+                let wanted = (held / GROWTH).clamp(512, 1 << 20).max(record);
                 assert!((wanted..2 * wanted).contains(&size), "{size} behind {held} for {record}");
                 assert!(
                     size > 512 << 10 || classes.contains(&size),
                     "{size} behind {held} for {record} is no size that an allocator has"
                 );
-                // Neither of the two others wastes less.
+                // None of the others wastes less.
                 let left_over = |size: usize| (size % record) as f64 / size as f64;
-                for other in classes.iter().filter(|class| **class >= wanted).take(3) {
+                for other in classes.iter().filter(|class| **class >= wanted).take(4) {
                     assert!(left_over(size) <= left_over(*other) + 1e-4, "{size}, not {other}, for {record}");
                 }
             }
