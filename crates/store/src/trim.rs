@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use lakeferry_model::Micros;
 
 use crate::error::Error;
+use crate::partition::times::SharedTime;
 use crate::partition::{Partition, PartitionId};
 use crate::store::{Store, WeakStore};
 use crate::table::{Table, TableId};
@@ -19,9 +20,13 @@ use crate::table::{Table, TableId};
 const ROUND: Duration = Duration::from_secs(5);
 /// The pause between two looks at the floor.
 const FLOOR_ROUND: Duration = Duration::from_millis(250);
-/// How far ahead of what is complete the floor is raised, and how near that may come to it.
-const FLOOR_AHEAD: Micros = 3_000_000;
+/// How far ahead of now the floor is raised, and how near now may come to it.
+const FLOOR_AHEAD: Micros = 2_900_000;
 const FLOOR_MARGIN: Micros = 1_500_000;
+/// The same of commit times that are ahead of the clock, and go on by a microsecond each. Little, because a restart
+/// begins above the floor: with many of them, commit times would run away.
+const GIVEN_AHEAD: Micros = 100_000;
+const GIVEN_MARGIN: Micros = 50_000;
 /// Calls of one round have this long.
 const CALL: Duration = Duration::from_secs(20);
 
@@ -52,9 +57,9 @@ pub(crate) async fn trim_logs(store: WeakStore, readers: Arc<dyn LogReaders>) {
 pub(crate) async fn keep_floor_ahead(store: WeakStore) {
     while let Some(store) = store.upgrade() {
         let time = store.time();
-        let complete = time.complete();
-        if time.take_wanted() && time.floor() < complete + FLOOR_MARGIN {
-            let floor = complete + FLOOR_AHEAD;
+        if time.take_wanted()
+            && let Some(floor) = floor_wanted(time)
+        {
             match store.catalog().raise_floor(floor).await {
                 Ok(()) => time.raise_floor(floor),
                 Err(error) => tracing::warn!(%error, "the floor of closed times cannot be raised"),
@@ -63,6 +68,13 @@ pub(crate) async fn keep_floor_ahead(store: WeakStore) {
         drop(store);
         tokio::time::sleep(FLOOR_ROUND).await;
     }
+}
+
+/// Where the floor should be, unless it is far enough ahead.
+fn floor_wanted(time: &SharedTime) -> Option<Micros> {
+    let (now, complete) = (time.now(), time.complete());
+    let is_near = time.floor() < (now + FLOOR_MARGIN).max(complete + GIVEN_MARGIN);
+    is_near.then(|| (now + FLOOR_AHEAD).max(complete + GIVEN_AHEAD))
 }
 
 async fn trim_table(store: &Store, table: &Table, readers: &dyn LogReaders) -> Result<(), Error> {
@@ -102,4 +114,29 @@ async fn trim_partition(partition: &Partition, unread: u64, expired_at: Option<M
         partition.trim(below.max(partition.trimmed()), deadline).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use lakeferry_model::ManualClock;
+
+    use super::*;
+    use crate::partition::times::Times;
+    use crate::time::BelievedClock;
+
+    #[test]
+    fn commit_times_do_not_run_away_with_many_restarts() {
+        let clock = ManualClock::at(0);
+        let (mut floor, mut last) = (0, 0);
+        for _ in 0..10 {
+            let time = SharedTime::new(BelievedClock::new(clock.clone()), floor);
+            let times = Times::new(time.clone(), last);
+            last = times.begin_group(1_000) + 999;
+            times.end_group();
+            floor = floor_wanted(&time).unwrap_or(floor);
+            time.raise_floor(floor);
+            assert!(times.closed() > last, "readers wait for what is committed");
+        }
+        assert!(last <= FLOOR_AHEAD + 10 * (GIVEN_AHEAD + 1_001), "{last}");
+    }
 }
