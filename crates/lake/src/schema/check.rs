@@ -63,7 +63,7 @@ pub(super) fn doubts_about_names(schema: &ObjectSchema, prefix: &Prefix) -> Vec<
         let instead = || match schema.is_automatic() {
             false => format!("Name the column '{}', for one", free(target)),
             true => format!(
-                "Name the folder variable otherwise, or say how the columns are to be named, this one '{}', for one",
+                "Name the folder variable otherwise, or choose the columns yourself and name this one '{}', for one",
                 free(target)
             ),
         };
